@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <random>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "runtime/ir/graph.h"
+
+namespace rlx {
+
+class GraphBuilder;
+struct EvalContext;
+
+enum class OpClass : uint8_t {
+  kLeaf,
+  kElementwise,
+  kReduction,
+  kContraction,
+  kNormalization,
+  kMovement,
+  kComposite,
+  kControlFlow,
+  kBlock,  // HIR
+};
+
+// What inference reads and fills. `results` starts empty; `constraints` collects what must hold
+// between symbols. Errors name the operand or attribute, the caller adds the node.
+struct InferContext {
+  const Node& node;
+  std::vector<TensorType> operands;
+  std::vector<TensorType> results;
+  std::vector<DimConstraint> constraints;
+};
+
+// A random valid instance of an op, for generated tests.
+struct OpSample {
+  struct Operand {
+    TensorType type;          // static
+    double low = -2, high = 2;  // element range (integers: inclusive); masks: 0 and 1
+  };
+  std::vector<Operand> operands;
+  std::vector<Attr> attrs;
+};
+using Rng = std::mt19937_64;
+
+// Everything the compiler knows about an op, in one row: verifier, text form, builder, wire, fusion
+// legality, evaluation, decomposition, generated conformance tests and docs iterate the table.
+struct OpInfo {
+  OpKind kind;
+  std::string_view name;       // text form and wire: "matmul"
+  std::string_view claim;      // the op kind that claim lists and reports speak of: "MatMul",
+                               // "Activation", "Binary", "Compare", "Reduce" …
+  OpClass op_class;
+  Stage level = Stage::kMir;   // kHir: a block, gone after HIR lowering
+  int min_operands = 0;
+  int max_operands = 0;        // -1: any number from min_operands
+  int results = 1;
+  int subgraphs = 0;
+  bool commutative = false;
+  std::span<const AttrSpec> attrs = {};
+  // Result types from operand types and attributes; required for every op but leaves (whose result
+  // is declared).
+  absl::Status (*infer)(InferContext&) = nullptr;
+  // The op's meaning in double or exact integers; required for every MIR op.
+  absl::Status (*evaluate)(EvalContext&) = nullptr;
+  // The op in terms of others, for composites and fused ops: emits into the builder and returns one
+  // value per result. HIR blocks: their lowering under the builder's FusionPolicy. Null: primitive.
+  absl::StatusOr<std::vector<Value>> (*decompose)(GraphBuilder&, const Node&) = nullptr;
+  // Draws a random valid instance. Required for every MIR op but leaves and control flow.
+  OpSample (*sample)(Rng&) = nullptr;
+  std::string_view doc = {};  // one sentence with the formula and operand order
+};
+
+const OpInfo& Info(OpKind kind);
+inline std::string_view Name(OpKind kind) { return Info(kind).name; }
+const OpInfo* FindOp(std::string_view name);   // null when unknown
+std::span<const OpInfo* const> AllOps();       // in OpKind order
+bool IsClaimName(std::string_view claim);      // whether some row carries it
+
+inline bool IsLeaf(OpKind kind) { return Info(kind).op_class == OpClass::kLeaf; }
+inline bool IsElementwise(OpKind kind) { return Info(kind).op_class == OpClass::kElementwise; }
+
+// Checks attributes against the row's specs, puts them in order and fills defaults; then infers
+// result types. `node.operands` refer into `graph`. The message names the attribute or operand.
+absl::Status CompleteAndInfer(const Graph& graph, Node& node,
+                              std::vector<DimConstraint>& constraints);
+
+}  // namespace rlx
