@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+# bench/*.cc: one binary each in bin/bench, built only by the target `bench`.
+file(GLOB benches CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/bench/*.cc")
+if(benches)
+  find_package(benchmark REQUIRED CONFIG)
+  add_custom_target(bench)
+endif()
+foreach(source IN LISTS benches)
+  get_filename_component(name "${source}" NAME_WE)
+  add_executable(bench_${name} EXCLUDE_FROM_ALL "${source}")
+  rlx_compile(bench_${name})
+  set_target_properties(bench_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin/bench")
+  target_link_libraries(bench_${name} PRIVATE rlx_core benchmark::benchmark)
+  rlx_link_existing(bench_${name} PRIVATE passes lower cache wire import stages engine backend_cpu server)
+  add_dependencies(bench bench_${name})
+endforeach()

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+# Tests, one binary a folder. They run from the source folder, so that data files have relative paths.
+find_package(GTest REQUIRED)
+include(GoogleTest)
+
+set(RLX_TEST_PCH ${RLX_PCH} <gmock/gmock.h> <gtest/gtest.h>)
+rlx_pch(rlx_test_pch RLX_TEST_PCH)
+target_link_libraries(rlx_test_pch PRIVATE GTest::gmock)
+
+# All rooms above the core and the back ends in static form: what a test of the whole may use.
+set(RLX_EVERYTHING passes lower cache wire import stages engine backend_cpu)
+
+function(rlx_compile_test target)
+  target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}")
+  target_compile_options(${target} PRIVATE ${RLX_WARNINGS})
+  target_precompile_headers(${target} REUSE_FROM rlx_test_pch)
+  target_link_libraries(${target} PRIVATE rlx_core)
+  set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin/tests")
+endfunction()
+
+# rlx_test(<target> SOURCES <file>... LINKS <room>...): a GoogleTest binary; every case is a ctest entry.
+function(rlx_test target)
+  cmake_parse_arguments(arg "" "" "SOURCES;LINKS" ${ARGN})
+  add_executable(${target} ${arg_SOURCES})
+  rlx_compile_test(${target})
+  rlx_link_existing(${target} PRIVATE ${arg_LINKS} test_support)
+  target_link_libraries(${target} PRIVATE GTest::gmock GTest::gtest_main)
+  gtest_discover_tests(${target}
+    DISCOVERY_MODE PRE_TEST
+    TEST_PREFIX "${target}."
+    WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}"
+    PROPERTIES TIMEOUT 300 LABELS ${target})
+endfunction()
+
+# tests/support: helpers that several test binaries share.
+rlx_sources(support tests/support)
+if(support)
+  add_library(rlx_test_support STATIC ${support})
+  rlx_compile_test(rlx_test_support)
+  rlx_link_existing(rlx_test_support PUBLIC ${RLX_EVERYTHING})
+endif()
+
+# tests/unit/<room>/*_test.cc -> unit_<room>, linked with that room and what it reaches.
+file(GLOB rooms CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}/tests/unit" "${PROJECT_SOURCE_DIR}/tests/unit/*")
+foreach(room IN LISTS rooms)
+  rlx_sources(sources "tests/unit/${room}")
+  if(sources)
+    rlx_test(unit_${room} SOURCES ${sources} LINKS ${room} backend_${room})
+  endif()
+endforeach()
+
+# tests/property/<name>_test.cc -> property_<name>.
+file(GLOB properties CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/property/*_test.cc")
+foreach(source IN LISTS properties)
+  get_filename_component(name "${source}" NAME_WE)
+  string(REGEX REPLACE "_test$" "" name "${name}")
+  rlx_test(property_${name} SOURCES "${source}" LINKS ${RLX_EVERYTHING})
+endforeach()
+
+# tests/server/*_test.cc -> server_tests: in-process gRPC.
+rlx_sources(sources tests/server)
+if(sources AND TARGET rlx_server)
+  rlx_test(server_tests SOURCES ${sources} LINKS server ${RLX_EVERYTHING})
+endif()
+
+# tests/conformance -> bin/rlx-conformance, a program for users too (`--backend=...`).
+rlx_sources(sources tests/conformance)
+if(sources)
+  add_executable(rlx-conformance ${sources})
+  rlx_compile(rlx-conformance)
+  target_link_libraries(rlx-conformance PRIVATE rlx_core)
+  rlx_link_existing(rlx-conformance PRIVATE ${RLX_EVERYTHING} test_support)
+  add_test(NAME conformance.cpu COMMAND rlx-conformance --backend=cpu WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
+  set_tests_properties(conformance.cpu PROPERTIES TIMEOUT 1200 LABELS conformance)
+endif()
