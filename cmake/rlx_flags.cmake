@@ -22,8 +22,8 @@ set(CMAKE_CXX_FLAGS_DEBUG "-O0 -g")
 add_compile_options(-fPIC)
 # File names inside binaries are relative to the source folder (ccache makes them relative to the build
 # folder first), so that the same source gives the same binary anywhere.
-file(RELATIVE_PATH to_source "${PROJECT_BINARY_DIR}" "${PROJECT_SOURCE_DIR}/")
-add_compile_options("-ffile-prefix-map=${PROJECT_SOURCE_DIR}/=" "-ffile-prefix-map=${to_source}/=")
+file(RELATIVE_PATH to_source "${PROJECT_BINARY_DIR}" "${PROJECT_SOURCE_DIR}")
+add_compile_options("-ffile-prefix-map=${PROJECT_SOURCE_DIR}/=" "-ffile-prefix-map=${to_source}=")
 # g++ 12 reports std::string's own memcpy as overlapping (GCC PR 105329).
 set(RLX_WARNINGS -Wall -Wextra -Wno-restrict)
 if(RLX_WERROR)
