@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <stop_token>
+#include <utility>
+
+#include "runtime/base/status.h"
+
+namespace rlx {
+
+// One request's end: its deadline and whether its caller has gone. Cheap to copy, thread safe; the
+// default never ends. Long work calls Check() between steps.
+class CancelToken {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  CancelToken() = default;
+  explicit CancelToken(std::stop_token stop, std::optional<Clock::time_point> deadline = {})
+      : stop_(std::move(stop)), deadline_(deadline) {}
+
+  const std::stop_token& stop() const { return stop_; }
+  std::optional<Clock::time_point> deadline() const { return deadline_; }
+
+  bool done() const {
+    return stop_.stop_requested() || (deadline_ && Clock::now() >= *deadline_);
+  }
+  // Cancelled or DeadlineExceeded once done, else OK.
+  absl::Status Check() const {
+    if (stop_.stop_requested()) return Cancelled("the caller has gone");
+    if (deadline_ && Clock::now() >= *deadline_) return DeadlineExceeded("the deadline has passed");
+    return absl::OkStatus();
+  }
+
+ private:
+  std::stop_token stop_;
+  std::optional<Clock::time_point> deadline_;
+};
+
+}  // namespace rlx

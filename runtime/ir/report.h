@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "runtime/ir/graph.h"
+
+namespace rlx {
+
+// One sentence by a pass about one place. `rule` and `reason` come from closed lists (they become
+// metric labels); `message` names nodes. Node numbers are canonical (of the verified input module).
+struct Remark {
+  enum class Kind : uint8_t { kApplied, kMissed };
+  Kind kind = Kind::kApplied;
+  std::string rule;      // "matmul_bias_act", "shared_input_matmul", "swiglu", "residual_norm" …
+  std::string reason;    // kMissed: "multi_consumer", "bias_rank_too_high" …
+  std::string message;   // "%3 (erf) has 2 uses"
+  std::string hint;      // kMissed: what the author can do about it
+  bool actionable = false;  // kMissed: only these make a report unclean
+  std::vector<SourceRef> sources;
+  int64_t launches_saved = 0;  // kApplied
+  int64_t bytes_saved = 0;     // kApplied: intermediate bytes no longer written and read, by capacity
+  friend bool operator==(const Remark&, const Remark&) = default;
+};
+
+// What fusion did to a module: counts per op before and after, and every remark.
+struct FusionReport {
+  int64_t nodes_before = 0;
+  int64_t nodes_after = 0;
+  std::map<std::string, int64_t> ops_before;  // by op name, leaves included
+  std::map<std::string, int64_t> ops_after;
+  std::vector<Remark> remarks;                // in pass order, then node order
+
+  bool clean() const;                         // no actionable miss
+  // `nodes=a→b matmul=a→b fused_mm_act=n … missed_mm_act=n …`: one line of key=value tokens.
+  std::string Summary() const;
+  // Summary, then one indented line per applied rule and per miss.
+  std::string ToString() const;
+  friend bool operator==(const FusionReport&, const FusionReport&) = default;
+};
+
+// How each op kind of a module runs on the target.
+struct DispatchReport {
+  enum class Path : uint8_t { kNative, kCommonIr, kRewritten, kUnsupported };
+  struct Kind {
+    std::string claim;
+    int64_t nodes = 0;
+    Path path = Path::kNative;
+    std::string how;  // "gemm with packed weights", "generated kernel", "rewritten to MatMul, Add"
+    friend bool operator==(const Kind&, const Kind&) = default;
+  };
+  struct Unsupported {
+    std::string node;   // label
+    std::string claim;
+    std::string why;
+    friend bool operator==(const Unsupported&, const Unsupported&) = default;
+  };
+  std::string backend;  // "" when this build has none for the device
+  std::string policy;
+  int64_t claims = 0;
+  std::vector<Kind> kinds;  // sorted by claim
+  std::vector<Unsupported> unsupported;
+  bool compile_ready = false;
+  std::string ToString() const;
+  friend bool operator==(const DispatchReport&, const DispatchReport&) = default;
+};
+
+struct PassTiming {
+  std::string pass;
+  double seconds = 0;
+  int64_t nodes_after = 0;
+  bool changed = false;
+  bool skipped = false;      // gated by claims, options or kill switch
+  std::string why_skipped;
+  friend bool operator==(const PassTiming&, const PassTiming&) = default;
+};
+
+}  // namespace rlx

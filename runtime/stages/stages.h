@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "runtime/base/cancel.h"
+#include "runtime/device/program.h"
+#include "runtime/ir/lir.h"
+#include "runtime/ir/options.h"
+#include "runtime/ir/report.h"
+#include "runtime/ir/verify.h"
+#include "runtime/passes/pass.h"
+
+namespace rlx::device {
+class Backend;
+}
+
+// The stage API: options → pipeline → CompileResult. Everything a compile depends on is an argument.
+namespace rlx::stages {
+
+// Which fusion rules a device follows; ANE, OpenGL and DirectX follow the CPU's.
+FusionTarget FusionTargetFor(DeviceKind device);
+// The limits of a fusion target: unbounded on the CPU, 32 steps and 16 inputs elsewhere.
+FusionLimits LimitsFor(FusionTarget target);
+// The claims that gate passes when neither the request nor a back end gives a list.
+std::set<std::string> FusionClaimsFor(FusionTarget target);
+// The claims that stand in for a target without a back end here, for legalisation and reports.
+std::set<std::string> RuntimeClaimsFor(FusionTarget target);
+
+// CompileOptions with every field decided: defaults filled, target chosen, claims resolved
+// (request > back end > table). What the pipeline and the cache key are made from, and what
+// responses echo. InvalidArgument naming the field for a bad value.
+struct ResolvedOptions {
+  DeviceKind device = DeviceKind::kCpu;
+  FusionTarget fusion_target = FusionTarget::kCpu;
+  bool skip_fusion = false;
+  bool unfuse_elementwise_regions = false;
+  FusionLimits limits;
+  std::set<std::string> claims;    // empty: accept everything
+  bool claims_from_request = false;
+  bool dce = true;
+  bool constant_folding = true;
+  bool verbose = false;
+  bool assert_fusion_clean = false;
+  Precision precision = Precision::kF32;
+  PrecisionPolicy policy;
+  int64_t arena_alignment = 64;
+  DimBinding dim_binding;
+  DispatchPolicy dispatch = DispatchPolicy::kPreferNative;
+  std::set<std::string> force_common_kinds, force_native_kinds;
+  std::set<std::string> disabled_passes;
+  std::string salt;
+};
+absl::StatusOr<ResolvedOptions> Resolve(DeviceKind device, const CompileOptions& options,
+                                        const device::Backend* backend);
+// `options` with supported_ops set, unless the request already has a list.
+CompileOptions OptionsWithSupportedOps(CompileOptions options, std::set<std::string> claims);
+
+// The passes that will run, in order, with the reason for each place in pipeline.cc.
+std::vector<passes::Pass> PipelineFor(const ResolvedOptions& options);
+
+// Called as a compile proceeds (progress events, dumps). `phase` is one of kPhases.
+struct StageObserver {
+  std::function<void(std::string_view phase, std::string_view detail)> progress;
+  // Text of a stage ("hir", "mir", "mir:after fuse_swiglu", "lir") when asked for.
+  std::function<void(std::string_view stage, const std::string& text)> dump;
+  bool dump_each_pass = false;
+};
+// Closed list of phase names, also metric labels.
+inline constexpr std::string_view kPhases[] = {"verify", "hir", "mir", "lir", "codegen"};
+
+struct CompileResult {
+  DeviceKind device = DeviceKind::kCpu;
+  ResolvedOptions options;
+  LirModule lir;
+  FusionReport fusion;
+  DispatchReport dispatch;
+  std::vector<PassTiming> passes;
+  std::map<std::string, double, std::less<>> phase_seconds;  // by kPhases
+  // The device program; null when no back end here serves the device, or symbols are unbound.
+  std::shared_ptr<const device::Program> program;
+  std::string why_no_program;
+
+  // Binds symbols of the LIR: types, plan and (with the back end) program anew; fusion stays as it is.
+  absl::StatusOr<CompileResult> Specialize(const DimBinding& binding,
+                                           const device::Backend* backend,
+                                           const device::Target& target) const;
+};
+
+// `backend` may be null: the stages run for every device, with or without one. `target` is one of
+// backend->Targets() when there is a back end. FailedPrecondition with "fusion is not clean" and the
+// misses when assert_fusion_clean finds any (details in `misses` when not null).
+struct CompileRequest {
+  DeviceKind device = DeviceKind::kCpu;
+  CompileOptions options;
+  const device::Backend* backend = nullptr;
+  device::Target target;
+  Limits limits;
+  StageObserver observer;
+  CancelToken cancel;
+};
+absl::StatusOr<CompileResult> CompileModuleStages(const Module& module, const CompileRequest& request);
+absl::StatusOr<CompileResult> CompileHirStages(const Module& hir, const CompileRequest& request);
+absl::StatusOr<CompileResult> CompileGraphStages(const Graph& mir, const CompileRequest& request);
+// As CompileGraphStages, for a named back end: fails (Unimplemented, every offending node named)
+// where the back end cannot run the result.
+absl::StatusOr<CompileResult> CompileGraphStagesForBackend(const Graph& mir,
+                                                           const CompileRequest& request);
+
+// The MIR graph that a LIR module carries.
+Graph GraphFromLir(const LirModule& lir);
+
+// Prints the report to the log when `enabled` (RLX_FUSION_REPORT, read by server/config).
+void MaybeLogFusion(const CompileResult& result, bool enabled);
+
+}  // namespace rlx::stages
