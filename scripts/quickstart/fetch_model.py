@@ -42,7 +42,7 @@ class ModelFiles:
 
 
 def fetch(folder: Path, progress: Progress = lambda done, total: None) -> ModelFiles:
-    """Makes `folder` hold the three files. Safe to repeat, to interrupt and to run twice at once."""
+    """Makes `folder` hold the three files. Safe to repeat and to interrupt."""
     folder.mkdir(parents=True, exist_ok=True)
     if not _complete(folder):
         with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as scratch:
@@ -76,7 +76,9 @@ def _download(scratch: Path, progress: Progress) -> Path:
     watcher = threading.Thread(target=_watch, args=(scratch, done, progress))
     watcher.start()
     try:
-        result = subprocess.run(command, env=environment, capture_output=True, text=True)
+        result = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=False
+        )
     finally:
         done.set()
         watcher.join()

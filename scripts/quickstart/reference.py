@@ -24,7 +24,9 @@ class Encoder:
         self.config = json.loads(config_json.read_text())
         assert self.config["model_type"] == "bert" and self.config["hidden_act"] == "gelu"
         floats = {k: v for k, v in load_file(safetensors).items() if v.dtype == np.float32}
-        self.weights: Mapping[str, np.ndarray] = {k: v.astype(np.float64) for k, v in floats.items()}
+        self.weights: Mapping[str, np.ndarray] = {
+            k: v.astype(np.float64) for k, v in floats.items()
+        }
 
     def embed(self, sentences: Sequence[np.ndarray]) -> np.ndarray:
         """Token ids of each sentence, without padding, to unit vectors [len(sentences), hidden]."""
@@ -50,7 +52,9 @@ class Encoder:
     def _attention(self, x: np.ndarray, name: str) -> np.ndarray:
         heads = self.config["num_attention_heads"]
         query, key, value = (
-            self._linear(x, f"{name}.attention.self.{part}").reshape(len(x), heads, -1).swapaxes(0, 1)
+            self._linear(x, f"{name}.attention.self.{part}")
+            .reshape(len(x), heads, -1)
+            .swapaxes(0, 1)
             for part in ("query", "key", "value")
         )
         scores = query @ key.swapaxes(1, 2) / math.sqrt(query.shape[-1])

@@ -18,7 +18,7 @@ class Batch:
 
     def unpadded(self) -> list[np.ndarray]:
         """The ids of each sentence, as long as the sentence is."""
-        return [ids[keep] for ids, keep in zip(self.ids, self.keep)]
+        return [ids[keep] for ids, keep in zip(self.ids, self.keep, strict=True)]
 
 
 def tokenize(tokenizer_json: Path, sentences: Sequence[str], multiple_of: int = 8) -> Batch:
