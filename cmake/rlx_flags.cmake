@@ -57,7 +57,7 @@ if(RLX_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
       ${RLX_CCACHE})
 endif()
 
-# bin/, lib/ and lib/rlxd/ (plug-ins) have the same shape in the build tree and when installed.
+# bin/, lib/ and lib/rlxd/backends/ (plug-ins) have the same shape in the build tree and when installed.
 set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
 set(CMAKE_LIBRARY_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/lib")
 set(CMAKE_ARCHIVE_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/archive")

@@ -139,7 +139,7 @@ function(rlx_proto)
 endfunction()
 
 # rlx_backend(<name> [LLVM]): backends/<name> as static rlx_backend_<name> (for tests) and as the plug-in
-# lib/rlxd/librlxd_backend_<name>.so, from the same objects.
+# lib/rlxd/backends/librlxd_backend_<name>.so, from the same objects.
 function(rlx_backend name)
   cmake_parse_arguments(arg "LLVM" "" "" ${ARGN})
   rlx_sources(sources "backends/${name}")
@@ -167,9 +167,9 @@ function(rlx_backend name)
   target_link_options(rlxd_backend_${name} PRIVATE -Wl,--no-undefined)
   set_target_properties(rlxd_backend_${name} PROPERTIES
     LINKER_LANGUAGE CXX
-    LIBRARY_OUTPUT_DIRECTORY "${CMAKE_LIBRARY_OUTPUT_DIRECTORY}/rlxd"
-    INSTALL_RPATH "$ORIGIN/..")
-  install(TARGETS rlxd_backend_${name} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/rlxd)
+    LIBRARY_OUTPUT_DIRECTORY "${CMAKE_LIBRARY_OUTPUT_DIRECTORY}/rlxd/backends"
+    INSTALL_RPATH "$ORIGIN/../..")
+  install(TARGETS rlxd_backend_${name} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/rlxd/backends)
 endfunction()
 
 # rlx_server(): server/ as library rlx_server (tests link it) and bin/rlxd from server/main.cc.

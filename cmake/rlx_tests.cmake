@@ -14,7 +14,7 @@ function(rlx_compile_test target)
   target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}")
   target_compile_options(${target} PRIVATE ${RLX_WARNINGS})
   target_precompile_headers(${target} REUSE_FROM rlx_test_pch)
-  target_link_libraries(${target} PRIVATE rlx_core)
+  target_link_libraries(${target} PRIVATE rlx_core GTest::gmock)
   set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin/tests")
 endfunction()
 
@@ -24,7 +24,7 @@ function(rlx_test target)
   add_executable(${target} ${arg_SOURCES})
   rlx_compile_test(${target})
   rlx_link_existing(${target} PRIVATE ${arg_LINKS} test_support)
-  target_link_libraries(${target} PRIVATE GTest::gmock GTest::gtest_main)
+  target_link_libraries(${target} PRIVATE GTest::gtest_main)
   gtest_discover_tests(${target}
     DISCOVERY_MODE PRE_TEST
     TEST_PREFIX "${target}."

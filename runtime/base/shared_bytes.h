@@ -40,7 +40,9 @@ class SharedBytes {
     return SharedBytes(owner_, data_ + offset, length);
   }
 
-  friend bool operator==(const SharedBytes& a, const SharedBytes& b) { return a.view() == b.view(); }
+  friend bool operator==(const SharedBytes& a, const SharedBytes& b) {
+    return a.view() == b.view();
+  }
 
  private:
   std::shared_ptr<const void> owner_;
