@@ -18,8 +18,8 @@ set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g1")
 set(CMAKE_CXX_FLAGS_DEBUG "-O0 -g")
 
 # -fPIC everywhere, instead of CMake's PIC property: executables and libraries then agree on flags and
-# share one precompiled header.
-add_compile_options(-fPIC)
+# share one precompiled header. -pthread for the same reason: some packages ask for it, some do not.
+add_compile_options(-fPIC -pthread)
 # File names inside binaries are relative to the source folder (ccache makes them relative to the build
 # folder first), so that the same source gives the same binary anywhere.
 file(RELATIVE_PATH to_source "${PROJECT_BINARY_DIR}" "${PROJECT_SOURCE_DIR}")
