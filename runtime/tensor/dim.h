@@ -34,10 +34,13 @@ inline constexpr std::string_view kPastSeq = "past_seq";
 // division, min, max), kept in a canonical polynomial form so that equal expressions compare equal
 // (`2*s + s == 3*s`, `(4*s) floordiv 2 == 2*s`). A value: cheap to copy, immutable, thread safe.
 //
-// Constant arithmetic that overflows int64 yields Dim::Overflow(), which absorbs everything and
-// which every verifier refuses: no shape product ever wraps.
+// Arithmetic that overflows int64, and an expression of more than kMaxSize parts, yield
+// Dim::Overflow(), which absorbs everything and which every verifier refuses: no shape product ever
+// wraps, and no chain of ops builds an expression that is slow or deep.
 class Dim {
  public:
+  static constexpr int kMaxSize = 64;  // terms and atoms, nested ones included
+
   constexpr Dim() = default;
   constexpr Dim(int64_t value) : value_(value) {}  // NOLINT: a size is a dim
   static Dim Symbol(std::string_view name);
@@ -55,14 +58,17 @@ class Dim {
   friend Dim operator+(const Dim& a, const Dim& b);
   friend Dim operator-(const Dim& a, const Dim& b);
   friend Dim operator*(const Dim& a, const Dim& b);
-  friend Dim FloorDiv(const Dim& a, const Dim& b);  // by zero: Overflow()
+  // Rounds towards minus infinity. By the constant zero: Overflow(). A symbolic divisor is taken to
+  // be other than zero, as extents are.
+  friend Dim FloorDiv(const Dim& a, const Dim& b);
   friend Dim Min(const Dim& a, const Dim& b);
   friend Dim Max(const Dim& a, const Dim& b);
   friend bool operator==(const Dim& a, const Dim& b);
 
   // Replaces the symbols that `binding` knows.
   Dim Bind(const DimBinding& binding) const;
-  // Upper and lower bound from the symbols' ranges (unknown symbols: SymbolRange{}).
+  // Upper and lower bound from the symbols' ranges (unknown symbols: SymbolRange{}), saturating at
+  // ±INT64_MAX. Sound, not tight: each occurrence of a symbol ranges on its own.
   int64_t UpperBound(const SymbolTable& symbols) const;
   int64_t LowerBound(const SymbolTable& symbols) const;
   void CollectSymbols(std::vector<std::string>& out) const;  // sorted, without repeats
@@ -79,6 +85,10 @@ class Dim {
   std::shared_ptr<const DimExpr> expr_;
 };
 
+Dim FloorDiv(const Dim& a, const Dim& b);
+Dim Min(const Dim& a, const Dim& b);
+Dim Max(const Dim& a, const Dim& b);
+
 // An indivisible factor: a symbol, or an operation that does not distribute.
 struct DimAtom {
   enum class Kind : uint8_t { kSymbol, kFloorDiv, kMin, kMax };
@@ -88,14 +98,20 @@ struct DimAtom {
   friend bool operator==(const DimAtom&, const DimAtom&) = default;
 };
 
-// A polynomial: Σ coefficient · Π atoms. Terms and atoms are sorted; the constant term has no atoms.
+// A polynomial: Σ coefficient · Π atoms. Atoms are sorted; terms too, by falling degree, so that
+// the constant term, which has no atoms, is last.
 struct DimTerm {
   int64_t coefficient = 0;
   std::vector<DimAtom> atoms;
   friend bool operator==(const DimTerm&, const DimTerm&) = default;
 };
 struct DimExpr {
-  std::vector<DimTerm> terms;
+  std::vector<DimTerm> terms;  // never a constant alone: that is a static Dim
+  int size = 0;                // against Dim::kMaxSize
+
+  // The dim with the sum of `terms`, which come in any order and with repeats.
+  static Dim Sum(std::vector<DimTerm> terms);
+
   friend bool operator==(const DimExpr&, const DimExpr&) = default;
 };
 

@@ -28,9 +28,9 @@ inline constexpr int kDTypeCount = 12;
 struct DTypeInfo {
   std::string_view name;  // as printed and parsed: "bool", "u8", … "f32", "c64"
   int bytes;
-  bool is_float;     // bf16, f16, f32, f64
-  bool is_integer;   // u8 … i64; bool is neither
-  bool is_signed;    // i8, i16, i32, i64
+  bool is_float;    // bf16, f16, f32, f64
+  bool is_integer;  // u8 … i64; bool is neither
+  bool is_signed;   // i8, i16, i32, i64
 };
 
 const DTypeInfo& Info(DType dtype);

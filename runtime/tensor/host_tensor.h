@@ -18,7 +18,8 @@ class HostTensor {
   // Fails unless `bytes` has exactly the size that dtype and dims need (product checked).
   static absl::StatusOr<HostTensor> Create(DType dtype, std::vector<int64_t> dims,
                                            SharedBytes bytes);
-  // From values, converted to dtype with round-to-nearest-even and saturation for integers.
+  // From values, converted to dtype with round-to-nearest-even and saturation for integers. The
+  // caller gives as many values as `dims` has elements (C64: twice as many).
   static HostTensor FromDoubles(DType dtype, std::vector<int64_t> dims,
                                 const std::vector<double>& values);
   static HostTensor FromInts(DType dtype, std::vector<int64_t> dims,
@@ -47,7 +48,12 @@ uint16_t F32ToF16(float value);
 float F16ToF32(uint16_t bits);
 uint16_t F32ToBF16(float value);
 float BF16ToF32(uint16_t bits);
-// `value` rounded to what `dtype` can hold (identity for f64 and in-range integers).
+// `value` rounded once, to nearest even, to what `dtype` can hold (identity for f64 and in-range
+// integers).
 double RoundTo(DType dtype, double value);
+// Bool and integer types. Saturating: towards zero, NaN is 0 (a cast). Wrapping: modulo 2^bits
+// (integer arithmetic).
+int64_t SaturateToInt(DType dtype, double value);
+int64_t WrapToInt(DType dtype, int64_t value);
 
 }  // namespace rlx

@@ -35,15 +35,20 @@ void AppendTo(std::string& out, const TensorType& type);
 std::string ToString(const TensorType& type);
 std::string ToString(const Shape& shape);  // `[4,15,384]`
 
-// Two dims that must turn out equal when symbols are bound.
+// Two dims that must turn out equal when symbols are bound. `a ≤ b` is written max(a, b) = b.
 struct DimConstraint {
   Dim a, b;
   friend bool operator==(const DimConstraint&, const DimConstraint&) = default;
 };
 
+// Demands that `a` and `b` are equal: false when they cannot be, with a new entry in `constraints`
+// when only a binding can tell.
+bool RequireEqual(const Dim& a, const Dim& b, std::vector<DimConstraint>& constraints);
+
 // Numpy broadcasting, right-aligned. Extent 1 stretches; equal extents agree; two unequal constants
-// fail; any other pair is taken to be equal, and that is recorded in `constraints` (never silently
-// assumed). The result prefers the constant side.
+// fail, and so do two that differ by a constant (`s` and `s + 1`); any other pair is taken to be
+// equal, and that is recorded in `constraints` (never silently assumed). The result prefers the
+// constant side.
 absl::StatusOr<Shape> Broadcast(const Shape& a, const Shape& b,
                                 std::vector<DimConstraint>& constraints);
 
