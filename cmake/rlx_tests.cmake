@@ -40,12 +40,14 @@ if(support)
   rlx_link_existing(rlx_test_support PUBLIC ${RLX_EVERYTHING})
 endif()
 
-# tests/unit/<room>/*_test.cc -> unit_<room>, linked with that room and what it reaches.
+# tests/unit/<room>/*_test.cc -> unit_<room>, linked with that room and what it reaches. A part of a back
+# end may have a folder of its own: <backend>_<part>.
 file(GLOB rooms CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}/tests/unit" "${PROJECT_SOURCE_DIR}/tests/unit/*")
 foreach(room IN LISTS rooms)
   rlx_sources(sources "tests/unit/${room}")
   if(sources)
-    rlx_test(unit_${room} SOURCES ${sources} LINKS ${room} backend_${room})
+    string(REGEX REPLACE "_.*" "" backend "${room}")
+    rlx_test(unit_${room} SOURCES ${sources} LINKS ${room} backend_${backend})
   endif()
 endforeach()
 

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backends/cpu/math/kernels.h"
+
+namespace rlx::cpu {
+
+struct Generic;
+struct Avx2;
+struct Avx512;
+
+// Instantiated per ISA in files of their own.
+template <class V>
+void PackPanel(const PackTask&);
+template <class V>
+void GemmPanel(const PanelTask&);
+
+namespace {
+
+template <class V>
+constexpr MathKernels Table(Isa isa, int lanes, int panel_vectors, int tile_rows) {
+  return {.isa = isa,
+          .lanes = lanes,
+          .panel_vectors = panel_vectors,
+          .tile_rows = tile_rows,
+          .pack_panel = PackPanel<V>,
+          .gemm_panel = GemmPanel<V>};
+}
+
+constexpr MathKernels kTables[] = {Table<Generic>(Isa::kGeneric, 4, 2, 4),
+                                   Table<Avx2>(Isa::kAvx2, 8, 3, 4),
+                                   Table<Avx512>(Isa::kAvx512, 16, 3, 8)};
+
+}  // namespace
+
+const MathKernels& MathFor(Isa isa) { return kTables[static_cast<int>(isa)]; }
+
+}  // namespace rlx::cpu

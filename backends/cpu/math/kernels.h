@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table of inner kernels for one ISA. Drivers (gemm.cc, attention.cc, conv.cc) are compiled
+// once for the base machine and reach wide instructions through these pointers alone. Kernels run
+// on one thread, allocate nothing and know nothing of teams.
+#pragma once
+
+#include <cstdint>
+
+#include "backends/cpu/math/isa.h"
+
+namespace rlx::cpu {
+
+struct PackTask;
+struct PanelTask;
+
+struct MathKernels {
+  Isa isa;
+  int lanes;          // floats in a vector
+  int panel_vectors;  // vectors across a full panel of packed B
+  int tile_rows;      // rows that a register tile covers
+
+  // panel_task.h
+  void (*pack_panel)(const PackTask&);
+  void (*gemm_panel)(const PanelTask&);
+
+  int panel_width() const { return lanes * panel_vectors; }
+};
+
+// The kernels for `isa`, which must not be above DetectIsa(). Lives forever.
+const MathKernels& MathFor(Isa isa);
+
+}  // namespace rlx::cpu

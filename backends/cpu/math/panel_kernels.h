@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+// The inner kernels of the matrix product over a SIMD wrapper V: packing one panel of B, and the
+// product of all rows with one panel. Instantiated once per ISA in panel_kernels_<isa>.cc.
+//
+// A register tile is kTileRows x kTileVectors vectors of C; accumulators, one row of B and one
+// value of A fill the register file. Between chunks of k the raw sums wait in C and are loaded
+// again, so that every element is one chain of additions in ascending k however the work is cut.
+#pragma once
+
+#include "backends/cpu/math/panel_task.h"
+#include "backends/cpu/math/simd_common.h"
+#include "backends/cpu/math/simd_math.h"
+
+namespace rlx::cpu {
+
+// B of one chunk (kChunk x panel) and A of one tile stay in L1 while the rows pass over them.
+template <class V>
+inline constexpr int64_t kChunk = 9216 / (V::kLanes * V::kTileVectors);
+
+template <class V, int mr, int nv>
+struct Tile {
+  using F = typename V::F;
+  static constexpr int kLanes = V::kLanes;
+  F sum[mr][nv];
+
+  [[gnu::always_inline]] void Clear() {
+#pragma GCC unroll 16
+    for (int i = 0; i < mr; ++i) {
+#pragma GCC unroll 16
+      for (int v = 0; v < nv; ++v) sum[i][v] = V::Zero();
+    }
+  }
+
+  [[gnu::always_inline]] void Load(const float* c, int64_t ldc, int tail) {
+#pragma GCC unroll 16
+    for (int i = 0; i < mr; ++i) {
+      const float* row = c + i * ldc;
+#pragma GCC unroll 16
+      for (int v = 0; v < nv - 1; ++v) sum[i][v] = V::Load(row + v * kLanes);
+      const float* last = row + (nv - 1) * kLanes;
+      sum[i][nv - 1] = tail == kLanes ? V::Load(last) : V::LoadN(last, tail);
+    }
+  }
+
+  [[gnu::always_inline]] void Store(float* c, int64_t ldc, int tail) const {
+#pragma GCC unroll 16
+    for (int i = 0; i < mr; ++i) {
+      float* row = c + i * ldc;
+#pragma GCC unroll 16
+      for (int v = 0; v < nv - 1; ++v) V::Store(row + v * kLanes, sum[i][v]);
+      float* last = row + (nv - 1) * kLanes;
+      tail == kLanes ? V::Store(last, sum[i][nv - 1]) : V::StoreN(last, sum[i][nv - 1], tail);
+    }
+  }
+
+  [[gnu::always_inline]] void Step(const float* a, int64_t lda, const float* b) {
+    F row[nv];
+#pragma GCC unroll 16
+    for (int v = 0; v < nv; ++v) row[v] = V::Load(b + v * kLanes);
+#pragma GCC unroll 16
+    for (int i = 0; i < mr; ++i) {
+      const F x = V::Set(a[i * lda]);
+#pragma GCC unroll 16
+      for (int v = 0; v < nv; ++v) V::Accumulate(sum[i][v], x, row[v]);
+    }
+  }
+
+  [[gnu::always_inline]] void ScaleAndBias(float alpha, const float* bias, const float* row_bias,
+                                           int tail) {
+    F add[nv];
+#pragma GCC unroll 16
+    for (int v = 0; v < nv; ++v) {
+      const float* p = bias + v * kLanes;
+      const bool whole = v < nv - 1 || tail == kLanes;
+      add[v] = bias == nullptr ? V::Zero() : whole ? V::Load(p) : V::LoadN(p, tail);
+    }
+    const F scale = V::Set(alpha);
+#pragma GCC unroll 16
+    for (int i = 0; i < mr; ++i) {
+      const F shift = row_bias == nullptr ? V::Zero() : V::Set(row_bias[i]);
+#pragma GCC unroll 16
+      for (int v = 0; v < nv; ++v) sum[i][v] = V::Fma(sum[i][v], scale, V::Add(add[v], shift));
+    }
+  }
+};
+
+// One register tile over `depth` steps of k.
+struct TileTask {
+  const float* a = nullptr;
+  int64_t lda = 0;
+  const float* b = nullptr;
+  int64_t depth = 0;
+  float* c = nullptr;
+  int64_t ldc = 0;
+  int tail = 0;                    // columns in the last vector
+  bool first = true, last = true;  // chunk of k: start from zero, finish with scale and bias
+  float alpha = 1;
+  const float* bias = nullptr;
+  const float* row_bias = nullptr;
+};
+
+template <class V, int mr, int nv>
+[[gnu::noinline]] void RunTile(const TileTask& t) {
+  Tile<V, mr, nv> tile;
+  t.first ? tile.Clear() : tile.Load(t.c, t.ldc, t.tail);
+  constexpr int kRowOfB = nv * V::kLanes;
+  const float* a = t.a;
+  const float* b = t.b;
+  const int64_t lda = t.lda;
+  int64_t k = t.depth;
+  for (; k >= 4; k -= 4, a += 4, b += 4 * kRowOfB) {
+#pragma GCC unroll 4
+    for (int u = 0; u < 4; ++u) tile.Step(a + u, lda, b + u * kRowOfB);
+  }
+  for (; k > 0; --k, ++a, b += kRowOfB) tile.Step(a, lda, b);
+  if (t.last) tile.ScaleAndBias(t.alpha, t.bias, t.row_bias, t.tail);
+  tile.Store(t.c, t.ldc, t.tail);
+}
+
+// act and residual over finished rows, still in L1.
+template <class V, Act kind>
+[[gnu::noinline]] void FinishRows(const PanelTask& t, int64_t begin, int64_t end) {
+  const Activate<V, kind> act(t.activation);
+  for (int64_t i = begin; i < end; ++i) {
+    float* c = t.c + i * t.ldc;
+    const float* r = t.residual == nullptr ? nullptr : t.residual + i * t.ld_residual;
+    for (int j = 0; j < t.columns; j += V::kLanes) {
+      const int n = t.columns - j < V::kLanes ? t.columns - j : V::kLanes;
+      typename V::F x = act(n == V::kLanes ? V::Load(c + j) : V::LoadN(c + j, n));
+      if (r != nullptr) x = V::Add(x, n == V::kLanes ? V::Load(r + j) : V::LoadN(r + j, n));
+      n == V::kLanes ? V::Store(c + j, x) : V::StoreN(c + j, x, n);
+    }
+  }
+}
+
+template <class V>
+[[gnu::always_inline]] inline void Finish(const PanelTask& t, int64_t begin, int64_t end) {
+  using Fn = void (*)(const PanelTask&, int64_t, int64_t);
+  static constexpr Fn kByAct[] = {FinishRows<V, Act::kNone>,     FinishRows<V, Act::kRelu>,
+                                  FinishRows<V, Act::kClip>,     FinishRows<V, Act::kLeakyRelu>,
+                                  FinishRows<V, Act::kSigmoid>,  FinishRows<V, Act::kSilu>,
+                                  FinishRows<V, Act::kTanh>,     FinishRows<V, Act::kGeluErf>,
+                                  FinishRows<V, Act::kGeluTanh>, FinishRows<V, Act::kHardSigmoid>,
+                                  FinishRows<V, Act::kHardSwish>};
+  if (t.activation.kind == Act::kNone && t.residual == nullptr) return;
+  kByAct[static_cast<int>(t.activation.kind)](t, begin, end);
+}
+
+template <class V, int nv, int mr = V::kTileRows>
+[[gnu::always_inline]] inline void RunTileOf(int64_t rows, const TileTask& t) {
+  if constexpr (mr > 0) {
+    rows == mr ? RunTile<V, mr, nv>(t) : RunTileOf<V, nv, mr - 1>(rows, t);
+  }
+}
+
+// Whole tiles, then the rest in two even halves: a tile of one row would wait for its own
+// additions.
+template <class V>
+[[gnu::always_inline]] inline int64_t NextRows(int64_t left) {
+  constexpr int64_t kRows = V::kTileRows;
+  return left >= 2 * kRows ? kRows : left > kRows ? (left + 1) / 2 : left;
+}
+
+template <class V, int nv>
+[[gnu::noinline]] void RunPanel(const PanelTask& t) {
+  const int64_t chunks = t.rows <= V::kTileRows ? 1 : CeilDiv(t.k, kChunk<V>);
+  const int64_t depth = RoundUp(CeilDiv(t.k, chunks), 4);
+  TileTask tile{.lda = t.lda,
+                .ldc = t.ldc,
+                .tail = t.columns - (nv - 1) * V::kLanes,
+                .alpha = t.alpha,
+                .bias = t.bias};
+  for (int64_t k = 0; k < t.k; k += depth) {
+    tile.first = k == 0;
+    tile.last = k + depth >= t.k;
+    tile.depth = tile.last ? t.k - k : depth;
+    tile.b = t.b + k * nv * V::kLanes;
+    for (int64_t i = 0, rows; i < t.rows; i += rows) {
+      rows = NextRows<V>(t.rows - i);
+      tile.a = t.a + i * t.lda + k;
+      tile.c = t.c + i * t.ldc;
+      tile.row_bias = t.row_bias == nullptr ? nullptr : t.row_bias + i;
+      RunTileOf<V, nv>(rows, tile);
+      if (tile.last) Finish<V>(t, i, i + rows);
+    }
+  }
+}
+
+template <class V>
+void GemmPanel(const PanelTask& t) {
+  if constexpr (V::kTileVectors >= 3) {
+    if (t.vectors == 3) return RunPanel<V, 3>(t);
+  }
+  t.vectors == 2 ? RunPanel<V, 2>(t) : RunPanel<V, 1>(t);
+}
+
+template <class V>
+[[gnu::always_inline]] inline void PackRows(const PackTask& t) {
+  for (int64_t k = 0; k < t.k; ++k) {
+    const float* in = t.b + k * t.ldb;
+    float* out = t.out + k * t.vectors * V::kLanes;
+    for (int v = 0; v < t.vectors; ++v) {
+      const int n = static_cast<int>(Least(t.columns - v * V::kLanes, V::kLanes));
+      const float* p = in + v * V::kLanes;
+      V::Store(out + v * V::kLanes, n == V::kLanes ? V::Load(p) : V::LoadN(p, n));
+    }
+  }
+}
+
+template <class V>
+[[gnu::always_inline]] inline void PackTransposed(const PackTask& t) {
+  constexpr int kLanes = V::kLanes;
+  const int64_t width = t.vectors * kLanes;
+  for (int v = 0; v < t.vectors; ++v) {
+    const int64_t columns = Least(t.columns - v * kLanes, kLanes);
+    const float* in = t.b + v * kLanes * t.ldb;
+    for (int64_t k = 0; k < t.k; k += kLanes) {
+      const int steps = static_cast<int>(Least(t.k - k, kLanes));
+      typename V::F r[kLanes];
+#pragma GCC unroll 16
+      for (int j = 0; j < kLanes; ++j) {
+        const float* p = in + j * t.ldb + k;
+        r[j] = j >= columns ? V::Zero() : steps == kLanes ? V::Load(p) : V::LoadN(p, steps);
+      }
+      V::Transpose(r);
+      float* out = t.out + k * width + v * kLanes;
+#pragma GCC unroll 16
+      for (int j = 0; j < kLanes; ++j) {
+        if (j < steps) V::Store(out + j * width, r[j]);
+      }
+    }
+  }
+}
+
+template <class V>
+void PackPanel(const PackTask& t) {
+  t.transposed ? PackTransposed<V>(t) : PackRows<V>(t);
+}
+
+}  // namespace rlx::cpu
