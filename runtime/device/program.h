@@ -22,7 +22,9 @@ struct Target {
 
 // A byte range that steps read or write.
 struct Buffer {
-  Storage storage = Storage::kArena;  // never kView or kNone: views are resolved
+  // Never kView or kNone: views are resolved. kArena is the run's arena in `steps`, and the weight
+  // arena (gone after binding) in `weight_steps`.
+  Storage storage = Storage::kArena;
   int32_t index = 0;   // kInput, kOutput, kParam, kConstant: position; kWeight: slot in the WeightSet
   int64_t offset = 0;  // bytes from the start of that storage
   int64_t bytes = 0;
