@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "runtime/ir/device_kind.h"
+#include "runtime/ir/graph.h"
 #include "runtime/tensor/dim.h"
-#include "runtime/tensor/dtype.h"
 
 namespace rlx {
 
@@ -66,6 +66,7 @@ struct CompileOptions {
   KernelDispatch kernel_dispatch;
   std::optional<std::set<std::string>> disabled_passes;  // by pass name
   std::optional<std::string> salt;
+  std::set<Stage> dump;  // stages to hand back as text; not in the key
   friend bool operator==(const CompileOptions&, const CompileOptions&) = default;
 };
 
