@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/base/checked.h"
+#include "runtime/base/status.h"
+#include "runtime/wire/artifact.h"
+
+namespace rlx::wire {
+namespace {
+
+using device::Buffer;
+using device::Program;
+using device::Step;
+
+struct Checker {
+  const Program& program;
+  bool weights = false;  // checking the weight steps
+
+  absl::StatusOr<int64_t> Room(const Buffer& buffer) const {
+    const auto spec_bytes = [&](const std::vector<device::TensorSpec>& specs)
+        -> absl::StatusOr<int64_t> {
+      if (buffer.index < 0 || static_cast<size_t>(buffer.index) >= specs.size()) {
+        return DataLoss("a buffer names tensor ", buffer.index, " of ", specs.size());
+      }
+      const auto bytes = specs[buffer.index].type.ByteSize();
+      if (!bytes) return DataLoss("tensor \"", specs[buffer.index].name, "\" has no static size");
+      return *bytes;
+    };
+    switch (buffer.storage) {
+      case Storage::kInput: return spec_bytes(program.inputs);
+      case Storage::kOutput: return spec_bytes(program.outputs);
+      case Storage::kParam: return spec_bytes(program.params);
+      case Storage::kConstant:
+        if (buffer.index < 0 || static_cast<size_t>(buffer.index) >= program.constants.size()) break;
+        return static_cast<int64_t>(program.constants[buffer.index].bytes().size());
+      case Storage::kWeight:
+        if (buffer.index < 0 || static_cast<size_t>(buffer.index) >= program.weight_slots.size()) {
+          break;
+        }
+        return program.weight_slots[buffer.index];
+      case Storage::kArena:
+        return std::max(program.arena_bytes + program.scratch_bytes, program.weight_arena_bytes);
+      default: break;
+    }
+    return DataLoss("a buffer has no place");
+  }
+
+  absl::Status CheckBuffer(const Buffer& buffer) const {
+    RLX_ASSIGN(const int64_t room, Room(buffer));
+    const auto end = CheckedAdd(buffer.offset, buffer.bytes);
+    if (buffer.offset < 0 || buffer.bytes < 0 || !end || *end > room) {
+      return DataLoss("a buffer covers [", buffer.offset, ", +", buffer.bytes, ") of ", room,
+                      " bytes");
+    }
+    return absl::OkStatus();
+  }
+
+  // An arena buffer must fit the arena of the phase that uses it.
+  absl::Status CheckUse(int32_t b) const {
+    if (b < -1 || b >= static_cast<int32_t>(program.buffers.size())) {
+      return DataLoss("a step names buffer ", b, " of ", program.buffers.size());
+    }
+    if (b < 0) return absl::OkStatus();
+    const Buffer& buffer = program.buffers[b];
+    const bool from_caller =
+        buffer.storage == Storage::kInput || buffer.storage == Storage::kOutput;
+    if (weights && from_caller) return DataLoss("a weight step uses a request's buffer");
+    const int64_t arena =
+        weights ? program.weight_arena_bytes : program.arena_bytes + program.scratch_bytes;
+    if (buffer.storage == Storage::kArena && buffer.offset + buffer.bytes > arena) {
+      return DataLoss("a buffer reaches beyond its arena");
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status CheckSteps(const std::vector<Step>& steps) const {
+    for (const Step& step : steps) {
+      for (int32_t b : step.buffers) RLX_TRY(CheckUse(b));
+      RLX_TRY(CheckForm(step));
+      for (const auto& body : step.bodies) RLX_TRY(CheckSteps(body));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status CheckForm(const Step& step) const {
+    const auto present = [&](size_t count) {
+      for (size_t i = 0; i < count; ++i) {
+        if (i >= step.buffers.size() || step.buffers[i] < 0) return false;
+      }
+      return true;
+    };
+    switch (step.kind) {
+      case Step::Kind::kLaunch:
+        if (step.kernel < 0 || static_cast<size_t>(step.kernel) >= program.kernels.size()) {
+          return DataLoss("a step launches kernel ", step.kernel);
+        }
+        return step.groups < 0 ? DataLoss("a step launches ", step.groups, " groups")
+                               : absl::OkStatus();
+      case Step::Kind::kCopy:
+        if (!present(2) || program.buffers[step.buffers[0]].bytes !=
+                               program.buffers[step.buffers[1]].bytes) {
+          return DataLoss("a copy between unequal buffers");
+        }
+        return absl::OkStatus();
+      case Step::Kind::kBranch:
+        return present(1) && step.bodies.size() == 2 ? absl::OkStatus()
+                                                     : DataLoss("a branch without two bodies");
+      case Step::Kind::kCall: return absl::OkStatus();
+    }
+    return DataLoss("an unknown step");
+  }
+};
+
+}  // namespace
+
+absl::Status CheckProgram(const Program& program) {
+  Checker checker{program};
+  for (int64_t bytes : {program.arena_bytes, program.scratch_bytes, program.weight_arena_bytes}) {
+    if (bytes < 0 || bytes > int64_t{1} << 46) return DataLoss("an arena of ", bytes, " bytes");
+  }
+  for (int64_t bytes : program.weight_slots) {
+    if (bytes < 0 || bytes > int64_t{1} << 46) return DataLoss("a weight slot of ", bytes, " bytes");
+  }
+  for (const Buffer& buffer : program.buffers) RLX_TRY(checker.CheckBuffer(buffer));
+  RLX_TRY(checker.CheckSteps(program.steps));
+  checker.weights = true;
+  return checker.CheckSteps(program.weight_steps);
+}
+
+}  // namespace rlx::wire
