@@ -137,7 +137,7 @@ absl::StatusOr<DispatchReport> DispatchReportFromWire(const v1::DispatchReport& 
 }
 
 void PassTimingToWire(const PassTiming& from, v1::PassTiming& out) {
-  out.set_pass(from.pass);
+  out.set_name(from.pass);
   out.set_seconds(from.seconds);
   out.set_nodes_after(static_cast<uint64_t>(from.nodes_after));
   out.set_changed(from.changed);
@@ -146,7 +146,7 @@ void PassTimingToWire(const PassTiming& from, v1::PassTiming& out) {
 }
 
 PassTiming PassTimingFromWire(const v1::PassTiming& from) {
-  return {from.pass(),    from.seconds(), static_cast<int64_t>(from.nodes_after()),
+  return {from.name(), from.seconds(), static_cast<int64_t>(from.nodes_after()),
           from.changed(), from.skipped(), from.why_skipped()};
 }
 
