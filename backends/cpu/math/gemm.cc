@@ -17,7 +17,11 @@ constexpr int64_t kBlockRows = 128;
 // Below this many multiply-adds a unit costs less than claiming it.
 constexpr int64_t kUnitWork = 64 * 1024;
 
-PanelTask TaskFor(const PackedGemm& g, const Panel& panel, int64_t row, int64_t rows) {
+// Claims of work for each thread of a team.
+constexpr int64_t kClaims = 4;
+
+PanelTask TaskFor(const PackedGemm& g, const Panel& panel, const Panel& next, int64_t row,
+                  int64_t rows) {
   const Epilogue& e = g.epilogue;
   return {
       .rows = rows,
@@ -25,6 +29,7 @@ PanelTask TaskFor(const PackedGemm& g, const Panel& panel, int64_t row, int64_t 
       .a = g.a + row * g.lda,
       .lda = g.lda,
       .b = g.b + panel.begin * g.k,
+      .next_b = g.b + next.begin * g.k,
       .columns = panel.columns,
       .vectors = panel.vectors,
       .c = g.c + row * g.ldc + panel.begin,
@@ -37,18 +42,29 @@ PanelTask TaskFor(const PackedGemm& g, const Panel& panel, int64_t row, int64_t 
       .ld_residual = e.ld_residual};
 }
 
-// Units [begin, end): for each block of rows, each panel.
+// Units [begin, end): for each block of rows, each panel. `skip` units that other threads do
+// follow.
 void RunUnits(const MathKernels& kernels, const PackedGemm& g, const Panels& panels, int64_t begin,
-              int64_t end) {
+              int64_t end, int64_t skip) {
   for (int64_t u = begin; u < end; ++u) {
     const int64_t row = u / panels.count() * kBlockRows;
     const int64_t rows = std::min(kBlockRows, g.m - row);
-    kernels.gemm_panel(TaskFor(g, panels.At(u % panels.count()), row, rows));
+    const int64_t next = u + 1 < end ? u + 1 : u + 1 + skip;
+    kernels.gemm_panel(
+        TaskFor(g, panels.At(u % panels.count()), panels.At(next % panels.count()), row, rows));
   }
 }
 
 int64_t Units(const PackedGemm& g, const Panels& panels) {
   return (g.m + kBlockRows - 1) / kBlockRows * panels.count();
+}
+
+// Units to claim at a time: a few claims for each thread, so that a slow core does not hold up the
+// others, but panels that follow each other where possible, and no claim that costs less than
+// claiming.
+int64_t Grain(const PackedGemm& g, int64_t units, int width, int threads) {
+  const int64_t work = std::min(g.m, kBlockRows) * g.k * width;
+  return std::max<int64_t>({1, kUnitWork / work, units / (kClaims * threads)});
 }
 
 PackTask PackTaskFor(const BatchedGemm& g, const float* b, const Panel& panel, float* packed) {
@@ -100,10 +116,11 @@ void PackB(const MathKernels& kernels, int64_t k, int64_t n, const float* b, int
 
 void Gemm(const MathKernels& kernels, const PackedGemm& gemm, Team& team) {
   const Panels panels(kernels, gemm.n);
-  const int64_t work = std::min(gemm.m, kBlockRows) * gemm.k * kernels.panel_width();
-  const int64_t grain = std::max<int64_t>(1, kUnitWork / work);
-  team.ParallelFor(0, Units(gemm, panels), grain, [&](int64_t begin, int64_t end, int) {
-    RunUnits(kernels, gemm, panels, begin, end);
+  const int64_t units = Units(gemm, panels);
+  const int64_t grain = Grain(gemm, units, kernels.panel_width(), team.size());
+  const int64_t skip = grain * (team.size() - 1);
+  team.ParallelFor(0, units, grain, [&](int64_t begin, int64_t end, int) {
+    RunUnits(kernels, gemm, panels, begin, end, skip);
   });
 }
 

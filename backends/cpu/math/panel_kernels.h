@@ -17,6 +17,9 @@ namespace rlx::cpu {
 template <class V>
 inline constexpr int64_t kChunk = 9216 / (V::kLanes * V::kTileVectors);
 
+inline constexpr int64_t kCacheLine = 64;
+inline constexpr int64_t kLoneDistance = 4096;  // bytes
+
 template <class V, int mr, int nv>
 struct Tile {
   using F = typename V::F;
@@ -97,18 +100,29 @@ struct TileTask {
   float alpha = 1;
   const float* bias = nullptr;
   const float* row_bias = nullptr;
+  const char* ahead = nullptr;  // bytes of B to fetch meanwhile,
+  int64_t ahead_bytes = 0;      // so many every four steps
 };
 
 template <class V, int mr, int nv>
 [[gnu::noinline]] void RunTile(const TileTask& t) {
   Tile<V, mr, nv> tile;
+#pragma GCC unroll 16
+  for (int i = 0; i < mr; ++i) {
+    __builtin_prefetch(t.c + i * t.ldc, 1);
+    __builtin_prefetch(t.c + i * t.ldc + nv * V::kLanes - 1, 1);
+  }
   t.first ? tile.Clear() : tile.Load(t.c, t.ldc, t.tail);
   constexpr int kRowOfB = nv * V::kLanes;
   const float* a = t.a;
   const float* b = t.b;
   const int64_t lda = t.lda;
   int64_t k = t.depth;
+  const char* ahead = t.ahead;
   for (; k >= 4; k -= 4, a += 4, b += 4 * kRowOfB) {
+    for (const char* end = ahead + t.ahead_bytes; ahead < end; ahead += kCacheLine) {
+      __builtin_prefetch(ahead, 0, 2);
+    }
 #pragma GCC unroll 4
     for (int u = 0; u < 4; ++u) tile.Step(a + u, lda, b + u * kRowOfB);
   }
@@ -161,10 +175,21 @@ template <class V>
   return left >= 2 * kRows ? kRows : left > kRows ? (left + 1) / 2 : left;
 }
 
+// B of this chunk was fetched while the one before was used; spread what the next needs over the tiles.
+// A lone tile fetches its own chunk, some way ahead of itself.
+template <class V, int nv>
+[[gnu::always_inline]] inline void PlanAhead(int64_t tiles, const float* next, TileTask& tile) {
+  constexpr int64_t kBytes = 4 * nv * V::kLanes * static_cast<int64_t>(sizeof(float));
+  tile.ahead_bytes = RoundUp(CeilDiv(kBytes, tiles), kCacheLine);
+  const float* from = tiles == 1 ? tile.b + kLoneDistance / sizeof(float) : next;
+  tile.ahead = reinterpret_cast<const char*>(from);
+}
+
 template <class V, int nv>
 [[gnu::noinline]] void RunPanel(const PanelTask& t) {
   const int64_t chunks = t.rows <= V::kTileRows ? 1 : CeilDiv(t.k, kChunk<V>);
   const int64_t depth = RoundUp(CeilDiv(t.k, chunks), 4);
+  const int64_t tiles = CeilDiv(t.rows, V::kTileRows);
   TileTask tile{.lda = t.lda,
                 .ldc = t.ldc,
                 .tail = t.columns - (nv - 1) * V::kLanes,
@@ -175,12 +200,14 @@ template <class V, int nv>
     tile.last = k + depth >= t.k;
     tile.depth = tile.last ? t.k - k : depth;
     tile.b = t.b + k * nv * V::kLanes;
+    PlanAhead<V, nv>(tiles, tile.last ? t.next_b : tile.b + depth * nv * V::kLanes, tile);
     for (int64_t i = 0, rows; i < t.rows; i += rows) {
       rows = NextRows<V>(t.rows - i);
       tile.a = t.a + i * t.lda + k;
       tile.c = t.c + i * t.ldc;
       tile.row_bias = t.row_bias == nullptr ? nullptr : t.row_bias + i;
       RunTileOf<V, nv>(rows, tile);
+      tile.ahead += tile.depth / 4 * tile.ahead_bytes;
       if (tile.last) Finish<V>(t, i, i + rows);
     }
   }

@@ -38,6 +38,7 @@ struct PanelTask {
   const float* a;
   int64_t lda;
   const float* b;
+  const float* next_b;  // where this thread will probably go on: fetched ahead, never used
   int columns, vectors;
   float* c;
   int64_t ldc;
