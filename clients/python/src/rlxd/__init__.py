@@ -8,7 +8,7 @@ A module is built, compiled, opened with its weights, and run:
 
     m = rlxd.HirModule("mlp")
     x = m.input("x", ["batch", 384])
-    m.output("y", m.linear(x, m.param("w", [384, 8]), m.param("b", [8]), act="gelu"))
+    m.output("y", m.linear(x, m.param("w", [384, 8]), m.param("b", [8]), activation="gelu"))
 
     with rlxd.Client() as client:
         executable = client.compile(m)

@@ -7,7 +7,7 @@ Nodes are appended in order, then the module is compiled:
     x = m.input("x", ["batch", 384])
     w = m.param("w", [384, 1536])
     b = m.param("b", [1536])
-    m.output("y", m.linear(x, w, b, act="gelu"))
+    m.output("y", m.linear(x, w, b, activation="gelu"))
 """
 
 from __future__ import annotations

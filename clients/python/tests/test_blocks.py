@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The order of a block's operands is the wire's contract; by name nobody can get it wrong."""
+
+import pytest
+
+import rlxd
+
+BERT = "q_w q_b k_w k_b v_w v_b o_w o_b ln1_g ln1_b ffn1_w ffn1_b ffn2_w ffn2_b ln2_g ln2_b".split()
+LLAMA = "ln1_g q_w k_w v_w o_w ln2_g gate_w up_w down_w cos sin".split()
+
+
+def build(method, names, **more):
+    """The last node, its operands as names, and its attributes."""
+    m = rlxd.HirModule("m")
+    values = {name: m.param(name, [1]) for name in reversed(names)}
+    x = m.input("x", [1, 1, 1])
+    getattr(m, method)(x, **values, **more)
+    nodes = m.build().graphs[0].nodes
+    attrs = {a.name: getattr(a, a.WhichOneof("value")) for a in nodes[-1].attributes}
+    return nodes[-1], [nodes[v.node].name for v in nodes[-1].operands], attrs
+
+
+def test_encoder_block():
+    node, operands, attrs = build("bert_encoder_block", BERT, num_heads=2, head_dim=4, eps=1e-12)
+    assert node.op == "bert_encoder_block" and operands == ["x", *BERT]
+    assert attrs == {
+        "num_heads": 2, "head_dim": 4, "mask": "none", "softcap": 0.0, "eps": 1e-12,
+        "activation": "gelu",
+    }  # fmt: skip
+
+
+def test_the_encoders_mask_is_its_second_operand():
+    names = [*BERT, "mask_values"]
+    _, operands, attrs = build(
+        "bert_encoder_block", names, num_heads=2, head_dim=4, eps=1, mask="keep"
+    )
+    assert operands == ["x", "mask_values", *BERT]
+    assert attrs["mask"] == "keep" and attrs["eps"] == 1.0
+
+
+def test_decoder_block():
+    _, operands, attrs = build("llama_decoder_block", LLAMA, num_heads=4, head_dim=8, eps=1e-5)
+    assert operands == ["x", *LLAMA]
+    assert attrs["mask"] == "causal" and "num_kv_heads" not in attrs
+    assert (attrs["norm_bias"], attrs["has_positions"]) == (False, False)
+
+
+def test_the_decoders_optional_operands_stand_where_the_op_wants_them():
+    extra = ["ln1_b", "ln2_b", "mask_values", "positions"]
+    _, operands, attrs = build(
+        "llama_decoder_block", LLAMA + extra, num_heads=4, num_kv_heads=2, head_dim=8, eps=1e-5,
+        mask="bias",
+    )  # fmt: skip
+    assert (
+        operands
+        == (
+            "x ln1_g ln1_b q_w k_w v_w o_w ln2_g ln2_b gate_w up_w down_w cos sin mask_values positions"
+        ).split()
+    )
+    assert (attrs["norm_bias"], attrs["has_positions"], attrs["num_kv_heads"]) == (True, True, 2)
+
+
+def test_one_beta_alone_is_refused():
+    with pytest.raises(ValueError, match="come together"):
+        build("llama_decoder_block", [*LLAMA, "ln1_b"], num_heads=4, head_dim=8, eps=1e-5)
+
+
+def test_blocks_with_two_results():
+    m = rlxd.HirModule("m")
+    x, g, b = (m.param(n, [4]) for n in "xgb")
+    for norm, total in (m.residual_layer_norm(x, x, g, b), m.residual_rms_norm(x, x, g)):
+        assert (norm.node, norm.result, total.result) == (total.node, 0, 1)
+    first, second = m.shared_linear_pair(x, g, b)
+    m.output("y", second)
+    assert m.build().graphs[0].outputs[0].value.result == 1
+    assert first.node == second.node
+
+
+def test_linear_takes_a_bias_or_none():
+    for names, count in ((["w"], 2), (["w", "bias"], 3)):
+        node, operands, attrs = build("linear", names, activation="silu")
+        assert len(operands) == count and operands[1:] == names and attrs == {"activation": "silu"}
+        assert node.op == "linear"
