@@ -25,9 +25,9 @@ namespace rlx::kernel {
 //                            [&](Value column) { return b.Load(x, b.Add(base, column)); });
 //   b.Store(out, b.GroupId(Type::kI64), b.Mul(sum, b.F32(1.0f / n)));
 //
-// Result types follow from operands. Nothing is checked here: Finish() verifies the whole kernel, and
-// says kInternal about the first instruction that is wrong. Operations on constants are folded, and
-// repeated parameters, constants and ids at the top level are shared.
+// Result types follow from operands. Nothing is checked here: Finish() verifies the whole kernel,
+// and says kInternal about the first instruction that is wrong. Operations on constants are folded,
+// and repeated parameters, constants and ids at the top level are shared.
 class Builder {
  public:
   Builder(std::string name, int local);
@@ -58,7 +58,7 @@ class Builder {
   // Memory, cells.
   Value Load(Value buffer, Value index);
   void Store(Value buffer, Value index, Value value);
-  Value LoadWide(Value buffer, Value index);  // cast to WideOf the buffer's type
+  Value LoadWide(Value buffer, Value index);               // cast to WideOf the buffer's type
   void StoreCast(Value buffer, Value index, Value value);  // cast to the buffer's type
   Value Cell(Value initial);
   Value Get(Value cell);
@@ -89,7 +89,8 @@ class Builder {
     }
     if (stride.rest.valid()) If(stride.rest, [&] { body(stride.last); });
   }
-  // Reduces element(i), a value of type t, over i in 0 .. extent - 1 with all lanes; `op` is a kReduce*.
+  // Reduces element(i), a value of type t, over i in 0 .. extent - 1 with all lanes; `op` is a
+  // kReduce*.
   template <class Element>
   Value ReduceOver(Op op, Type t, Value extent, Element&& element) {
     const Value cell = Cell(Identity(op, t));

@@ -9,10 +9,12 @@
 // Kernel IR: one kernel as a flat list of instructions.
 //
 //   * A value is the index of the instruction that defines it.
-//   * Control flow is bracketed (loop .. end, if .. end): no blocks, no phis. What a loop carries, or an
-//     `if` decides, lives in a register cell (cell, get, set). A value defined inside a bracket is not
-//     visible after its end.
-//   * A launch runs `groups` workgroups of `local` lanes each; the lanes of one group run in lockstep as
+//   * Control flow is bracketed (loop .. end, if .. end): no blocks, no phis. What a loop carries,
+//   or an
+//     `if` decides, lives in a register cell (cell, get, set). A value defined inside a bracket is
+//     not visible after its end.
+//   * A launch runs `groups` workgroups of `local` lanes each; the lanes of one group run in
+//   lockstep as
 //     far as anyone can tell from barriers. A flat group id is all there is: kernels decompose it.
 //   * Every walker (interpreter, CPU, GPU renderers) goes over the list once, front to back; what a
 //     target cannot say is removed by a legalize pass first.
@@ -40,13 +42,15 @@
 //   end
 namespace rlx::kernel {
 
-// What an op means exactly is the interpreter's business (interpret.h); types stand in its row (op.h).
+// What an op means exactly is the interpreter's business (interpret.h); types stand in its row
+// (op.h).
 enum class Op : uint8_t {
   // Parameters and declarations: outside all brackets, except kConst, kCell and the ids.
-  kBuffer,   // imm: slot in Kernel::buffers          -> pointer to elements of `type`
-  kScalar,   // imm: slot in Kernel::scalars          -> value, the same in every lane
-  kShared,   // imm: element count                    -> pointer to memory of the group, undefined at first
-  kConst,    // imm: the value's bits                 -> value
+  kBuffer,  // imm: slot in Kernel::buffers          -> pointer to elements of `type`
+  kScalar,  // imm: slot in Kernel::scalars          -> value, the same in every lane
+  kShared,  // imm: element count                    -> pointer to memory of the group, undefined at
+            // first
+  kConst,   // imm: the value's bits                 -> value
   kGroupId,  //                                       -> i32 or i64, 0 .. groups - 1
   kLocalId,  //                                       -> i32 or i64, 0 .. local - 1
   kCell,     // a: initial value                      -> cell
@@ -55,12 +59,13 @@ enum class Op : uint8_t {
   kIf,    // a: bool, may differ between lanes
   kEnd,   // closes the innermost bracket
   // Memory.
-  kLoad,     // a: pointer, b: index in elements (i32 or i64)
-  kStore,    // a: pointer, b: index, c: value. Lanes that meet on an element must agree on the value
-  kGet,      // a: cell
-  kSet,      // a: cell, b: value
+  kLoad,   // a: pointer, b: index in elements (i32 or i64)
+  kStore,  // a: pointer, b: index, c: value. Lanes that meet on an element must agree on the value
+  kGet,    // a: cell
+  kSet,    // a: cell, b: value
   kBarrier,  // orders the group's accesses to its shared memory. Uniform control flow only
-  // Over all lanes of the group; every lane gets the result. Uniform control flow only. The order is a
+  // Over all lanes of the group; every lane gets the result. Uniform control flow only. The order
+  // is a
   // tree of halves: lane i with lane i + local/2, and so on.
   kReduceAdd,
   kReduceMul,
@@ -78,7 +83,8 @@ enum class Op : uint8_t {
   kNeg,
   kAbs,
   kFma,  // a * b + c with one rounding or two, whichever the target does faster
-  // Bits (bool: logic). Shift amounts are taken modulo the width; kShr copies the sign of signed types.
+  // Bits (bool: logic). Shift amounts are taken modulo the width; kShr copies the sign of signed
+  // types.
   kAnd,
   kOr,
   kXor,
@@ -91,7 +97,8 @@ enum class Op : uint8_t {
   kLt,
   kLe,
   kSelect,  // a ? b : c
-  // To `type`. Float to integer truncates, saturates and takes NaN to 0; integers wrap; anything to bool
+  // To `type`. Float to integer truncates, saturates and takes NaN to 0; integers wrap; anything to
+  // bool
   // is != 0; f16 and bf16 convert by way of f32, rounding to nearest even.
   kCast,
   kBitcast,  // to a type of the same width
@@ -123,7 +130,8 @@ struct Value {
 
 struct Inst {
   Op op = Op::kEnd;
-  Type type = Type::kVoid;  // of the result; of the elements for kBuffer and kShared; of a cell's value
+  Type type =
+      Type::kVoid;  // of the result; of the elements for kBuffer and kShared; of a cell's value
   Value a = {}, b = {}, c = {};
   int64_t imm = 0;
   bool operator==(const Inst&) const = default;
@@ -141,7 +149,8 @@ struct Kernel {
   std::string name;  // [A-Za-z_][A-Za-z0-9_]*
   int local = 1;     // lanes of a group: a power of two, at most kMaxLocal
   std::vector<BufferParam> buffers;
-  std::vector<Type> scalars;  // i64, f32 or f64; each takes one int64_t of the launch (f32: its low half)
+  std::vector<Type>
+      scalars;  // i64, f32 or f64; each takes one int64_t of the launch (f32: its low half)
   std::vector<Inst> body;
   bool operator==(const Kernel&) const = default;
 

@@ -5,12 +5,12 @@
 
 #include "runtime/kernel/op.h"
 
-// One lane's values: what an operation means on scalars. The interpreter and the builder's constant folding
-// share it.
+// One lane's values: what an operation means on scalars. The interpreter and the builder's constant
+// folding share it.
 namespace rlx::kernel {
 
-// A value of any type as Inst::imm holds it: integers extended to 64 bits by their sign (u8, u32: by
-// zeros), bool 0 or 1, floats their bit pattern in the low bits, zeros above.
+// A value of any type as Inst::imm holds it: integers extended to 64 bits by their sign (u8, u32:
+// by zeros), bool 0 or 1, floats their bit pattern in the low bits, zeros above.
 using Bits = int64_t;
 
 // Rounded to `t` as kCast from f64 or i64 does.
@@ -23,8 +23,8 @@ Bits LoadScalar(Type t, const void* at);
 void StoreScalar(Type t, Bits bits, void* at);
 
 // The result of a pure op (other than kConst) with result type `type` on operands of type `from`
-// (kSelect: the type of b and c). f32 results are those of double arithmetic rounded once, so that this
-// is the ideal which walkers approach.
+// (kSelect: the type of b and c). f32 results are those of double arithmetic rounded once, so that
+// this is the ideal which walkers approach.
 Bits Evaluate(Op op, Type type, Type from, const std::array<Bits, 3>& operands);
 
 // Whether signed `op` on a and b overflows `type`; false for ops that cannot.

@@ -7,8 +7,8 @@
 
 #include "runtime/kernel/kernel.h"
 
-// The printed form (an example stands in kernel.h): Parse(Print(kernel)) is the kernel. Blank lines and
-// what follows '#' are skipped.
+// The printed form (an example stands in kernel.h): Parse(Print(kernel)) is the kernel. Blank lines
+// and what follows '#' are skipped.
 namespace rlx::kernel {
 
 std::string Print(const Kernel& kernel);

@@ -9,9 +9,10 @@
 
 namespace rlx::kernel {
 
-// Scalar types of the kernel IR. Every type can be loaded, stored, selected, kept in a cell and cast.
-// Arithmetic is done in the wide types i32, u32, i64, f32 and f64 alone (bool: logic): narrow ones are
-// cast after the load and before the store, so a renderer needs no 8- or 16-bit arithmetic.
+// Scalar types of the kernel IR. Every type can be loaded, stored, selected, kept in a cell and
+// cast. Arithmetic is done in the wide types i32, u32, i64, f32 and f64 alone (bool: logic): narrow
+// ones are cast after the load and before the store, so a renderer needs no 8- or 16-bit
+// arithmetic.
 enum class Type : uint8_t {
   kVoid,  // of an instruction without a result
   kBool,  // one byte in memory, 0 or 1
@@ -38,8 +39,8 @@ inline constexpr TypeSet kIndices = Bit(Type::kI32) | Bit(Type::kI64);
 inline constexpr TypeSet kIntegers = kIndices | Bit(Type::kU32);
 inline constexpr TypeSet kNumbers = kFloats | kIntegers;
 inline constexpr TypeSet kBits = kIntegers | Bit(Type::kBool);
-inline constexpr TypeSet kNarrow = Bit(Type::kI8) | Bit(Type::kU8) | Bit(Type::kI16) |
-                                   Bit(Type::kF16) | Bit(Type::kBF16);
+inline constexpr TypeSet kNarrow =
+    Bit(Type::kI8) | Bit(Type::kU8) | Bit(Type::kI16) | Bit(Type::kF16) | Bit(Type::kBF16);
 inline constexpr TypeSet kAnyType = kNumbers | kNarrow | Bit(Type::kBool);
 
 std::string_view Name(Type t);
