@@ -10,8 +10,8 @@
 
 #include "runtime/kernel/kernel.h"
 
-// Machine code for kernels, by LLVM. A workgroup becomes one SIMD vector of `local` lanes; the groups of a
-// launch are a loop, any part of which a thread may run:
+// Machine code for kernels, by LLVM. A workgroup becomes one SIMD vector of `local` lanes; the
+// groups of a launch are a loop, any part of which a thread may run:
 //
 //   RLX_ASSIGN(const CpuTarget target, TargetByName("host"));
 //   // local: target.lanes, or two to four times that where an accumulator should be interleaved
@@ -22,8 +22,8 @@
 // All functions are thread safe. LLVM is set up by the first compile; loading does not touch it.
 namespace rlx::cpu {
 
-// Runs workgroups [group_begin, group_end). `buffers` and `scalars` by slot (kernel::Kernel); a buffer is
-// aligned to its element. Writes nothing but writable buffers; needs no other state.
+// Runs workgroups [group_begin, group_end). `buffers` and `scalars` by slot (kernel::Kernel); a
+// buffer is aligned to its element. Writes nothing but writable buffers; needs no other state.
 using KernelFn = void (*)(void* const* buffers, const int64_t* scalars, int64_t group_begin,
                           int64_t group_end);
 
@@ -45,17 +45,17 @@ absl::StatusOr<CpuTarget> TargetByName(std::string_view name);
 // kFailedPrecondition, naming what is missing, when this machine cannot run the target's code.
 absl::Status CheckHostRuns(const CpuTarget& target);
 
-// An ELF object with one function per kernel, under the kernels' names (which must differ). The same kernels
-// and target give the same bytes. kInternal when a kernel does not verify; kUnimplemented for
-// local > 64.
+// An ELF object with one function per kernel, under the kernels' names (which must differ). The
+// same kernels and target give the same bytes. kInternal when a kernel does not verify;
+// kUnimplemented for local > 64.
 absl::StatusOr<std::string> CompileToObject(std::span<const kernel::Kernel> kernels,
                                             const CpuTarget& target);
 
 // Code of CompileToObject in memory, mapped executable and not writable; unmapped with this object.
 class LoadedObject {
  public:
-  // kFailedPrecondition when the code needs what this processor lacks; kDataLoss when `object` is not what
-  // CompileToObject makes. `object` is not kept.
+  // kFailedPrecondition when the code needs what this processor lacks; kDataLoss when `object` is
+  // not what CompileToObject makes. `object` is not kept.
   static absl::StatusOr<std::unique_ptr<LoadedObject>> Load(std::string_view object);
   ~LoadedObject();
   LoadedObject(const LoadedObject&) = delete;
