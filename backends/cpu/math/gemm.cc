@@ -34,6 +34,7 @@ PanelTask TaskFor(const PackedGemm& g, const Panel& panel, const Panel& next, in
       .vectors = panel.vectors,
       .c = g.c + row * g.ldc + panel.begin,
       .ldc = g.ldc,
+      .accumulate = false,
       .alpha = e.alpha,
       .bias = e.bias == nullptr ? nullptr : e.bias + panel.begin,
       .row_bias = e.row_bias == nullptr ? nullptr : e.row_bias + row,

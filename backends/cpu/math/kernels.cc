@@ -12,6 +12,16 @@ template <class V>
 void PackPanel(const PackTask&);
 template <class V>
 void GemmPanel(const PanelTask&);
+template <class V>
+float SoftmaxRow(const SoftmaxTask&);
+template <class V>
+void DotRows(const DotTask&);
+template <class V>
+void WeightedRows(const WeightedTask&);
+template <class V>
+void HideKeys(const KeepTask&);
+template <class V>
+void ScaleRow(const ScaleTask&);
 
 namespace {
 
@@ -22,7 +32,12 @@ constexpr MathKernels Table(Isa isa, int lanes, int panel_vectors, int tile_rows
           .panel_vectors = panel_vectors,
           .tile_rows = tile_rows,
           .pack_panel = PackPanel<V>,
-          .gemm_panel = GemmPanel<V>};
+          .gemm_panel = GemmPanel<V>,
+          .softmax_row = SoftmaxRow<V>,
+          .dot_rows = DotRows<V>,
+          .weighted_rows = WeightedRows<V>,
+          .hide_keys = HideKeys<V>,
+          .scale_row = ScaleRow<V>};
 }
 
 constexpr MathKernels kTables[] = {Table<Generic>(Isa::kGeneric, 4, 2, 4),

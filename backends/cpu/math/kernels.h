@@ -10,8 +10,13 @@
 
 namespace rlx::cpu {
 
+struct DotTask;
+struct KeepTask;
 struct PackTask;
 struct PanelTask;
+struct ScaleTask;
+struct SoftmaxTask;
+struct WeightedTask;
 
 struct MathKernels {
   Isa isa;
@@ -22,6 +27,13 @@ struct MathKernels {
   // panel_task.h
   void (*pack_panel)(const PackTask&);
   void (*gemm_panel)(const PanelTask&);
+
+  // attention_task.h
+  float (*softmax_row)(const SoftmaxTask&);
+  void (*dot_rows)(const DotTask&);
+  void (*weighted_rows)(const WeightedTask&);
+  void (*hide_keys)(const KeepTask&);
+  void (*scale_row)(const ScaleTask&);
 
   int panel_width() const { return lanes * panel_vectors; }
 };

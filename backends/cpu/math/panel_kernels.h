@@ -175,8 +175,8 @@ template <class V>
   return left >= 2 * kRows ? kRows : left > kRows ? (left + 1) / 2 : left;
 }
 
-// B of this chunk was fetched while the one before was used; spread what the next needs over the tiles.
-// A lone tile fetches its own chunk, some way ahead of itself.
+// B of this chunk was fetched while the one before was used; spread what the next needs over the
+// tiles. A lone tile fetches its own chunk, some way ahead of itself.
 template <class V, int nv>
 [[gnu::always_inline]] inline void PlanAhead(int64_t tiles, const float* next, TileTask& tile) {
   constexpr int64_t kBytes = 4 * nv * V::kLanes * static_cast<int64_t>(sizeof(float));
@@ -196,7 +196,7 @@ template <class V, int nv>
                 .alpha = t.alpha,
                 .bias = t.bias};
   for (int64_t k = 0; k < t.k; k += depth) {
-    tile.first = k == 0;
+    tile.first = k == 0 && !t.accumulate;
     tile.last = k + depth >= t.k;
     tile.depth = tile.last ? t.k - k : depth;
     tile.b = t.b + k * nv * V::kLanes;

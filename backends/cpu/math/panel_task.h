@@ -23,31 +23,32 @@ struct Panel {
 };
 
 struct PackTask {
-  const float* b;  // first element of the panel in [k,n] or [n,k]
-  int64_t ldb;
-  bool transposed;
-  int64_t k;
-  int columns, vectors;
-  float* out;  // k x (vectors * lanes)
+  const float* b = nullptr;  // first element of the panel in [k,n] or [n,k]
+  int64_t ldb = 0;
+  bool transposed = false;
+  int64_t k = 0;
+  int columns = 0, vectors = 0;
+  float* out = nullptr;  // k x (vectors * lanes)
 };
 
 // C[rows, columns] = act(alpha A[rows,k] B + bias) + residual for one panel of B; pointers are to
 // the first element that the task touches. Null: not there.
 struct PanelTask {
-  int64_t rows, k;
-  const float* a;
-  int64_t lda;
-  const float* b;
-  const float* next_b;  // where this thread will probably go on: fetched ahead, never used
-  int columns, vectors;
-  float* c;
-  int64_t ldc;
-  float alpha;
-  const float* bias;
-  const float* row_bias;
-  Activation activation;
-  const float* residual;
-  int64_t ld_residual;
+  int64_t rows = 0, k = 0;
+  const float* a = nullptr;
+  int64_t lda = 0;
+  const float* b = nullptr;
+  const float* next_b = nullptr;  // where this thread will probably go on: fetched ahead
+  int columns = 0, vectors = 0;
+  float* c = nullptr;
+  int64_t ldc = 0;
+  bool accumulate = false;  // add to what C holds; then alpha is 1, and there is no bias
+  float alpha = 1;
+  const float* bias = nullptr;
+  const float* row_bias = nullptr;
+  Activation activation = {};
+  const float* residual = nullptr;
+  int64_t ld_residual = 0;
 };
 
 }  // namespace rlx::cpu

@@ -23,6 +23,11 @@ struct Avx2 {
   [[gnu::always_inline]] static F LoadN(const float* p, int n) {
     return _mm256_maskload_ps(p, First(n));
   }
+  [[gnu::always_inline]] static F LoadBytes(const uint8_t* p) {
+    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes));
+  }
+  [[gnu::always_inline]] static F LaneNumbers() { return _mm256_setr_ps(0, 1, 2, 3, 4, 5, 6, 7); }
   [[gnu::always_inline]] static void StoreN(float* p, F x, int n) {
     _mm256_maskstore_ps(p, First(n), x);
   }

@@ -23,6 +23,13 @@ struct Avx512 {
   [[gnu::always_inline]] static F LoadN(const float* p, int n) {
     return _mm512_maskz_loadu_ps(First(n), p);
   }
+  [[gnu::always_inline]] static F LoadBytes(const uint8_t* p) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes));
+  }
+  [[gnu::always_inline]] static F LaneNumbers() {
+    return _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  }
   [[gnu::always_inline]] static void StoreN(float* p, F x, int n) {
     _mm512_mask_storeu_ps(p, First(n), x);
   }

@@ -34,6 +34,10 @@ struct Generic {
     for (int i = 0; i < n; ++i) x[i] = p[i];
     return x;
   }
+  [[gnu::always_inline]] static F LoadBytes(const uint8_t* p) {
+    return F{float(p[0]), float(p[1]), float(p[2]), float(p[3])};
+  }
+  [[gnu::always_inline]] static F LaneNumbers() { return F{0, 1, 2, 3}; }
   [[gnu::always_inline]] static void StoreN(float* p, F x, int n) {
     for (int i = 0; i < n; ++i) p[i] = x[i];
   }
