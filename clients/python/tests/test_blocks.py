@@ -53,21 +53,6 @@ def test_the_decoders_optional_operands_stand_where_the_op_wants_them():
     )  # fmt: skip
     weights = "ln1_g ln1_b q_w k_w v_w o_w ln2_g ln2_b gate_w up_w down_w cos sin".split()
     assert operands == ["x", *weights, "mask_values", "positions"]
-    assert (attrs["norm_bias"], attrs["has_positions"]) == (False, False)
-
-
-def test_the_decoders_optional_operands_stand_where_the_op_wants_them():
-    extra = ["ln1_b", "ln2_b", "mask_values", "positions"]
-    _, operands, attrs = build(
-        "llama_decoder_block", LLAMA + extra, num_heads=4, num_kv_heads=2, head_dim=8, eps=1e-5,
-        mask="bias",
-    )  # fmt: skip
-    assert (
-        operands
-        == (
-            "x ln1_g ln1_b q_w k_w v_w o_w ln2_g ln2_b gate_w up_w down_w cos sin mask_values positions"
-        ).split()
-    )
     assert (attrs["norm_bias"], attrs["has_positions"], attrs["num_kv_heads"]) == (True, True, 2)
 
 

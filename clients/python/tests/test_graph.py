@@ -141,12 +141,17 @@ def test_modules_declare_symbols_constraints_and_aliases():
 
 def test_nested_graphs_are_numbered_not_nested():
     m = rlxd.MirModule("m")
-    number, body = m.subgraph("then")
-    body.output("y", body.exp(body.input("x", [1])))
-    m.emit("if", (m.input("p", [], rlxd.bool_),), subgraphs=[number])
+    branches = [m.subgraph("then"), m.subgraph("else")]
+    for branch in branches:
+        x = branch.input("x", [1])
+        branch.output("y", branch.exp(x))
+        branch.output("z", x)
+    y, z = m.if_(m.input("p", [], rlxd.bool_), [m.input("x", [1])], *branches)
     wire = m.build()
-    assert [g.name for g in wire.graphs] == ["main", "then"]
-    assert list(wire.graphs[0].nodes[1].subgraphs) == [1]
+    assert [g.name for g in wire.graphs] == ["main", "then", "else"]
+    node = only(wire.graphs[0], "if")
+    assert list(node.subgraphs) == [1, 2] and [v.node for v in node.operands] == [0, 1]
+    assert (y.node, y.result, z.node, z.result) == (2, 0, 2, 1)
 
 
 def test_build_is_a_copy():

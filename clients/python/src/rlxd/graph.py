@@ -87,9 +87,12 @@ Attrs: TypeAlias = Mapping[str, AttrValue | None]
 
 
 class Graph:
-    """The main graph of a module, or a nested one. Not thread safe."""
+    """The main graph of a module (number 0), or a nested one. Not thread safe."""
 
-    def __init__(self, message: module_pb2.Graph, blobs: dict[bytes, bytes]) -> None:
+    def __init__(
+        self, message: module_pb2.Graph, blobs: dict[bytes, bytes], number: int = 0
+    ) -> None:
+        self.number = number
         self._message = message
         self._blobs = blobs
 
@@ -101,7 +104,7 @@ class Graph:
         *,
         name: str = "",
         results: Sequence[types.TensorType] = (),
-        subgraphs: Sequence[int] = (),
+        subgraphs: Sequence[Graph] = (),
     ) -> Value:
         """Appends any op by its name; attributes that are None are left out. The first result."""
         for operand in operands:
@@ -113,7 +116,7 @@ class Graph:
             attributes=[_attribute(k, v) for k, v in (attrs or {}).items() if v is not None],
             results=results,
             name=name,
-            subgraphs=subgraphs,
+            subgraphs=[graph.number for graph in subgraphs],
         )
         return Value(self, len(self._message.nodes) - 1)
 
@@ -153,6 +156,11 @@ class Graph:
             raise ValueError(f"output {name!r}: {value} belongs to another graph")
         ref = module_pb2.ValueRef(node=value.node, result=value.result)
         self._message.outputs.add(name=name, value=ref)
+
+    @property
+    def output_count(self) -> int:
+        """How many outputs have been named."""
+        return len(self._message.outputs)
 
     def name(self, value: Value, name: str) -> Value:
         """Labels the node that made `value`, for reports and errors; returns `value`."""

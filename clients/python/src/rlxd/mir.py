@@ -11,7 +11,7 @@ from typing import Literal
 
 from rlxd.dims import Shape
 from rlxd.elementwise import ElementwiseOps
-from rlxd.graph import Attrs, Value, dims
+from rlxd.graph import Attrs, Graph, Value, dims
 
 Mask = Literal["none", "causal", "sliding_window", "keep", "bias"]
 
@@ -198,6 +198,24 @@ class MirGraph(ElementwiseOps):
     def reduce_prod(self, x: Value, axes: Sequence[int], keep_dims: bool = False) -> Value:
         """The product over axes."""
         return self._reduce("reduce_prod", x, axes, keep_dims)
+
+    def cumsum(self, x: Value, axis: int, exclusive: bool = False) -> Value:
+        """Running sums along `axis`; exclusive ones leave out the element itself."""
+        return self.emit("cumsum", (x,), {"axis": axis, "exclusive": exclusive})
+
+    def topk(self, x: Value, k: int, axis: int = -1) -> tuple[Value, Value]:
+        """The k largest along `axis`, falling, and their i64 indices."""
+        values = self.emit("topk", (x,), {"k": k, "axis": axis})
+        return values, self.result(values, 1)
+
+    def if_(
+        self, condition: Value, captures: Sequence[Value], then: Graph, otherwise: Graph
+    ) -> tuple[Value, ...]:
+        """The outputs of one of two nested graphs (`subgraph`), whose inputs are the captures.
+        `condition` is a boolean scalar."""
+        operands = (condition, *captures)
+        first = self.emit("if", operands, subgraphs=(then, otherwise))
+        return tuple(self.result(first, i) for i in range(then.output_count))
 
     def _reduce(self, op: str, x: Value, axes: Sequence[int], keep_dims: bool) -> Value:
         return self.emit(op, (x,), {"axes": axes, "keep_dims": keep_dims})

@@ -53,10 +53,11 @@ class _Module(Generic[G]):
         outputs = [o.name for o in main.outputs]
         self._module.aliases.add(input=inputs.index(input.node), output=outputs.index(output))
 
-    def subgraph(self, name: str) -> tuple[int, G]:
-        """A nested graph for control flow, and its number for the node that owns it."""
-        graph = self._graph_class(self._module.graphs.add(name=name), self._blobs)
-        return len(self._module.graphs) - 1, graph
+    def subgraph(self, name: str) -> G:
+        """A nested graph, to be owned by one node. Its inputs bind by position to what that node
+        passes in."""
+        number = len(self._module.graphs)
+        return self._graph_class(self._module.graphs.add(name=name), self._blobs, number)
 
     def build(self) -> module_pb2.GraphModule:
         """A copy of the module as it stands."""
