@@ -24,7 +24,8 @@ add_compile_options(-fPIC -pthread)
 # folder first), so that the same source gives the same binary anywhere.
 file(RELATIVE_PATH to_source "${PROJECT_BINARY_DIR}" "${PROJECT_SOURCE_DIR}")
 add_compile_options("-ffile-prefix-map=${PROJECT_SOURCE_DIR}/=" "-ffile-prefix-map=${to_source}=")
-# g++ 12 reports std::string's own memcpy as overlapping (GCC PR 105329).
+# g++ 12 reports std::string's own memcpy as overlapping (GCC PR 105329). A designated initializer that
+# leaves members at their default is meant.
 set(RLX_WARNINGS -Wall -Wextra -Wno-restrict -Wno-missing-field-initializers)
 if(RLX_WERROR)
   list(APPEND RLX_WARNINGS -Werror)

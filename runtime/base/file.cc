@@ -60,7 +60,7 @@ absl::Status SyncDir(const std::string& path) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<uint64_t> SizeWithin(const Fd& fd, uint64_t max_bytes, const std::string& path) {
+absl::StatusOr<uint64_t> SizeWithin(const Fd& fd, uint64_t max_bytes, std::string_view path) {
   struct stat info;
   if (fstat(fd.get(), &info) != 0) return ErrnoStatus(errno, "stat", path);
   uint64_t size = static_cast<uint64_t>(info.st_size);
@@ -128,6 +128,10 @@ absl::StatusOr<std::string> ReadFile(const std::string& path, uint64_t max_bytes
 
 absl::StatusOr<SharedBytes> MapFile(const std::string& path, uint64_t max_bytes) {
   RLX_ASSIGN(Fd fd, OpenFile(path, O_RDONLY));
+  return MapOpenFile(fd, max_bytes, path);
+}
+
+absl::StatusOr<SharedBytes> MapOpenFile(const Fd& fd, uint64_t max_bytes, std::string_view path) {
   RLX_ASSIGN(uint64_t size, SizeWithin(fd, max_bytes, path));
   if (size == 0) return SharedBytes();
   void* data = mmap(nullptr, size, PROT_READ, MAP_SHARED, fd.get(), 0);

@@ -52,6 +52,7 @@ absl::StatusOr<std::string> ReadFile(const std::string& path, uint64_t max_bytes
 // The same as a read-only mapping: no copy, pages on demand. Removing the file leaves the bytes;
 // nobody may truncate or rewrite it in place.
 absl::StatusOr<SharedBytes> MapFile(const std::string& path, uint64_t max_bytes);
+absl::StatusOr<SharedBytes> MapOpenFile(const Fd& fd, uint64_t max_bytes, std::string_view path);
 
 // Writes the pieces one after the other into a temporary file of the same folder, syncs it, renames
 // it to `path` and syncs the folder: readers and a crash see the old file or the new one, never a
