@@ -29,6 +29,7 @@ enum class AttrType : uint8_t {
   kTensor,
 };
 std::string_view Name(AttrType type);
+inline AttrType TypeOf(const AttrValue& value) { return static_cast<AttrType>(value.index()); }
 
 struct Attr {
   std::string name;
@@ -36,8 +37,16 @@ struct Attr {
   friend bool operator==(const Attr&, const Attr&) = default;
 };
 
+// What the integers of an attribute count.
+enum class AxisRule : uint8_t {
+  kNone,
+  kAxis,     // axes of operand 0. A negative one counts from the end; stored as 0 … rank-1
+  kAxisSet,  // the same, distinct and stored in order; none given means all
+};
+
 // What a row says of one attribute. The verifier checks presence, type, range and enumeration, so
-// inference, evaluation and passes read attributes without checking again.
+// inference, evaluation and passes read attributes without checking again. Floats are finite. An
+// integer is taken for a float, a list of integers for a list of floats or a shape.
 struct AttrSpec {
   std::string_view name;
   AttrType type = AttrType::kInt;
@@ -50,6 +59,7 @@ struct AttrSpec {
   // For kInt and kInts (each element): inclusive range.
   int64_t min = INT64_MIN;
   int64_t max = INT64_MAX;
+  AxisRule axis = AxisRule::kNone;
   std::string_view doc = {};
 };
 

@@ -28,9 +28,10 @@ class GraphBuilder {
   Graph& graph() { return graph_; }
   FusionPolicy policy() const { return policy_; }
   const absl::Status& status() const { return status_; }
-  const TensorType& type(Value v) const { return graph_.type(v); }
+  // Of an invalid value (after an error): a scalar.
+  const TensorType& type(Value v) const;
 
-  // Nodes emitted from here on carry these sources and this name prefix.
+  // Nodes emitted from here on carry these sources.
   void SetSources(std::vector<SourceRef> sources) { sources_ = std::move(sources); }
 
   Value Input(std::string_view name, TensorType type);
@@ -74,6 +75,8 @@ class GraphBuilder {
   void Fail(absl::Status status);
 
  private:
+  std::vector<Value> Append(Node node);
+
   Graph& graph_;
   FusionPolicy policy_;
   absl::Status status_;

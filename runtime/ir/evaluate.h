@@ -39,6 +39,10 @@ using TensorMap = std::map<std::string, HostTensor, std::less<>>;
 // Indices out of range are InvalidArgument naming the node.
 absl::StatusOr<std::vector<EvalTensor>> Evaluate(const Graph& graph, const TensorMap& inputs);
 
+// A nested graph over values for its inputs, by position.
+absl::StatusOr<std::vector<EvalTensor>> EvaluatePositional(
+    const Graph& graph, const std::vector<const EvalTensor*>& inputs);
+
 // One node over given operand values (constant folding).
 absl::StatusOr<std::vector<EvalTensor>> EvaluateNode(const Node& node,
                                                      std::vector<const EvalTensor*> operands);

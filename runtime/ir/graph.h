@@ -84,6 +84,8 @@ class Graph {
   const Node& node(NodeId id) const { return nodes_[id]; }
   Node& node(NodeId id) { return nodes_[id]; }
   int size() const { return static_cast<int>(nodes_.size()); }
+  // Whether `v` names a result of a node that is there.
+  bool Has(Value v) const;
   const TensorType& type(Value v) const { return nodes_[v.node].results[v.result]; }
 
   // Appends as is; inference and checks are the builder's and the verifier's.
@@ -95,14 +97,18 @@ class Graph {
   void AddOutput(std::string name, Value value) { outputs_.push_back({std::move(name), value}); }
   void ClearOutputs() { outputs_.clear(); }
 
+  // Adds what is not there yet.
+  void AddConstraints(const std::vector<DimConstraint>& more);
+
   // Every operand and output that reads `from` reads `to` instead, except in node `except`.
   // O(graph); passes that rewrite much use a Rewriter (passes/rewriter.h).
   void ReplaceUses(Value from, Value to, NodeId except = -1);
 
-  // Renumbers: leaves of the signature first, in order; then what the outputs reach, each node just
-  // before its first user in today's order, so that appended replacements fall into place. With
-  // `keep_dead` unreached nodes stay (in order, at their place); else they go. Fails on a cycle.
-  // Returns old id → new id (-1 for dropped).
+  // Renumbers: leaves of the signature first, in order; then what the outputs reach, in today's
+  // order but for operands that come later, which move to just before their first user: so appended
+  // replacements fall into place. With `keep_dead` unreached nodes stay (in order, at their place);
+  // else they go. Fails, with the graph as it was, on a cycle or a dangling operand. Returns old id →
+  // new id (-1 for dropped).
   absl::StatusOr<std::vector<NodeId>> Normalize(bool keep_dead = false);
 
  private:

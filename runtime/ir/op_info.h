@@ -44,6 +44,7 @@ struct OpSample {
   };
   std::vector<Operand> operands;
   std::vector<Attr> attrs;
+  std::vector<std::shared_ptr<const Graph>> subgraphs = {};
 };
 using Rng = std::mt19937_64;
 
@@ -58,12 +59,12 @@ struct OpInfo {
   Stage level = Stage::kMir;   // kHir: a block, gone after HIR lowering
   int min_operands = 0;
   int max_operands = 0;        // -1: any number from min_operands
-  int results = 1;
+  int results = 1;             // -1: as many as inference finds
   int subgraphs = 0;
   bool commutative = false;
   std::span<const AttrSpec> attrs = {};
-  // Result types from operand types and attributes; required for every op but leaves (whose result
-  // is declared).
+  // Result types from operand types and attributes; required for every op but inputs and params
+  // (whose type is declared).
   absl::Status (*infer)(InferContext&) = nullptr;
   // The op's meaning in double or exact integers; required for every MIR op.
   absl::Status (*evaluate)(EvalContext&) = nullptr;
@@ -84,8 +85,10 @@ bool IsClaimName(std::string_view claim);      // whether some row carries it
 inline bool IsLeaf(OpKind kind) { return Info(kind).op_class == OpClass::kLeaf; }
 inline bool IsElementwise(OpKind kind) { return Info(kind).op_class == OpClass::kElementwise; }
 
-// Checks attributes against the row's specs, puts them in order and fills defaults; then infers
-// result types. `node.operands` refer into `graph`. The message names the attribute or operand.
+// Checks arity, checks attributes against the row's specs, puts them in order and fills defaults;
+// then infers result types, which must be those declared where `node.results` is not empty.
+// `node.operands` refer into `graph`; subgraphs have valid outputs. The message names the attribute
+// or operand. On failure `node` is in between.
 absl::Status CompleteAndInfer(const Graph& graph, Node& node,
                               std::vector<DimConstraint>& constraints);
 

@@ -10,18 +10,26 @@
 namespace rlx {
 
 // The text form: one node a line, made for people and tests, and exact: Parse(Print(m)) prints the
-// same and equals m (large constants print as their digest unless `full_constants`; a digest does
-// not parse back).
+// same and equals m (without `full_constants` large constants print as their digest, which does not
+// parse back).
 //
 //   mir "encoder" {
 //     symbol batch in [1, 64]
+//     constraint batch = rows
 //     %0 = input "x" : f32[batch,384]
 //     %1 = param "w" : f32[384,384]
-//     %2 = matmul(%0, %1) : f32[batch,384]        // hir 3 "ffn"
-//     %3 = softmax(%2) {axis = -1} : f32[batch,384]
-//     %4 = elementwise_region(%3, %2) { … nested graph … } : f32[batch,384]
-//     output "y" = %3
+//     %2 = constant {value = f32[2] (1, 2.5)} : f32[2]
+//     %3 = matmul "ffn.up" (%0, %1) : f32[batch,384] from hir 3 "ffn", onnx 7
+//     %4 = softmax(%3) {axis = 1} : f32[batch,384]
+//     %5 = elementwise_region(%4, %3) graph { … nested graph … } : f32[batch,384]
+//     %6 = topk(%5) {k = 2, axis = 1} : f32[batch,2], i64[batch,2]
+//     alias 0 -> 1                                // input 0 and output 1 may share a buffer
+//     output "y" = %5
+//     output "top" = %6.1
 //   }
+//
+// A stage is `hir`, `mir` or `lir`; `fusable` before the name is that policy. Nodes are numbered in
+// order. `//` comments and line breaks are white space.
 struct PrintOptions {
   bool full_constants = true;
   bool sources = true;
@@ -29,8 +37,9 @@ struct PrintOptions {
 std::string Print(const Module& module, const PrintOptions& options = {});
 std::string Print(const Graph& graph, const PrintOptions& options = {});
 
-// InvalidArgument with line and column on a syntax error; does not verify beyond syntax and op
-// names (call Verify).
+// InvalidArgument with line and column on a syntax error. Result types may be left out, attributes
+// with defaults too: a node that is sound is completed (CompleteAndInfer), any other is left as
+// written, for Verify to say what is wrong.
 absl::StatusOr<Module> ParseModule(std::string_view text);
 
 }  // namespace rlx

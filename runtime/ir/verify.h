@@ -16,22 +16,27 @@ struct Limits {
   int64_t max_tensor_bytes = int64_t{1} << 40;   // of any one value, by capacity
   int64_t max_constant_bytes = int64_t{64} << 20;  // of all constants together
   int64_t max_symbols = 256;
+  int64_t max_constraints = 1024;
 };
 
 // The specification of a well-formed graph, for untrusted input and after every pass: known ops of
 // the right level, arity, attributes, topological order, declared types equal to inferred ones,
 // unique names in the signature, valid outputs, positive extents (zero is refused, negative too),
-// products that fit, constants with the right bytes, limits. InvalidArgument naming the node
-// (`%17 matmul "ffn": k differs (64 vs 32)`), or ResourceExhausted naming the limit.
+// products that fit, constants with the right bytes, declared symbols (or batch, seq, rows,
+// past_seq), aliases whose input nobody reads after the output is made, limits. Sizes count by
+// capacity where the symbols have declared ranges, else by their least values. InvalidArgument
+// naming the node (`%17 matmul "ffn": k differs (64 vs 32)`), or ResourceExhausted naming the limit.
+// Iterative: nesting costs no stack.
 absl::Status Verify(const Module& module, const Limits& limits = {});
 // A MIR graph between passes.
 absl::Status VerifyGraph(const Graph& graph, const Limits& limits = {}, Stage level = Stage::kMir);
 
 // `%17 matmul "ffn"`: how messages name a node.
 std::string NodeLabel(const Graph& graph, NodeId id);
+std::string NodeLabel(NodeId id, const Node& node);
 
-// The graph with every symbol that `binding` knows replaced, all types re-inferred, constraints
-// checked (a violated one is InvalidArgument, never clamped).
+// The graph with every symbol that `binding` knows replaced, all types re-inferred, ranges and
+// constraints checked (a violated one is InvalidArgument, never clamped).
 absl::StatusOr<Graph> BindSymbols(const Graph& graph, const DimBinding& binding);
 
 }  // namespace rlx

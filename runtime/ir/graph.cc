@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/ir/graph.h"
+
+#include <algorithm>
+
+#include "runtime/base/status.h"
+#include "runtime/ir/op_info.h"
+#include "runtime/ir/verify.h"
+
+namespace rlx {
+namespace {
+
+std::vector<NodeId> NodesOf(const Graph& graph, OpKind op) {
+  std::vector<NodeId> ids;
+  for (NodeId id = 0; id < graph.size(); ++id)
+    if (graph.node(id).op == op) ids.push_back(id);
+  return ids;
+}
+
+bool InSignature(const Node& node) {
+  return node.op == OpKind::kInput || node.op == OpKind::kParam;
+}
+
+absl::Status CheckReferences(const Graph& graph) {
+  for (NodeId id = 0; id < graph.size(); ++id) {
+    for (Value operand : graph.node(id).operands) {
+      if (!graph.Has(operand))
+        return InvalidArgument(NodeLabel(graph, id), ": operand ", operand, " does not exist");
+    }
+  }
+  for (const Output& output : graph.outputs()) {
+    if (!graph.Has(output.value))
+      return InvalidArgument("output \"", output.name, "\": ", output.value, " does not exist");
+  }
+  return absl::OkStatus();
+}
+
+// What the outputs reach, and the signature.
+std::vector<bool> Live(const Graph& graph) {
+  std::vector<bool> live(graph.size());
+  std::vector<NodeId> pending;
+  const auto reach = [&](NodeId id) {
+    if (live[id]) return;
+    live[id] = true;
+    pending.push_back(id);
+  };
+  for (const Output& output : graph.outputs()) reach(output.value.node);
+  while (!pending.empty()) {
+    const NodeId id = pending.back();
+    pending.pop_back();
+    for (Value operand : graph.node(id).operands) reach(operand.node);
+  }
+  for (NodeId id = 0; id < graph.size(); ++id)
+    if (InSignature(graph.node(id))) live[id] = true;
+  return live;
+}
+
+// Appends to `order` what `root` needs and then `root`, depth first with its own stack.
+class Sorter {
+ public:
+  explicit Sorter(const Graph& graph) : graph_(graph), state_(graph.size(), kNew) {}
+
+  absl::Status Visit(NodeId root) {
+    if (state_[root] != kNew) return absl::OkStatus();
+    Open(root);
+    while (!stack_.empty()) {
+      auto& [id, next] = stack_.back();
+      const std::vector<Value>& operands = graph_.node(id).operands;
+      if (next == operands.size()) {
+        state_[id] = kDone;
+        order.push_back(id);
+        stack_.pop_back();
+        continue;
+      }
+      const NodeId operand = operands[next++].node;
+      if (state_[operand] == kOpen)
+        return InvalidArgument(NodeLabel(graph_, operand), " is on a cycle");
+      if (state_[operand] == kNew) Open(operand);
+    }
+    return absl::OkStatus();
+  }
+
+  std::vector<NodeId> order;
+
+ private:
+  enum State : uint8_t { kNew, kOpen, kDone };
+  void Open(NodeId id) {
+    state_[id] = kOpen;
+    stack_.push_back({id, 0});
+  }
+  const Graph& graph_;
+  std::vector<State> state_;
+  std::vector<std::pair<NodeId, size_t>> stack_;  // node, next operand
+};
+
+}  // namespace
+
+NodeId Graph::Add(Node node) {
+  nodes_.push_back(std::move(node));
+  return size() - 1;
+}
+
+bool Graph::Has(Value v) const {
+  return v.valid() && v.node < size() && v.result >= 0 &&
+         v.result < static_cast<int>(nodes_[v.node].results.size());
+}
+
+std::vector<NodeId> Graph::inputs() const { return NodesOf(*this, OpKind::kInput); }
+std::vector<NodeId> Graph::params() const { return NodesOf(*this, OpKind::kParam); }
+
+void Graph::AddConstraints(const std::vector<DimConstraint>& more) {
+  for (const DimConstraint& constraint : more) {
+    if (std::find(constraints.begin(), constraints.end(), constraint) == constraints.end())
+      constraints.push_back(constraint);
+  }
+}
+
+void Graph::ReplaceUses(Value from, Value to, NodeId except) {
+  for (NodeId id = 0; id < size(); ++id) {
+    if (id == except) continue;
+    std::replace(nodes_[id].operands.begin(), nodes_[id].operands.end(), from, to);
+  }
+  for (Output& output : outputs_)
+    if (output.value == from) output.value = to;
+}
+
+absl::StatusOr<std::vector<NodeId>> Graph::Normalize(bool keep_dead) {
+  RLX_TRY(CheckReferences(*this));
+  const std::vector<bool> live = keep_dead ? std::vector<bool>(size(), true) : Live(*this);
+  Sorter sorter(*this);
+  for (NodeId id = 0; id < size(); ++id)
+    if (InSignature(nodes_[id])) RLX_TRY(sorter.Visit(id));
+  for (NodeId id = 0; id < size(); ++id)
+    if (live[id]) RLX_TRY(sorter.Visit(id));
+
+  std::vector<NodeId> renumbered(size(), -1);
+  for (size_t i = 0; i < sorter.order.size(); ++i)
+    renumbered[sorter.order[i]] = static_cast<NodeId>(i);
+  std::vector<Node> nodes;
+  nodes.reserve(sorter.order.size());
+  for (NodeId id : sorter.order) {
+    nodes.push_back(std::move(nodes_[id]));
+    for (Value& operand : nodes.back().operands) operand.node = renumbered[operand.node];
+  }
+  nodes_ = std::move(nodes);
+  for (Output& output : outputs_) output.value.node = renumbered[output.value.node];
+  return renumbered;
+}
+
+Uses::Uses(const Graph& graph) : uses_(graph.size()) {
+  for (NodeId id = 0; id < graph.size(); ++id) uses_[id].resize(graph.node(id).results.size());
+  for (NodeId id = 0; id < graph.size(); ++id) {
+    const std::vector<Value>& operands = graph.node(id).operands;
+    for (size_t slot = 0; slot < operands.size(); ++slot)
+      uses_[operands[slot].node][operands[slot].result].push_back({id, static_cast<int>(slot)});
+  }
+  for (size_t slot = 0; slot < graph.outputs().size(); ++slot) {
+    const Value value = graph.outputs()[slot].value;
+    uses_[value.node][value.result].push_back({-1, static_cast<int>(slot)});
+  }
+}
+
+const std::vector<Uses::Use>& Uses::of(Value v) const { return uses_[v.node][v.result]; }
+
+bool Uses::IsOutput(Value v) const {
+  return std::any_of(of(v).begin(), of(v).end(), [](const Use& use) { return use.node == -1; });
+}
+
+NodeId Uses::OnlyUser(Value v) const { return Count(v) == 1 ? of(v)[0].node : -1; }
+
+}  // namespace rlx

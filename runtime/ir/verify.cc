@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/ir/verify.h"
+
+#include <algorithm>
+#include <set>
+
+#include "runtime/base/checked.h"
+#include "runtime/base/status.h"
+#include "runtime/ir/op_info.h"
+
+namespace rlx {
+namespace {
+
+// A graph to check: the main one, or a subgraph of `%4 if: `.
+struct Task {
+  const Graph* graph;
+  int depth;
+  std::string path;
+};
+
+// What is counted over all graphs of a module.
+struct Totals {
+  int64_t nodes = 0;
+  int64_t constant_bytes = 0;
+};
+
+bool IsSymbolName(std::string_view name) {
+  const auto dim = ParseDim(name);
+  return dim && dim->symbol() == name;
+}
+
+bool IsWellKnown(std::string_view name) {
+  return name == kBatch || name == kSeq || name == kRows || name == kPastSeq;
+}
+
+absl::Status CheckName(std::string_view what, std::string_view name, const Limits& limits) {
+  if (static_cast<int64_t>(name.size()) <= limits.max_name_bytes) return absl::OkStatus();
+  return ResourceExhausted(what, " name has ", name.size(), " bytes, at most ",
+                           limits.max_name_bytes, " are allowed");
+}
+
+// --- Symbols, dims, types
+// ---------------------------------------------------------------------------
+
+absl::Status CheckSymbols(const Graph& main, const Limits& limits) {
+  if (static_cast<int64_t>(main.symbols.size()) > limits.max_symbols)
+    return ResourceExhausted("the graph has ", main.symbols.size(), " symbols, at most ",
+                             limits.max_symbols, " are allowed");
+  for (const auto& [name, range] : main.symbols) {
+    RLX_TRY(CheckName("a symbol's", name, limits));
+    if (!IsSymbolName(name)) return InvalidArgument("\"", name, "\" is no name for a symbol");
+    if (range.min < 1 || range.max < range.min)
+      return InvalidArgument("symbol ", name, " has the range [", range.min, ", ", range.max, "]");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckDeclared(const Dim& dim, const SymbolTable& symbols) {
+  std::vector<std::string> names;
+  dim.CollectSymbols(names);
+  for (const std::string& name : names)
+    if (!symbols.contains(name) && !IsWellKnown(name))
+      return InvalidArgument("symbol ", name, " is not declared");
+  return absl::OkStatus();
+}
+
+absl::Status CheckConstraintList(const Graph& main, const Limits& limits) {
+  if (static_cast<int64_t>(main.constraints.size()) > limits.max_constraints)
+    return ResourceExhausted("the graph has ", main.constraints.size(), " constraints, at most ",
+                             limits.max_constraints, " are allowed");
+  for (const auto& [a, b] : main.constraints) {
+    if (a.is_overflow() || b.is_overflow()) return InvalidArgument("a constraint overflows");
+    if (a.is_static() && b.is_static() && a != b)
+      return InvalidArgument("constraint ", a, " = ", b, " cannot hold");
+    for (const Dim& side : {a, b}) RLX_TRY(CheckDeclared(side, main.symbols));
+  }
+  return absl::OkStatus();
+}
+
+// The greatest size of `dim` where its symbols have declared ranges, else its size when the symbols
+// that lack one are 1.
+int64_t Capacity(const Dim& dim, SymbolTable symbols) {
+  std::vector<std::string> names;
+  dim.CollectSymbols(names);
+  for (const std::string& name : names) symbols.try_emplace(name, SymbolRange{1, 1});
+  return dim.UpperBound(symbols);
+}
+
+absl::Status CheckType(const TensorType& type, const SymbolTable& symbols, const Limits& limits) {
+  if (static_cast<int>(type.dtype) >= kDTypeCount) return InvalidArgument("unknown dtype");
+  if (type.rank() > limits.max_rank)
+    return ResourceExhausted("rank ", type.rank(), " exceeds ", limits.max_rank);
+  std::optional<int64_t> bytes = ByteWidth(type.dtype);
+  for (const Dim& dim : type.shape) {
+    if (dim.is_overflow()) return InvalidArgument("an extent overflows or is too long");
+    if (dim.is_static() && dim.value() < 1)
+      return InvalidArgument("extent ", dim, " of ", type, " is not positive");
+    RLX_TRY(CheckDeclared(dim, symbols));
+    const int64_t capacity = dim.is_static() ? dim.value() : Capacity(dim, symbols);
+    if (!dim.is_static() && dim.UpperBound(symbols) < 1)
+      return InvalidArgument("extent ", dim, " of ", type, " is never positive");
+    if (bytes) bytes = CheckedMul(*bytes, std::max<int64_t>(capacity, 1));
+  }
+  if (!bytes) return InvalidArgument("the size of ", type, " overflows");
+  if (*bytes > limits.max_tensor_bytes)
+    return ResourceExhausted(type, " has ", *bytes, " bytes, at most ", limits.max_tensor_bytes,
+                             " are allowed");
+  return absl::OkStatus();
+}
+
+// --- Structure: what inference takes for granted
+// ----------------------------------------------------
+
+absl::Status CheckPrecedes(const Graph& graph, NodeId id) {
+  const std::vector<Value>& operands = graph.node(id).operands;
+  for (size_t i = 0; i < operands.size(); ++i) {
+    if (operands[i].node < id) continue;
+    if (operands[i].node >= graph.size())
+      return InvalidArgument("operand ", i, " refers to ", operands[i], ", which does not exist");
+    return InvalidArgument("operand ", i, " refers to ", operands[i],
+                           ", which does not come before it (a cycle or a forward reference)");
+  }
+  return absl::OkStatus();  // CompleteAndInfer checks the rest of a reference
+}
+
+absl::Status CheckConstant(const Node& node) {
+  const auto* tensor = std::get_if<HostTensor>(node.Find("value"));
+  if (tensor == nullptr) return InvalidArgument("has no value");
+  const auto bytes = tensor->type().ByteSize();
+  if (!bytes || static_cast<uint64_t>(*bytes) != tensor->bytes().size())
+    return InvalidArgument("value ", tensor->type(), " has ", tensor->bytes().size(), " bytes");
+  if (tensor->dtype() != DType::kBool) return absl::OkStatus();
+  const auto payload = tensor->bytes().span();
+  if (std::any_of(payload.begin(), payload.end(), [](uint8_t byte) { return byte > 1; }))
+    return InvalidArgument("a bool is neither 0 nor 1");
+  return absl::OkStatus();
+}
+
+absl::Status CheckNode(const Task& task, NodeId id, const Limits& limits, Stage level,
+                       Totals& totals) {
+  const Node& node = task.graph->node(id);
+  const OpInfo& info = Info(node.op);
+  if (info.level == Stage::kHir && level != Stage::kHir)
+    return InvalidArgument("is a block, which only an HIR module may hold");
+  RLX_TRY(CheckName("the node's", node.name, limits));
+  for (const auto& subgraph : node.subgraphs)
+    if (subgraph == nullptr) return InvalidArgument("a subgraph is missing");
+  if (static_cast<int64_t>(node.operands.size()) > limits.max_operands)
+    return ResourceExhausted("has ", node.operands.size(), " operands, at most ",
+                             limits.max_operands, " are allowed");
+  RLX_TRY(CheckPrecedes(*task.graph, id));
+  if (task.depth > 0 && node.op == OpKind::kParam)
+    return InvalidArgument("a nested graph has no params of its own");
+  if (node.op != OpKind::kConstant) return absl::OkStatus();
+  RLX_TRY(CheckConstant(node));
+  const auto sum = CheckedAdd<int64_t>(totals.constant_bytes,
+                                       static_cast<int64_t>(node.Tensor("value").bytes().size()));
+  if (!sum || *sum > limits.max_constant_bytes)
+    return ResourceExhausted("constants have more than ", limits.max_constant_bytes, " bytes");
+  totals.constant_bytes = *sum;
+  return absl::OkStatus();
+}
+
+absl::Status CheckOutputs(const Graph& graph, const Limits& limits) {
+  if (graph.outputs().empty()) return InvalidArgument("the graph has no outputs");
+  for (const Output& output : graph.outputs()) {
+    RLX_TRY(CheckName("an output's", output.name, limits));
+    if (!graph.Has(output.value))
+      return InvalidArgument("output \"", output.name, "\" refers to ", output.value,
+                             ", which does not exist");
+  }
+  return absl::OkStatus();
+}
+
+// Nodes, outputs and limits of every graph; the graphs found, outer before inner.
+absl::StatusOr<std::vector<Task>> CheckStructure(const Graph& main, const Limits& limits,
+                                                 Stage level) {
+  Totals totals;
+  std::vector<Task> tasks = {{&main, 0, ""}};
+  for (size_t t = 0; t < tasks.size(); ++t) {
+    const Task task = tasks[t];
+    totals.nodes += task.graph->size();
+    if (totals.nodes > limits.max_nodes)
+      return ResourceExhausted("the module has more than ", limits.max_nodes, " nodes");
+    if (task.depth > limits.max_nesting)
+      return ResourceExhausted("graphs are nested deeper than ", limits.max_nesting);
+    for (NodeId id = 0; id < task.graph->size(); ++id) {
+      const Node& node = task.graph->node(id);
+      if (static_cast<int>(node.op) >= kOpKindCount)
+        return InvalidArgument(task.path, "%", id, ": unknown op ", static_cast<int>(node.op));
+      absl::Status status = CheckNode(task, id, limits, level, totals);
+      if (!status.ok()) return Annotate(std::move(status), task.path, NodeLabel(id, node));
+      for (const auto& subgraph : node.subgraphs)
+        tasks.push_back(
+            {subgraph.get(), task.depth + 1, Cat(task.path, NodeLabel(id, node), ": ")});
+    }
+    RLX_TRY(CheckOutputs(*task.graph, limits));
+  }
+  return tasks;
+}
+
+// --- Types, once the structure is sound
+// -------------------------------------------------------------
+
+absl::Status CheckInference(const Graph& graph, NodeId id, const SymbolTable& symbols,
+                            const Limits& limits) {
+  const Node& node = graph.node(id);
+  for (const TensorType& type : node.results) RLX_TRY(CheckType(type, symbols, limits));
+  for (const Attr& attr : node.attrs) RLX_TRY(CheckName("an attribute's", attr.name, limits));
+  Node again = node;
+  std::vector<DimConstraint> constraints;
+  RLX_TRY(CompleteAndInfer(graph, again, constraints));
+  if (again.attrs != node.attrs) return InvalidArgument("attributes are not in their full form");
+  if (node.results.empty()) return InvalidArgument("has no declared results");
+  return absl::OkStatus();
+}
+
+absl::Status CheckTypes(const std::vector<Task>& tasks, const Limits& limits) {
+  const SymbolTable& symbols = tasks.front().graph->symbols;
+  for (const Task& task : tasks) {
+    for (NodeId id = 0; id < task.graph->size(); ++id) {
+      absl::Status status = CheckInference(*task.graph, id, symbols, limits);
+      if (!status.ok()) return Annotate(std::move(status), task.path, NodeLabel(*task.graph, id));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// --- The main graph's signature
+// ---------------------------------------------------------------------
+
+absl::Status CheckSignature(const Graph& main) {
+  std::set<std::string_view> names;
+  for (NodeId id = 0; id < main.size(); ++id) {
+    const Node& node = main.node(id);
+    if (node.op != OpKind::kInput && node.op != OpKind::kParam) continue;
+    if (node.name.empty()) return InvalidArgument(NodeLabel(main, id), " has no name");
+    if (!names.insert(node.name).second)
+      return InvalidArgument(NodeLabel(main, id), ": the name is taken");
+  }
+  names.clear();
+  for (const Output& output : main.outputs()) {
+    if (output.name.empty()) return InvalidArgument("output ", output.value, " has no name");
+    if (!names.insert(output.name).second)
+      return InvalidArgument("output \"", output.name, "\" is there twice");
+  }
+  return absl::OkStatus();
+}
+
+// For each node the last that reads any of its results.
+std::vector<NodeId> LastReaders(const Graph& graph) {
+  std::vector<NodeId> last(graph.size(), -1);
+  for (NodeId id = 0; id < graph.size(); ++id)
+    for (Value operand : graph.node(id).operands) last[operand.node] = id;
+  return last;
+}
+
+// How many outputs are a result of each node.
+std::vector<int> OutputCounts(const Graph& graph) {
+  std::vector<int> counts(graph.size());
+  for (const Output& output : graph.outputs()) ++counts[output.value.node];
+  return counts;
+}
+
+absl::Status CheckAliases(const Graph& main) {
+  if (main.aliases.empty()) return absl::OkStatus();
+  const std::vector<NodeId> inputs = main.inputs(), last = LastReaders(main);
+  const std::vector<int> outputs_of = OutputCounts(main);
+  const int input_count = static_cast<int>(inputs.size());
+  const int output_count = static_cast<int>(main.outputs().size());
+  std::set<int> seen_inputs, seen_outputs;
+  for (const auto& [input, output] : main.aliases) {
+    if (input < 0 || input >= input_count || output < 0 || output >= output_count)
+      return InvalidArgument("alias ", input, " -> ", output, " is out of range");
+    if (!seen_inputs.insert(input).second || !seen_outputs.insert(output).second)
+      return InvalidArgument("alias ", input, " -> ", output, " repeats an input or output");
+    const Value source{inputs[input], 0}, result = main.outputs()[output].value;
+    if (main.type(source) != main.type(result))
+      return InvalidArgument("alias ", input, " -> ", output, ": types differ (", main.type(source),
+                             " vs ", main.type(result), ")");
+    if (outputs_of[source.node] > (source == result ? 1 : 0))
+      return InvalidArgument("alias ", input, " -> ", output, ": the input is an output too");
+    if (last[source.node] > result.node)
+      return InvalidArgument("alias ", input, " -> ", output, ": ",
+                             NodeLabel(main, last[source.node]),
+                             " reads the input after the output is made");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status VerifyGraph(const Graph& graph, const Limits& limits, Stage level) {
+  RLX_TRY(CheckName("the graph's", graph.name, limits));
+  RLX_TRY(CheckSymbols(graph, limits));
+  RLX_TRY(CheckConstraintList(graph, limits));
+  RLX_ASSIGN(const std::vector<Task> tasks, CheckStructure(graph, limits, level));
+  RLX_TRY(CheckTypes(tasks, limits));
+  RLX_TRY(CheckSignature(graph));
+  return CheckAliases(graph);
+}
+
+absl::Status Verify(const Module& module, const Limits& limits) {
+  return VerifyGraph(module.graph, limits, module.stage == Stage::kHir ? Stage::kHir : Stage::kMir);
+}
+
+}  // namespace rlx
