@@ -14,6 +14,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -83,10 +84,10 @@ def main() -> None:
 
     rng = np.random.default_rng(0)
     feed = {"ids": rng.integers(1000, 30000, (1, SEQ)), "mask": np.ones((1, SEQ), np.int64)}
-    contenders = {}
+    contenders: dict[int, Callable[[], object]] = {}
     for threads in arguments.threads:
         runner = session(model, threads)
-        contenders[threads] = lambda runner=runner: runner.run(None, feed)
+        contenders[threads] = partial(runner.run, None, feed)
     seconds = interleave(contenders, arguments.rounds)
 
     rows = [

@@ -60,7 +60,7 @@ class Step:
         self.seconds = time.perf_counter() - self._start
         self._stop.set()
         self._ticker.join()
-        mark, text = ("ok  ", self._result) if error is None else ("FAIL", f"{kind.__name__}")
+        mark, text = ("ok  ", self._result) if error is None else ("FAIL", type(error).__name__)
         self._line(f"{mark} {self.title:{_TITLE}}{text}", f"{self.seconds:8.2f} s", "\n")
 
     def _tick(self) -> None:

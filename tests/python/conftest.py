@@ -29,7 +29,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 
 @pytest.fixture
 def start_daemon(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
-    """Starts an rlxd of the test's own, several in turn on one cache: `start_daemon("--flag=1")`."""
+    """The test's own rlxd, several in turn on one cache: `start_daemon("--flag=1")`."""
     started: list[Daemon] = []
 
     def start(*flags: str) -> Daemon:
