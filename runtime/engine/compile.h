@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+
+#include "runtime/base/random.h"
+#include "runtime/base/sha256.h"
+#include "runtime/wire/artifact.h"
+
+// What compiles take and give.
+namespace rlx::engine {
+
+// Who asks. Handles, operations, leases and blobs are scoped to it. Without authentication there is
+// one principal, "".
+struct Principal {
+  std::string name;
+};
+
+// Where a compiled module came from.
+enum class CacheResult : uint8_t { kMemory, kDisk, kRemote, kFollower, kCompiled };
+std::string_view Name(CacheResult result);  // "memory" … "compiled": a metric label
+
+// What a compile is doing; in the order in which it happens.
+enum class CompilePhase : uint8_t {
+  kCacheCheck,
+  kQueued,
+  kParse,  // verification
+  kHir,
+  kMir,
+  kLir,
+  kCodegen,
+  kLoad,  // keeping the result
+  kDone,
+};
+std::string_view Name(CompilePhase phase);  // "cache_check" … "done": a metric label
+
+// All that an artifact depends on.
+struct CompileSpec {
+  Module module;  // not yet verified
+  DeviceKind device = DeviceKind::kCpu;
+  std::string profile;     // empty: the device that is here, or its back end's first
+  CompileOptions options;  // what is absent comes from EngineOptions::defaults
+  // SHA-256 of the request that says all of the above, if the caller has it: Engine::Recall then
+  // answers the same request without a module.
+  std::optional<Digest256> request;
+};
+
+struct CompileProgress {
+  RandomId operation;  // for Engine::WaitCompile
+  CompilePhase phase = CompilePhase::kCacheCheck;
+  std::string_view detail;  // kMir: the pass that starts
+  double seconds = 0;       // since the compile began
+};
+
+// How one caller wants it.
+struct CompileCall {
+  bool skip_cache_lookup = false;
+  bool do_not_cache = false;
+  // Called by the caller's own thread and by the compile's, one at a time, never after Compile has
+  // returned. Must not block and not call the engine. Whoever joins late hears where the compile
+  // is.
+  std::function<void(const CompileProgress&)> progress;
+  // Filled when assert_fusion_clean fails, in the caller's own names.
+  FusionReport* misses = nullptr;
+};
+
+// Bytes that a loaded module needs.
+struct MemoryStats {
+  int64_t arena_bytes = 0;   // per run in flight
+  int64_t weight_bytes = 0;  // params, and what the WeightProgram makes of them
+  int64_t code_bytes = 0;
+  int64_t constant_bytes = 0;
+};
+
+// A compiled module as caches keep it: canonical node numbers, no debug names. Immutable, shared by
+// all who asked for the key.
+struct CompiledModule {
+  Digest256 key;
+  wire::Artifact artifact;  // its fusion report holds every remark, as if `verbose`
+  MemoryStats memory;
+  int64_t artifact_bytes = 0;  // encoded
+};
+
+// What the author of one module called things, by canonical node number.
+struct SourceTable {
+  std::string module_name;
+  std::vector<std::vector<SourceRef>> nodes;
+};
+
+// One caller's answer.
+struct Compiled {
+  std::shared_ptr<const CompiledModule> module;
+  std::shared_ptr<const SourceTable> names;  // never null
+  CacheResult cache = CacheResult::kCompiled;
+  RandomId operation;
+  bool verbose = false;
+  double seconds = 0;                                   // of this request, waiting included
+  std::vector<std::pair<CompilePhase, double>> phases;  // of this request, in order
+  std::vector<std::pair<Stage, std::string>> dumps;     // CompileOptions::dump, in order
+
+  const Digest256& key() const { return module->key; }
+  // The report in the caller's own names, without the remarks that only `verbose` shows.
+  FusionReport Fusion() const;
+};
+
+// A module after the passes that lead to a stage, in the caller's own names.
+struct Lowered {
+  Module module;
+  std::string text;
+  // Stage kLir:
+  FusionReport fusion;
+  DispatchReport dispatch;
+  std::vector<PassTiming> passes;
+};
+
+// One field of a cache key.
+struct KeyComponent {
+  std::string name;  // "module", "target", "options", "build", "library:cpu", "salt"
+  Digest256 digest;  // of the field
+  std::string text;  // the field for people, where it is short
+};
+struct KeyExplanation {
+  Digest256 key;
+  std::vector<KeyComponent> components;  // in the order in which they are hashed
+};
+// Names of the components in which two keys differ, in order.
+std::vector<std::string> Differing(const KeyExplanation& a, const KeyExplanation& b);
+
+}  // namespace rlx::engine

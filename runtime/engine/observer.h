@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "runtime/engine/compile.h"
+
+namespace rlx::engine {
+
+// One request to compile has its answer. Only the request whose compile ran (kCompiled) has a
+// report: what fusion did is counted once.
+struct CompileEvent {
+  DeviceKind device = DeviceKind::kCpu;
+  const absl::Status& status;
+  CacheResult cache = CacheResult::kCompiled;  // when status is OK
+  CompilePhase phase = CompilePhase::kDone;    // where it failed, otherwise kDone
+  double seconds = 0;
+  // Null unless this request's compile ran:
+  const std::vector<std::pair<CompilePhase, double>>* phases = nullptr;
+  const FusionReport* fusion = nullptr;
+};
+
+struct RunEvent {
+  DeviceKind device = DeviceKind::kCpu;
+  absl::StatusCode code = absl::StatusCode::kOk;
+  double queue_seconds = 0;
+  double compute_seconds = 0;
+};
+
+enum class SessionEnd : uint8_t { kClosed, kLeaseExpired, kShutdown };
+
+// Hears what the engine does, for metrics and logs. Called by any thread, several at a time, some
+// of them in the middle of a run: count and return. Must not call the engine. What can be read at
+// any time (sizes, queue lengths) is in Engine::Stats instead.
+class EngineObserver {
+ public:
+  virtual ~EngineObserver() = default;
+  virtual void CompileFinished(const CompileEvent&) {}
+  virtual void RunFinished(const RunEvent&) {}
+  virtual void SessionOpened(DeviceKind, bool weights_shared) { (void)weights_shared; }
+  virtual void SessionEnded(DeviceKind, SessionEnd) {}
+  // `limit` is a field of Limits in capabilities.proto, or of Budgets in config.proto.
+  virtual void LimitRejected(std::string_view limit) { (void)limit; }
+  // An idle WeightSet went to make room.
+  virtual void WeightsEvicted(int64_t bytes) { (void)bytes; }
+};
+
+// The limit that a ResourceExhausted or InvalidArgument status of the engine is about, and its
+// value; empty for others.
+struct LimitDetail {
+  std::string name;
+  uint64_t value = 0;
+};
+LimitDetail LimitOf(const absl::Status& status);
+
+}  // namespace rlx::engine
