@@ -5,6 +5,9 @@
 #include "runtime/cache/store.h"
 #include "runtime/engine/session.h"
 
+namespace rlx {
+class CancelToken;
+}
 namespace rlx::device {
 class Registry;
 }
