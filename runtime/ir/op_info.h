@@ -54,7 +54,7 @@ struct OpInfo {
   OpKind kind;
   std::string_view name;       // text form and wire: "matmul"
   std::string_view claim;      // the op kind that claim lists and reports speak of: "MatMul",
-                               // "Activation", "Binary", "Compare", "Reduce" …
+                               // "Activation", "Binary", "Compare" …; empty for blocks
   OpClass op_class;
   Stage level = Stage::kMir;   // kHir: a block, gone after HIR lowering
   int min_operands = 0;

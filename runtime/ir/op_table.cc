@@ -21,15 +21,16 @@ void AddFamily(Table& table, std::span<const OpInfo> family) {
     CHECK(slot == nullptr, row.name, " has two rows");
     slot = &row;
     CHECK(table.by_name.emplace(row.name, &row).second, row.name, " names two kinds");
-    table.claims.insert(row.claim);
+    if (row.level == Stage::kMir) table.claims.insert(row.claim);
   }
 }
 
 Table Gather() {
   Table table;
   table.rows.resize(kOpKindCount);
-  for (const auto family :
-       {LeafOps, UnaryOps, BinaryOps, RegionOps, MovementOps, ReductionOps, ControlFlowOps}) {
+  for (const auto family : {LeafOps, UnaryOps, BinaryOps, RegionOps, MovementOps, ReductionOps,
+                            ControlFlowOps, MatMulOps, ConvolutionOps, NormalizationOps,
+                            AttentionOps, FusedOps, HirLinearOps, HirBlockOps}) {
     AddFamily(table, family());
   }
   return table;

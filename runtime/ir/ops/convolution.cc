@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: Apache-2.0
+// Convolution and pooling over [N, C, spatial...] with any number of spatial dims.
+#include <algorithm>
+#include <limits>
+
+#include "runtime/base/status.h"
+#include "runtime/ir/ops/families.h"
+#include "runtime/ir/ops/rules.h"
+
+namespace rlx {
+namespace {
+
+using Ints = std::vector<int64_t>;
+
+// How a window slides over the spatial dims.
+struct Window {
+  Ints kernel, strides, pads, dilations;  // pads: begins, then ends
+
+  size_t rank() const { return kernel.size(); }
+  // Input position along spatial dim `d` for an output position and a kernel tap.
+  int64_t At(size_t d, int64_t out, int64_t tap) const {
+    return out * strides[d] + tap * dilations[d] - pads[d];
+  }
+};
+
+absl::Status RequireLength(const Ints& list, size_t length, std::string_view name) {
+  if (list.size() == length) return absl::OkStatus();
+  return InvalidArgument(name, " has ", list.size(), " entries where ", length, " are needed");
+}
+
+absl::Status CheckWindow(const Window& w, size_t rank) {
+  RLX_TRY(RequireLength(w.kernel, rank, "kernel"));
+  RLX_TRY(RequireLength(w.strides, rank, "strides"));
+  RLX_TRY(RequireLength(w.pads, 2 * rank, "pads"));
+  return RequireLength(w.dilations, rank, "dilations");
+}
+
+// (in + pads - dilation·(k - 1) - 1) floordiv stride + 1 for each spatial dim, in Dim arithmetic:
+// symbols stay and overflow is caught.
+absl::Status AppendWindowed(const Window& w, const Shape& in, Shape& out) {
+  for (size_t d = 0; d < w.rank(); ++d) {
+    const Dim padded = in[d + 2] + Dim(w.pads[d]) + Dim(w.pads[d + w.rank()]);
+    const Dim reach = Dim(w.dilations[d]) * (Dim(w.kernel[d]) - Dim(1)) + Dim(1);
+    const Dim slack = padded - reach;
+    if (slack.is_overflow()) return InvalidArgument("spatial dim ", d, " is too large");
+    if (slack.is_static() && slack.value() < 0) {
+      return InvalidArgument("the window spans ", reach, " of spatial dim ", d, ", which has ",
+                             padded, " with padding");
+    }
+    out.push_back(FloorDiv(slack, Dim(w.strides[d])) + Dim(1));
+  }
+  return absl::OkStatus();
+}
+
+// Calls visit(tap, offset) for every kernel tap of the window at `out` that lies inside `spatial`.
+template <class Visit>
+void ForEachTap(const Window& w, const Ints& spatial, const Ints& out, Visit&& visit) {
+  Ints tap(w.rank(), 0);
+  int64_t tap_number = 0;
+  do {
+    int64_t offset = 0;
+    bool inside = true;
+    for (size_t d = 0; d < w.rank(); ++d) {
+      const int64_t at = w.At(d, out[d], tap[d]);
+      inside = inside && at >= 0 && at < spatial[d];
+      offset = offset * spatial[d] + at;
+    }
+    if (inside) visit(tap_number, offset);
+    ++tap_number;
+  } while (NextIndex(tap, w.kernel));
+}
+
+Ints Spatial(const Ints& dims) { return Ints(dims.begin() + 2, dims.end()); }
+
+Window ConvWindow(const Node& node, Ints kernel) {
+  return {std::move(kernel), node.Ints("strides"), node.Ints("pads"), node.Ints("dilations")};
+}
+
+absl::Status CheckChannels(InferContext& ctx, int64_t groups) {
+  const Dim in = ctx.operands[0].shape[1], per_group = ctx.operands[1].shape[1];
+  const Dim out = ctx.operands[1].shape[0];
+  if (!out.is_static() || out.value() % groups != 0) {
+    return InvalidArgument("the weight's ", out, " output channels are not a multiple of ", groups,
+                           " groups");
+  }
+  return RequireEqual(ctx, in, per_group * Dim(groups), "channel count");
+}
+
+absl::Status InferConv(InferContext& ctx) {
+  RLX_TRY(RequireFloats(ctx, static_cast<int>(ctx.operands.size())));
+  const TensorType &x = ctx.operands[0], &w = ctx.operands[1];
+  if (x.rank() < 3) return InvalidArgument("x has rank ", x.rank(), " where 3 or more are needed");
+  if (w.rank() != x.rank()) {
+    return InvalidArgument("the weight has rank ", w.rank(), " where x has ", x.rank());
+  }
+  RLX_TRY(CheckChannels(ctx, ctx.node.Int("groups")));
+  Ints kernel;
+  for (int d = 2; d < w.rank(); ++d) {
+    if (!w.shape[d].is_static())
+      return InvalidArgument("the kernel extent ", w.shape[d], " is not constant");
+    kernel.push_back(w.shape[d].value());
+  }
+  const Window window = ConvWindow(ctx.node, std::move(kernel));
+  RLX_TRY(CheckWindow(window, window.rank()));
+  if (ctx.operands.size() == 3) RLX_TRY(RequireShape(ctx, 2, "bias", {w.shape[0]}));
+  TensorType out{x.dtype, {x.shape[0], w.shape[0]}};
+  RLX_TRY(AppendWindowed(window, x.shape, out.shape));
+  ctx.results = {std::move(out)};
+  return absl::OkStatus();
+}
+
+absl::Status EvaluateConv(EvalContext& ctx) {
+  const EvalTensor &x = *ctx.operands[0], &w = *ctx.operands[1];
+  EvalTensor& out = ctx.results[0];
+  const Window window = ConvWindow(ctx.node, Spatial(w.dims));
+  const Ints in_space = Spatial(x.dims), out_space = Spatial(out.dims);
+  const int64_t in_size = Product(in_space), taps = Product(window.kernel);
+  const int64_t per_group = w.dims[1], group_out = w.dims[0] / ctx.node.Int("groups");
+  Ints at(window.rank(), 0);
+  size_t to = 0;
+  for (int64_t n = 0; n < x.dims[0]; ++n) {
+    for (int64_t c = 0; c < w.dims[0]; ++c) {
+      const int64_t first = n * x.dims[1] + c / group_out * per_group;
+      do {
+        double sum = ctx.operands.size() == 3 ? ctx.operands[2]->f[c] : 0;
+        ForEachTap(window, in_space, at, [&](int64_t tap, int64_t offset) {
+          for (int64_t k = 0; k < per_group; ++k) {
+            sum += x.f[(first + k) * in_size + offset] * w.f[(c * per_group + k) * taps + tap];
+          }
+        });
+        out.f[to++] = sum;
+      } while (NextIndex(at, out_space));
+    }
+  }
+  return absl::OkStatus();
+}
+
+Ints DrawInts(Rng& rng, size_t count, int64_t low, int64_t high) {
+  Ints list(count);
+  for (int64_t& value : list) value = Draw(rng, low, high);
+  return list;
+}
+
+OpSample SampleConv(Rng& rng) {
+  const size_t rank = Draw(rng, 1, 3);
+  const int64_t groups = Pick<int64_t>(rng, {1, 1, 2, 3}), per_group = Draw(rng, 1, 3);
+  const bool depthwise = groups > 1 && Flip(rng);
+  const int64_t in = groups * (depthwise ? 1 : per_group), out = groups * Draw(rng, 1, 3);
+  Shape x = {Draw(rng, 1, 2), in}, w = {out, in / groups};
+  for (size_t d = 0; d < rank; ++d) {
+    x.push_back(Draw(rng, 5, 9));
+    w.push_back(Draw(rng, 1, 3));
+  }
+  OpSample sample{{FloatOperand(std::move(x)), FloatOperand(std::move(w))},
+                  {{"strides", DrawInts(rng, rank, 1, 3)},
+                   {"pads", DrawInts(rng, 2 * rank, 0, 2)},
+                   {"dilations", DrawInts(rng, rank, 1, 2)},
+                   {"groups", groups}}};
+  if (Flip(rng)) sample.operands.push_back(FloatOperand({out}));
+  return sample;
+}
+
+Window PoolWindow(const Node& node) {
+  Ints kernel = node.Ints("kernel");
+  Ints dilations(kernel.size(), 1);
+  return {std::move(kernel), node.Ints("strides"), node.Ints("pads"), std::move(dilations)};
+}
+
+absl::Status InferPool(InferContext& ctx) {
+  RLX_TRY(RequireFloats(ctx, 1));
+  const TensorType& x = ctx.operands[0];
+  if (x.rank() < 3) return InvalidArgument("x has rank ", x.rank(), " where 3 or more are needed");
+  const Window window = PoolWindow(ctx.node);
+  RLX_TRY(CheckWindow(window, x.shape.size() - 2));
+  for (size_t i = 0; i < window.pads.size(); ++i) {  // else a window could lie in padding alone
+    const int64_t kernel = window.kernel[i % window.rank()];
+    if (window.pads[i] < kernel) continue;
+    return InvalidArgument("pad ", window.pads[i], " is not less than the kernel extent ", kernel);
+  }
+  TensorType out{x.dtype, {x.shape[0], x.shape[1]}};
+  RLX_TRY(AppendWindowed(window, x.shape, out.shape));
+  ctx.results = {std::move(out)};
+  return absl::OkStatus();
+}
+
+absl::Status EvaluatePool(EvalContext& ctx) {
+  const EvalTensor& x = *ctx.operands[0];
+  EvalTensor& out = ctx.results[0];
+  const Window window = PoolWindow(ctx.node);
+  const bool max = ctx.node.Str("mode") == "max";
+  const bool whole = ctx.node.Bool("count_include_pad");
+  const Ints in_space = Spatial(x.dims), out_space = Spatial(out.dims);
+  const int64_t in_size = Product(in_space);
+  Ints at(window.rank(), 0);
+  size_t to = 0;
+  for (int64_t plane = 0; plane < x.dims[0] * x.dims[1]; ++plane) {
+    do {
+      double sum = 0, top = -std::numeric_limits<double>::infinity();
+      int64_t count = 0;
+      ForEachTap(window, in_space, at, [&](int64_t, int64_t offset) {
+        const double value = x.f[plane * in_size + offset];
+        sum += value;
+        top = std::max(top, value);
+        ++count;
+      });
+      const int64_t divisor = whole ? Product(window.kernel) : count;
+      out.f[to++] = max ? top : sum / static_cast<double>(divisor);
+    } while (NextIndex(at, out_space));
+  }
+  return absl::OkStatus();
+}
+
+OpSample SamplePool(Rng& rng) {
+  const size_t rank = Draw(rng, 1, 3);
+  Shape x = {Draw(rng, 1, 3), Draw(rng, 1, 5)};
+  for (size_t d = 0; d < rank; ++d) x.push_back(Draw(rng, 3, 9));
+  const Ints kernel = DrawInts(rng, rank, 1, 3);
+  Ints pads;
+  for (size_t i = 0; i < 2 * rank; ++i) pads.push_back(Draw(rng, 0, kernel[i % rank] - 1));
+  return {{FloatOperand(std::move(x))},
+          {{"mode", Pick<std::string>(rng, {"max", "mean"})},
+           {"kernel", kernel},
+           {"strides", DrawInts(rng, rank, 1, 3)},
+           {"pads", std::move(pads)},
+           {"count_include_pad", Flip(rng)}}};
+}
+
+constexpr int64_t kMost = int64_t{1} << 32;  // far past any real window, far from overflow
+
+constexpr AttrSpec kStrides = {.name = "strides",
+                               .type = AttrType::kInts,
+                               .min = 1,
+                               .max = kMost,
+                               .doc = "one per spatial dim"};
+constexpr AttrSpec kPads = {.name = "pads",
+                            .type = AttrType::kInts,
+                            .min = 0,
+                            .max = kMost,
+                            .doc = "begin of every spatial dim, then end of every one"};
+constexpr AttrSpec kConvAttrs[] = {
+    kStrides,
+    kPads,
+    {.name = "dilations",
+     .type = AttrType::kInts,
+     .min = 1,
+     .max = kMost,
+     .doc = "one per spatial dim"},
+    {.name = "groups",
+     .type = AttrType::kInt,
+     .required = false,
+     .fallback = int64_t{1},
+     .min = 1,
+     .max = kMost,
+     .doc = "divides both channel counts"},
+};
+
+constexpr std::string_view kModes[] = {"max", "mean"};
+constexpr AttrSpec kPoolAttrs[] = {
+    {.name = "mode", .type = AttrType::kString, .choices = kModes, .doc = "what a window yields"},
+    {.name = "kernel",
+     .type = AttrType::kInts,
+     .min = 1,
+     .max = kMost,
+     .doc = "one per spatial dim"},
+    kStrides,
+    kPads,
+    {.name = "count_include_pad",
+     .type = AttrType::kBool,
+     .required = false,
+     .fallback = false,
+     .doc = "mean divides by the whole kernel instead of by what lies inside"},
+};
+
+constexpr OpInfo kTable[] = {
+    {.kind = OpKind::kConv,
+     .name = "conv",
+     .claim = "Conv",
+     .op_class = OpClass::kContraction,
+     .min_operands = 2,
+     .max_operands = 3,
+     .attrs = kConvAttrs,
+     .infer = InferConv,
+     .evaluate = EvaluateConv,
+     .sample = SampleConv,
+     .doc = "(x [n,c_in,spatial..], weight [c_out,c_in/groups,kernel..][, bias [c_out]]): "
+            "cross-correlation plus bias; an extent becomes (in + pads - dilation·(k-1) - 1) "
+            "floordiv stride + 1"},
+    {.kind = OpKind::kPool,
+     .name = "pool",
+     .claim = "Pool",
+     .op_class = OpClass::kReduction,
+     .min_operands = 1,
+     .max_operands = 1,
+     .attrs = kPoolAttrs,
+     .infer = InferPool,
+     .evaluate = EvaluatePool,
+     .sample = SamplePool,
+     .doc = "(x [n,c,spatial..]): maximum or mean of every window; padding never wins a maximum"},
+};
+
+}  // namespace
+
+std::span<const OpInfo> ConvolutionOps() { return kTable; }
+
+}  // namespace rlx
