@@ -17,25 +17,35 @@ template <class V, int n>
   return sum;
 }
 
-// e^x to 2.3e-7 of its value for x in [-87.3, 88.3]; beyond, the value at the end of that range.
-// e^x = 2^n e^r with |r| <= ln(2)/2, ln 2 in two parts so that r is exact enough.
+// e^x = 2^n e^r with |r| <= ln(2)/2; ln 2 in two parts, so that r is exact enough. x in
+// [-87.3, 88.3].
 template <class V>
-[[gnu::always_inline]] inline typename V::F Exp(typename V::F x) {
+[[gnu::always_inline]] inline typename V::F ExpInRange(typename V::F x) {
   using F = typename V::F;
-  x = V::Min(V::Set(88.37f), V::Max(V::Set(-87.33f), x));
   const F n = V::Round(V::Mul(x, V::Set(1.44269504f)));
   F r = V::Fma(n, V::Set(-0.693359375f), x);
   r = V::Fma(n, V::Set(2.12194440e-4f), r);
-  constexpr float kTail[] = {4.999999325e-01f, 1.666651776e-01f, 4.166842182e-02f, 8.369063458e-03f,
-                             1.381388055e-03f};
-  const F tail = V::Mul(V::Mul(r, r), Polynomial<V>(r, kTail));
-  return V::TimesPowerOfTwo(V::Add(V::Set(1), V::Add(r, tail)), n);
+  constexpr float kP[] = {1,
+                          1,
+                          4.999999325e-01f,
+                          1.666651776e-01f,
+                          4.166842182e-02f,
+                          8.369063458e-03f,
+                          1.381388055e-03f};
+  return V::TimesPowerOfTwo(Polynomial<V>(r, kP), n);
 }
 
-// e^x, and exactly 0 from -87.3 down: a masked score of minus infinity has no weight at all.
+// e^x to 2.3e-7 of its value; beyond [-87.3, 88.3] the value at the end of that range.
+template <class V>
+[[gnu::always_inline]] inline typename V::F Exp(typename V::F x) {
+  return ExpInRange<V>(V::Min(V::Set(88.37f), V::Max(V::Set(-87.33f), x)));
+}
+
+// The same for x <= 0, and exactly 0 from -87.3 down: a score of minus infinity has no weight at
+// all.
 template <class V>
 [[gnu::always_inline]] inline typename V::F ExpOrZero(typename V::F x) {
-  return V::Select(V::Less(x, V::Set(-87.3f)), V::Zero(), Exp<V>(x));
+  return V::Select(V::Less(x, V::Set(-87.3f)), V::Zero(), ExpInRange<V>(x));
 }
 
 template <class V>
