@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/device/generate/loop_nest.h"
+
+#include <algorithm>
+
+#include "runtime/base/status.h"
+#include "runtime/device/generate/emit_op.h"
+
+namespace rlx::device {
+namespace {
+
+using kernel::Builder;
+using kernel::Type;
+using kernel::Value;
+
+// Elements that one group handles when a stretch is long: enough to hide the group's own arithmetic,
+// little enough to spread over threads.
+constexpr int64_t kStretch = 1024;
+
+struct Nest {
+  const Schedule& schedule;
+  std::vector<int64_t> dims;
+  std::vector<LoopOperand> inputs;
+  std::vector<LoopOperand> outputs;
+  const LoopBody& body;
+  Builder b;
+  std::vector<Value> in_buffers, out_buffers;
+
+  int64_t inner() const { return dims.back(); }
+
+  void Collapse() {
+    std::vector<std::vector<int64_t>*> strides;
+    for (LoopOperand& operand : inputs) strides.push_back(&operand.strides);
+    for (LoopOperand& operand : outputs) strides.push_back(&operand.strides);
+    CollapseDims(dims, strides);
+  }
+
+  void Declare() {
+    for (const LoopOperand& operand : inputs) {
+      in_buffers.push_back(b.Input(*kernel::FromDType(operand.dtype)));
+    }
+    for (const LoopOperand& operand : outputs) {
+      out_buffers.push_back(b.Output(*kernel::FromDType(operand.dtype)));
+    }
+  }
+
+  // Offset of an operand from loop coordinates: Σ coordinate · stride.
+  Value Offset(const LoopOperand& operand, const std::vector<Value>& coordinates) {
+    Value sum = b.I64(operand.offset);
+    for (size_t d = 0; d < coordinates.size(); ++d) {
+      if (operand.strides[d] == 0 || dims[d] == 1) continue;
+      sum = b.Add(sum, b.Mul(coordinates[d], b.I64(operand.strides[d])));
+    }
+    return sum;
+  }
+
+  // Coordinates of `index` in the first `count` dims.
+  std::vector<Value> Coordinates(Value index, size_t count) {
+    std::vector<Value> out(count);
+    for (size_t d = count; d-- > 0;) {
+      out[d] = d == 0 ? index : b.Rem(index, b.I64(dims[d]));
+      if (d > 0) index = b.Div(index, b.I64(dims[d]));
+    }
+    return out;
+  }
+
+  // A group takes a stretch of one innermost row: lanes are neighbours.
+  int64_t Rows() {
+    const int64_t segments = (inner() + kStretch - 1) / kStretch;
+    int64_t rows = 1;
+    for (size_t d = 0; d + 1 < dims.size(); ++d) rows *= dims[d];
+    const Value group = b.GroupId(Type::kI64);
+    const Value row = segments == 1 ? group : b.Div(group, b.I64(segments));
+    const Value start = segments == 1
+                            ? b.I64(0)
+                            : b.Mul(b.Rem(group, b.I64(segments)), b.I64(kStretch));
+    const std::vector<Value> coordinates = Coordinates(row, dims.size() - 1);
+    std::vector<Value> bases, hoisted(inputs.size());
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      bases.push_back(Offset(inputs[i], coordinates));
+      if (inputs[i].strides.back() == 0) hoisted[i] = b.LoadWide(in_buffers[i], bases[i]);
+    }
+    std::vector<Value> out_bases;
+    for (const LoopOperand& operand : outputs) out_bases.push_back(Offset(operand, coordinates));
+    const Value extent = segments == 1            ? b.I64(inner())
+                         : inner() % kStretch == 0 ? b.I64(kStretch)
+                                                   : b.Min(b.I64(kStretch),
+                                                           b.Sub(b.I64(inner()), start));
+    b.ForLanes(extent, [&](Value i) {
+      const Value at = b.Add(start, i);
+      const auto index = [&](const LoopOperand& operand, Value base) {
+        return b.Add(base, b.Mul(at, b.I64(operand.strides.back())));
+      };
+      std::vector<Value> values;
+      for (size_t k = 0; k < inputs.size(); ++k) {
+        values.push_back(hoisted[k].valid()
+                             ? hoisted[k]
+                             : b.LoadWide(in_buffers[k], index(inputs[k], bases[k])));
+      }
+      const std::vector<Value> results = body(b, values);
+      for (size_t k = 0; k < outputs.size(); ++k) {
+        b.StoreCast(out_buffers[k], index(outputs[k], out_bases[k]), results[k]);
+      }
+    });
+    return rows * segments;
+  }
+
+  // Rows shorter than a vector: lanes walk the whole space, each finding its own coordinates.
+  int64_t Scattered() {
+    int64_t total = 1;
+    for (int64_t d : dims) total *= d;
+    const int64_t per_group = int64_t{8} * b.local();
+    const Value start = b.Mul(b.GroupId(Type::kI64), b.I64(per_group));
+    const Value extent = total % per_group == 0
+                             ? b.I64(per_group)
+                             : b.Min(b.I64(per_group), b.Sub(b.I64(total), start));
+    b.ForLanes(extent, [&](Value i) {
+      const std::vector<Value> coordinates = Coordinates(b.Add(start, i), dims.size());
+      std::vector<Value> values;
+      for (size_t k = 0; k < inputs.size(); ++k) {
+        values.push_back(b.LoadWide(in_buffers[k], Offset(inputs[k], coordinates)));
+      }
+      const std::vector<Value> results = body(b, values);
+      for (size_t k = 0; k < outputs.size(); ++k) {
+        b.StoreCast(out_buffers[k], Offset(outputs[k], coordinates), results[k]);
+      }
+    });
+    return (total + per_group - 1) / per_group;
+  }
+};
+
+}  // namespace
+
+LoopOperand AsLoopOperand(const ProgramBuilder::Operand& operand,
+                          const std::vector<int64_t>& loop_dims) {
+  LoopOperand out{operand.buffer, operand.type.dtype, std::vector<int64_t>(loop_dims.size(), 0), 0};
+  const size_t lead = loop_dims.size() - operand.dims.size();
+  for (size_t d = 0; d < operand.dims.size(); ++d) {
+    if (operand.dims[d] != 1) out.strides[lead + d] = operand.strides[d];
+  }
+  return out;
+}
+
+void CollapseDims(std::vector<int64_t>& dims, std::span<std::vector<int64_t>*> strides) {
+  std::vector<int64_t> merged;
+  std::vector<std::vector<int64_t>> kept(strides.size());
+  for (size_t d = 0; d < dims.size(); ++d) {
+    if (dims[d] == 1) continue;
+    const bool joins = !merged.empty() && [&] {
+      for (size_t k = 0; k < strides.size(); ++k) {
+        if (kept[k].back() != (*strides[k])[d] * dims[d]) return false;
+      }
+      return true;
+    }();
+    if (joins) {
+      merged.back() *= dims[d];
+      for (size_t k = 0; k < strides.size(); ++k) kept[k].back() = (*strides[k])[d];
+    } else {
+      merged.push_back(dims[d]);
+      for (size_t k = 0; k < strides.size(); ++k) kept[k].push_back((*strides[k])[d]);
+    }
+  }
+  if (merged.empty()) {
+    merged.push_back(1);
+    for (auto& list : kept) list.push_back(0);
+  }
+  dims = std::move(merged);
+  for (size_t k = 0; k < strides.size(); ++k) *strides[k] = std::move(kept[k]);
+}
+
+absl::Status EmitLoopNest(ProgramBuilder& out, const Schedule& schedule, std::vector<int64_t> dims,
+                          std::vector<LoopOperand> inputs, std::vector<LoopOperand> outputs,
+                          const LoopBody& body, const std::string& label) {
+  Nest nest{schedule, std::move(dims), std::move(inputs), std::move(outputs),
+            body,     Builder("loop", schedule.lanes)};
+  nest.Collapse();
+  nest.Declare();
+  const int64_t groups =
+      nest.inner() >= schedule.lanes || nest.dims.size() == 1 ? nest.Rows() : nest.Scattered();
+  RLX_ASSIGN(const kernel::Kernel kernel, std::move(nest.b).Finish());
+  std::vector<int32_t> buffers;
+  for (const LoopOperand& operand : nest.inputs) buffers.push_back(operand.buffer);
+  for (const LoopOperand& operand : nest.outputs) buffers.push_back(operand.buffer);
+  out.Launch(kernel, std::move(buffers), {}, groups, label);
+  return absl::OkStatus();
+}
+
+absl::Status EmitStridedCopy(ProgramBuilder& out, const Schedule& schedule,
+                             const ProgramBuilder::Operand& from, int32_t to,
+                             const std::string& label) {
+  const LoopOperand target{to, from.type.dtype, RowMajorStrides(from.dims)};
+  return EmitLoopNest(
+      out, schedule, from.dims, {AsLoopOperand(from, from.dims)}, {target},
+      [](Builder&, std::span<const Value> v) { return std::vector<Value>{v[0]}; }, label);
+}
+
+absl::StatusOr<ProgramBuilder::Operand> Densify(ProgramBuilder& out, const Schedule& schedule,
+                                                const ProgramBuilder::Operand& operand) {
+  if (operand.dense) return operand;
+  ProgramBuilder::Operand dense = operand;
+  dense.buffer = out.Scratch(*operand.type.ByteSize());
+  dense.strides = RowMajorStrides(operand.dims);
+  dense.dense = true;
+  dense.is_weight = false;
+  RLX_TRY(EmitStridedCopy(out, schedule, operand, dense.buffer, "densify"));
+  return dense;
+}
+
+}  // namespace rlx::device

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "runtime/device/program_builder.h"
+#include "runtime/kernel/builder.h"
+
+namespace rlx::device {
+
+// How kernels are shaped for a target.
+struct Schedule {
+  int lanes = 8;  // f32 elements of one vector: the workgroup's size
+};
+
+// A tensor that a loop nest over `dims` reads or writes: element strides per loop dim, 0 where it
+// broadcasts.
+struct LoopOperand {
+  int32_t buffer = -1;
+  DType dtype = DType::kF32;
+  std::vector<int64_t> strides;
+  int64_t offset = 0;  // elements before the first
+};
+
+LoopOperand AsLoopOperand(const ProgramBuilder::Operand& operand,
+                          const std::vector<int64_t>& loop_dims);  // right-aligned broadcasting
+
+// Merges neighbouring dims that every operand walks as one, and drops extents of 1. At least one dim
+// stays. `strides` holds one list per operand.
+void CollapseDims(std::vector<int64_t>& dims, std::span<std::vector<int64_t>*> strides);
+
+// Emits a kernel that visits every point of `dims`: reads each input there (as its wide type), calls
+// `body`, and stores what it returns, one value per output. Contiguous stretches become vector loads.
+using LoopBody = std::function<std::vector<kernel::Value>(kernel::Builder& b,
+                                                          std::span<const kernel::Value> inputs)>;
+absl::Status EmitLoopNest(ProgramBuilder& out, const Schedule& schedule, std::vector<int64_t> dims,
+                          std::vector<LoopOperand> inputs, std::vector<LoopOperand> outputs,
+                          const LoopBody& body, const std::string& label);
+
+// out[i] = in[i] for a strided input and a dense output of equal extents.
+absl::Status EmitStridedCopy(ProgramBuilder& out, const Schedule& schedule,
+                             const ProgramBuilder::Operand& from, int32_t to,
+                             const std::string& label);
+
+// The operand itself when dense, else a dense copy in scratch.
+absl::StatusOr<ProgramBuilder::Operand> Densify(ProgramBuilder& out, const Schedule& schedule,
+                                                const ProgramBuilder::Operand& operand);
+
+}  // namespace rlx::device

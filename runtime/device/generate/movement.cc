@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/base/status.h"
+#include "runtime/device/generate/emit_op.h"
+#include "runtime/device/generate/generate.h"
+#include "runtime/ir/op_info.h"
+
+namespace rlx::device {
+namespace {
+
+int64_t Axis(int64_t axis, size_t rank) {
+  return axis < 0 ? axis + static_cast<int64_t>(rank) : axis;
+}
+
+absl::Status Concat(ProgramBuilder& out, NodeId id, const Schedule& schedule) {
+  const Node& node = out.graph().node(id);
+  const ProgramBuilder::Operand to = out.Out({id, 0});
+  const int64_t axis = Axis(node.Int("axis"), to.dims.size());
+  int64_t start = 0;
+  for (rlx::Value v : node.operands) {
+    const ProgramBuilder::Operand from = out.In(v);
+    const int64_t offset = start * to.strides[axis];
+    const LoopOperand target{to.buffer, to.type.dtype, to.strides, offset};
+    RLX_TRY(EmitLoopNest(
+        out, schedule, from.dims, {AsLoopOperand(from, from.dims)}, {target},
+        [](kernel::Builder&, std::span<const kernel::Value> values) {
+          return std::vector<kernel::Value>{values[0]};
+        },
+        Cat("concat %", id)));
+    start += from.dims[axis];
+  }
+  return absl::OkStatus();
+}
+
+// The operand seen with the result's extents: what to read, where.
+ProgramBuilder::Operand Seen(const Node& node, ProgramBuilder::Operand from) {
+  const std::vector<int64_t> dims = node.results[0].StaticDims();
+  std::vector<int64_t> strides(dims.size());
+  if (node.op == OpKind::kTranspose) {
+    const std::vector<int64_t>& perm = node.Ints("perm");
+    for (size_t d = 0; d < perm.size(); ++d) strides[d] = from.strides[Axis(perm[d], perm.size())];
+  } else if (node.op == OpKind::kExpand) {
+    strides = AsLoopOperand(from, dims).strides;
+  } else {
+    strides = from.strides;  // narrow, reshape of a dense operand
+  }
+  from.dims = dims;
+  from.strides = std::move(strides);
+  return from;
+}
+
+}  // namespace
+
+std::string WhyNotMovement(const Graph& graph, const Node& node) { return WhyNotTypes(graph, node); }
+
+absl::Status GenerateMovement(ProgramBuilder& out, NodeId id, const Schedule& schedule) {
+  const Node& node = out.graph().node(id);
+  if (node.op == OpKind::kConcat) return Concat(out, id, schedule);
+  const ProgramBuilder::Operand from = out.In(node.operands[0]);
+  const ProgramBuilder::Operand to = out.Out({id, 0});
+  const std::string label = Cat(Name(node.op), " %", id);
+  if (node.op == OpKind::kReshape) {
+    if (!from.dense) return EmitStridedCopy(out, schedule, from, to.buffer, label);
+    out.Copy(from.buffer, to.buffer);
+    return absl::OkStatus();
+  }
+  const ProgramBuilder::Operand seen = Seen(node, from);
+  LoopOperand source{seen.buffer, seen.type.dtype, seen.strides, 0};
+  if (node.op == OpKind::kNarrow) {
+    const int64_t axis = Axis(node.Int("axis"), seen.dims.size());
+    source.offset = node.Int("start") * seen.strides[axis];
+  }
+  return EmitLoopNest(
+      out, schedule, seen.dims, {source}, {{to.buffer, to.type.dtype, to.strides, 0}},
+      [](kernel::Builder&, std::span<const kernel::Value> values) {
+        return std::vector<kernel::Value>{values[0]};
+      },
+      label);
+}
+
+}  // namespace rlx::device
