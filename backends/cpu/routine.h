@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "runtime/device/program.h"
+
+namespace rlx {
+class Team;
+}
+
+namespace rlx::cpu {
+
+struct MathKernels;
+
+// What a Call step gets: its buffers' addresses in step order (null where absent), and scratch of the
+// size it asked for.
+struct RoutineCall {
+  const MathKernels& math;
+  Team& team;
+  const device::Step& step;
+  std::span<void* const> buffers;
+  void* scratch = nullptr;
+
+  const float* f32(size_t i) const { return static_cast<const float*>(buffers[i]); }
+  float* out_f32(size_t i) const { return static_cast<float*>(buffers[i]); }
+};
+
+// The hand-written part of the CPU back end: a closed table of functions that programs call by name.
+// The lowering of an op and the routine it calls stand in one file and agree there on what the step's
+// ints and floats mean. Routines allocate nothing and may fail only on what data can do (an index out
+// of range).
+struct Routine {
+  std::string_view name;
+  absl::Status (*run)(const RoutineCall&) = nullptr;
+  // Bytes of scratch for teams of up to `threads`; null: none.
+  size_t (*scratch)(const MathKernels&, const device::Step&, int threads) = nullptr;
+};
+
+const Routine* FindRoutine(std::string_view name);
+
+// One list per file of lowering/.
+std::span<const Routine> GemmRoutines();
+std::span<const Routine> AttentionRoutines();
+std::span<const Routine> GatherRoutines();
+std::span<const Routine> TopKRoutines();
+
+}  // namespace rlx::cpu

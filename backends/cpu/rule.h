@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "runtime/device/program_builder.h"
+
+namespace rlx::cpu {
+
+struct MathKernels;
+
+// What lowering needs to know of the target.
+struct LowerTarget {
+  const MathKernels* math = nullptr;
+  int lanes = 4;  // f32 in a vector
+};
+
+// How the CPU runs one kind of op. Claims, dispatch reports and lowering all come from these rows, so
+// they cannot disagree. Several rows may serve one kind: the first that does not refuse is used.
+struct Rule {
+  OpKind kind;
+  // For reports: "packed gemm", "generated kernel".
+  std::string_view how;
+  // Why this row does not take the node; empty when it does.
+  std::string (*refuse)(const Graph&, const Node&);
+  absl::Status (*lower)(device::ProgramBuilder&, NodeId, const LowerTarget&);
+};
+
+// Row for a node, or null with the last refusal.
+const Rule* FindRule(const Graph& graph, const Node& node, std::string* why);
+std::span<const Rule* const> AllRules();
+
+std::span<const Rule> GeneratedRules();
+std::span<const Rule> GemmRules();
+std::span<const Rule> AttentionRules();
+std::span<const Rule> GatherRules();
+std::span<const Rule> TopKRules();
+
+}  // namespace rlx::cpu
