@@ -23,11 +23,23 @@ function(rlx_sources variable folder)
   set(${variable} "${found}" PARENT_SCOPE)
 endfunction()
 
+# The build id as a header, made anew whenever a source of the compiler changes.
+add_custom_target(rlx_build_id
+  COMMAND ${CMAKE_COMMAND} "-DSOURCE_DIR=${PROJECT_SOURCE_DIR}"
+          "-DCONFIGURATION=${CMAKE_BUILD_TYPE} ${RLX_SANITIZE}"
+          "-DOUTPUT=${PROJECT_BINARY_DIR}/generated/rlx_build_id.h"
+          -P "${PROJECT_SOURCE_DIR}/cmake/rlx_build_id.cmake"
+  BYPRODUCTS "${PROJECT_BINARY_DIR}/generated/rlx_build_id.h"
+  COMMENT "build id"
+  VERBATIM)
+
 # What every target of ours has: include root, warnings, PCH; instruction sets by file name.
 function(rlx_compile target)
   target_include_directories(${target} PUBLIC "${PROJECT_SOURCE_DIR}")
   target_compile_options(${target} PRIVATE ${RLX_WARNINGS})
   target_precompile_headers(${target} REUSE_FROM rlx_pch)
+  target_include_directories(${target} PRIVATE "${PROJECT_BINARY_DIR}/generated")
+  add_dependencies(${target} rlx_build_id)
   get_target_property(sources ${target} SOURCES)
   foreach(source IN LISTS sources)
     if(source MATCHES "_avx2\\.cc$")

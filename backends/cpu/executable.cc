@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backends/cpu/executable.h"
+
+#include <cstring>
+
+#include "backends/cpu/aligned_memory.h"
+#include "backends/cpu/codegen/codegen.h"
+#include "backends/cpu/routine.h"
+#include "runtime/base/check.h"
+#include "runtime/base/status.h"
+
+namespace rlx::cpu {
+namespace {
+
+using device::Buffer;
+using device::Program;
+using device::Step;
+
+// Below this a launch stays on one thread: handing work over costs a few microseconds.
+constexpr int64_t kParallelBytes = 128 << 10;
+// A run that costs less than this many nanoseconds in all leases nobody.
+constexpr double kTinyRunNanos = 20'000;
+constexpr double kFlopsPerNano = 20, kBytesPerNano = 8;
+
+// A step with its names resolved.
+struct Prepared {
+  const Step* step = nullptr;
+  const Routine* routine = nullptr;
+  KernelFn kernel = nullptr;
+  int64_t copy_bytes = 0;
+  std::vector<std::vector<Prepared>> bodies;
+};
+
+// What steps run on: every buffer's address, by number.
+struct Frame {
+  const MathKernels& math;
+  Team& team;
+  std::span<void* const> addresses;
+  std::span<void*> arguments;  // room for the buffers of one step
+  void* scratch = nullptr;
+};
+
+void RunLaunch(const Prepared& prepared, const Frame& frame, std::span<void*> arguments) {
+  const Step& step = *prepared.step;
+  if (frame.team.size() == 1 || step.cost_bytes < kParallelBytes) {
+    prepared.kernel(arguments.data(), step.ints.data(), 0, step.groups);
+    return;
+  }
+  const int64_t grain = std::max<int64_t>(1, step.groups / (int64_t{4} * frame.team.size()));
+  frame.team.ParallelFor(0, step.groups, grain, [&](int64_t begin, int64_t end, int) {
+    prepared.kernel(arguments.data(), step.ints.data(), begin, end);
+  });
+}
+
+absl::Status RunSteps(std::span<const Prepared> steps, const Frame& frame,
+                      const CancelToken& cancel) {
+  for (const Prepared& prepared : steps) {
+    RLX_TRY(cancel.Check());
+    const Step& step = *prepared.step;
+    const std::span<void*> arguments = frame.arguments.first(step.buffers.size());
+    for (size_t i = 0; i < step.buffers.size(); ++i) {
+      arguments[i] = step.buffers[i] < 0 ? nullptr : frame.addresses[step.buffers[i]];
+    }
+    switch (step.kind) {
+      case Step::Kind::kLaunch: RunLaunch(prepared, frame, arguments); break;
+      case Step::Kind::kCall:
+        RLX_TRY(prepared.routine->run({frame.math, frame.team, step, arguments, frame.scratch}));
+        break;
+      case Step::Kind::kCopy:
+        std::memcpy(arguments[1], arguments[0], static_cast<size_t>(prepared.copy_bytes));
+        break;
+      case Step::Kind::kBranch: {
+        const bool taken = *static_cast<const uint8_t*>(arguments[0]) != 0;
+        RLX_TRY(RunSteps(prepared.bodies[taken ? 0 : 1], frame, cancel));
+        break;
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+class CpuWeights final : public device::Weights {
+ public:
+  int64_t bytes() const override {
+    int64_t total = 0;
+    for (const AlignedMemory& slot : slots) total += slot.bytes();
+    return total;
+  }
+
+  std::vector<SharedBytes> params;
+  std::vector<AlignedMemory> slots;
+};
+
+class CpuExecutable final : public device::Executable,
+                            public std::enable_shared_from_this<CpuExecutable> {
+ public:
+  CpuExecutable(std::shared_ptr<const Program> program, const Host& host)
+      : program_(std::move(program)), host_(host) {}
+
+  absl::Status Load() {
+    if (!program_->kernels.empty()) {
+      RLX_ASSIGN(code_, LoadedObject::Load(program_->object));
+    }
+    RLX_TRY(Prepare(program_->weight_steps, weight_steps_));
+    nanos_ = 0;
+    RLX_TRY(Prepare(program_->steps, steps_));
+    tiny_ = nanos_ < kTinyRunNanos;
+    params_read_.resize(program_->params.size());
+    FindParamsRead(program_->steps);
+    return absl::OkStatus();
+  }
+
+  const Program& program() const override { return *program_; }
+
+  absl::StatusOr<std::shared_ptr<const device::Weights>> BindWeights(
+      std::span<const SharedBytes> params, const CancelToken& cancel) const override;
+  absl::StatusOr<std::unique_ptr<device::ExecContext>> NewContext() const override;
+
+  // Addresses of all buffers that a phase can use; the others stay null.
+  struct Places {
+    const CpuWeights* weights = nullptr;
+    std::byte* arena = nullptr;
+    std::span<const std::span<const uint8_t>> inputs;
+    std::span<const std::span<uint8_t>> outputs;
+  };
+  void Resolve(const Places& places, std::span<void*> addresses) const {
+    for (size_t b = 0; b < addresses.size(); ++b) {
+      const Buffer& buffer = program_->buffers[b];
+      std::byte* base = Base(buffer, places);
+      addresses[b] = base == nullptr ? nullptr : base + buffer.offset;
+    }
+  }
+
+  const Host& host() const { return host_; }
+  bool tiny() const { return tiny_; }
+  std::span<const Prepared> steps() const { return steps_; }
+  size_t most_buffers() const { return most_buffers_; }
+  int64_t routine_scratch() const { return static_cast<int64_t>(routine_scratch_); }
+
+ private:
+  std::byte* Base(const Buffer& buffer, const Places& places) const {
+    const auto writable = [](const void* p) {
+      return static_cast<std::byte*>(const_cast<void*>(p));
+    };
+    switch (buffer.storage) {
+      case Storage::kArena: return places.arena;
+      case Storage::kConstant: return writable(program_->constants[buffer.index].bytes().data());
+      case Storage::kParam: return writable(places.weights->params[buffer.index].data());
+      case Storage::kWeight: return places.weights->slots[buffer.index].data();
+      case Storage::kInput:
+        return places.inputs.empty() ? nullptr : writable(places.inputs[buffer.index].data());
+      case Storage::kOutput:
+        return places.outputs.empty() ? nullptr : writable(places.outputs[buffer.index].data());
+      default: return nullptr;
+    }
+  }
+
+  absl::Status Prepare(const std::vector<Step>& steps, std::vector<Prepared>& out) {
+    for (const Step& step : steps) {
+      Prepared& prepared = out.emplace_back(Prepared{.step = &step});
+      most_buffers_ = std::max(most_buffers_, step.buffers.size());
+      nanos_ += static_cast<double>(step.cost_flops) / kFlopsPerNano +
+                static_cast<double>(step.cost_bytes) / kBytesPerNano;
+      if (step.kind == Step::Kind::kLaunch) {
+        prepared.kernel = code_->Find(program_->kernels[step.kernel]);
+        if (prepared.kernel == nullptr) {
+          return DataLoss("the object lacks kernel ", program_->kernels[step.kernel]);
+        }
+      } else if (step.kind == Step::Kind::kCall) {
+        prepared.routine = FindRoutine(step.routine);
+        if (prepared.routine == nullptr) return DataLoss("unknown routine \"", step.routine, "\"");
+        if (prepared.routine->scratch != nullptr) {
+          routine_scratch_ = std::max(
+              routine_scratch_, prepared.routine->scratch(*host_.math, step, host_.threads));
+        }
+      }
+      if (step.kind == Step::Kind::kCopy) {
+        prepared.copy_bytes = program_->buffers[step.buffers[1]].bytes;
+      }
+      for (const auto& body : step.bodies) RLX_TRY(Prepare(body, prepared.bodies.emplace_back()));
+    }
+    return absl::OkStatus();
+  }
+
+  // Params that a run reads; the others are only packed when weights are bound.
+  void FindParamsRead(const std::vector<Step>& steps) {
+    for (const Step& step : steps) {
+      for (int32_t b : step.buffers) {
+        if (b >= 0 && program_->buffers[b].storage == Storage::kParam) {
+          params_read_[program_->buffers[b].index] = true;
+        }
+      }
+      for (const auto& body : step.bodies) FindParamsRead(body);
+    }
+  }
+
+  std::shared_ptr<const Program> program_;
+  Host host_;
+  std::unique_ptr<LoadedObject> code_;
+  std::vector<Prepared> weight_steps_, steps_;
+  size_t most_buffers_ = 0;
+  size_t routine_scratch_ = 0;
+  double nanos_ = 0;
+  bool tiny_ = false;
+  std::vector<bool> params_read_;
+};
+
+class CpuContext final : public device::ExecContext {
+ public:
+  explicit CpuContext(std::shared_ptr<const CpuExecutable> executable)
+      : executable_(std::move(executable)),
+        addresses_(executable_->program().buffers.size()),
+        arguments_(executable_->most_buffers()),
+        in_(executable_->program().inputs.size()),
+        out_(executable_->program().outputs.size()),
+        in_staging_(in_.size()),
+        out_staging_(out_.size()) {}
+
+  absl::Status Allocate() {
+    const Program& program = executable_->program();
+    RLX_ASSIGN(arena_, AlignedMemory::Allocate(program.arena_bytes + program.scratch_bytes));
+    RLX_ASSIGN(scratch_, AlignedMemory::Allocate(executable_->routine_scratch()));
+    return absl::OkStatus();
+  }
+
+  absl::Status Run(const device::Weights& weights, std::span<const std::span<const uint8_t>> inputs,
+                   std::span<const std::span<uint8_t>> outputs, const CancelToken& cancel) override {
+    CHECK(inputs.size() == in_.size() && outputs.size() == out_.size(), "a run with ",
+          inputs.size(), " inputs and ", outputs.size(), " outputs");
+    RLX_TRY(StageInputs(inputs));
+    RLX_TRY(StageOutputs(outputs));
+    executable_->Resolve({static_cast<const CpuWeights*>(&weights), arena_.data(), in_, out_},
+                         addresses_);
+    const Host& host = executable_->host();
+    Team team = executable_->tiny() ? Team() : host.pool->Lease(host.threads);
+    RLX_TRY(RunSteps(executable_->steps(),
+                     {*host.math, team, addresses_, arguments_, scratch_.data()}, cancel));
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      if (out_[i].data() == outputs[i].data()) continue;
+      std::memcpy(outputs[i].data(), out_[i].data(), outputs[i].size());
+    }
+    return absl::OkStatus();
+  }
+
+  int64_t bytes() const override {
+    int64_t total = arena_.bytes() + scratch_.bytes();
+    for (const AlignedMemory& m : in_staging_) total += m.bytes();
+    for (const AlignedMemory& m : out_staging_) total += m.bytes();
+    return total;
+  }
+
+ private:
+  static bool IsAligned(const void* data, DType dtype) {
+    const auto width = static_cast<uintptr_t>(dtype == DType::kC64 ? 4 : ByteWidth(dtype));
+    return reinterpret_cast<uintptr_t>(data) % width == 0;
+  }
+
+  absl::Status StageInputs(std::span<const std::span<const uint8_t>> inputs) {
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      in_[i] = inputs[i];
+      if (IsAligned(inputs[i].data(), executable_->program().inputs[i].type.dtype)) continue;
+      RLX_TRY(Grow(in_staging_[i], inputs[i].size()));
+      std::memcpy(in_staging_[i].data(), inputs[i].data(), inputs[i].size());
+      in_[i] = {reinterpret_cast<const uint8_t*>(in_staging_[i].data()), inputs[i].size()};
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status StageOutputs(std::span<const std::span<uint8_t>> outputs) {
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      out_[i] = outputs[i];
+      if (IsAligned(outputs[i].data(), executable_->program().outputs[i].type.dtype)) continue;
+      RLX_TRY(Grow(out_staging_[i], outputs[i].size()));
+      out_[i] = {reinterpret_cast<uint8_t*>(out_staging_[i].data()), outputs[i].size()};
+    }
+    return absl::OkStatus();
+  }
+
+  static absl::Status Grow(AlignedMemory& memory, size_t bytes) {
+    if (memory.data() != nullptr) return absl::OkStatus();
+    RLX_ASSIGN(memory, AlignedMemory::Allocate(static_cast<int64_t>(bytes)));
+    return absl::OkStatus();
+  }
+
+  std::shared_ptr<const CpuExecutable> executable_;
+  AlignedMemory arena_, scratch_;
+  std::vector<void*> addresses_, arguments_;
+  std::vector<std::span<const uint8_t>> in_;
+  std::vector<std::span<uint8_t>> out_;
+  std::vector<AlignedMemory> in_staging_, out_staging_;
+};
+
+// Bytes aligned as their elements need: the same, or a copy.
+absl::StatusOr<SharedBytes> Aligned(const SharedBytes& bytes) {
+  if (reinterpret_cast<uintptr_t>(bytes.data()) % 8 == 0) return bytes;
+  RLX_ASSIGN(AlignedMemory memory, AlignedMemory::Allocate(static_cast<int64_t>(bytes.size())));
+  std::memcpy(memory.data(), bytes.data(), bytes.size());
+  auto owner = std::make_shared<AlignedMemory>(std::move(memory));
+  return SharedBytes(owner, owner->data(), bytes.size());
+}
+
+absl::StatusOr<std::shared_ptr<const device::Weights>> CpuExecutable::BindWeights(
+    std::span<const SharedBytes> params, const CancelToken& cancel) const {
+  CHECK(params.size() == program_->params.size(), params.size(), " weights for ",
+        program_->params.size(), " params");
+  auto weights = std::make_shared<CpuWeights>();
+  for (const SharedBytes& param : params) {
+    RLX_ASSIGN(SharedBytes aligned, Aligned(param));
+    weights->params.push_back(std::move(aligned));
+  }
+  for (int64_t bytes : program_->weight_slots) {
+    RLX_ASSIGN(AlignedMemory slot, AlignedMemory::Allocate(bytes));
+    weights->slots.push_back(std::move(slot));
+  }
+  RLX_ASSIGN(const AlignedMemory arena, AlignedMemory::Allocate(program_->weight_arena_bytes));
+  RLX_ASSIGN(const AlignedMemory scratch, AlignedMemory::Allocate(routine_scratch()));
+  std::vector<void*> addresses(program_->buffers.size()), arguments(most_buffers_);
+  Resolve({.weights = weights.get(), .arena = arena.data()}, addresses);
+  Team team = host_.pool->Lease(host_.threads);
+  RLX_TRY(RunSteps(weight_steps_, {*host_.math, team, addresses, arguments, scratch.data()},
+                   cancel));
+  for (size_t p = 0; p < params_read_.size(); ++p) {
+    if (!params_read_[p]) weights->params[p] = SharedBytes();
+  }
+  return weights;
+}
+
+absl::StatusOr<std::unique_ptr<device::ExecContext>> CpuExecutable::NewContext() const {
+  auto context = std::make_unique<CpuContext>(shared_from_this());
+  RLX_TRY(context->Allocate());
+  return context;
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const device::Executable>> LoadExecutable(
+    std::shared_ptr<const Program> program, const Host& host) {
+  auto executable = std::make_shared<CpuExecutable>(std::move(program), host);
+  RLX_TRY(executable->Load());
+  return executable;
+}
+
+}  // namespace rlx::cpu
