@@ -2,7 +2,6 @@
 #include "tests/support/run_on_backend.h"
 
 #include "runtime/base/status.h"
-#include "runtime/stages/stages.h"
 
 namespace rlx::testing {
 namespace {
@@ -39,17 +38,6 @@ absl::StatusOr<BackendRunner> BackendRunner::Create(const device::Backend& backe
   if (devices.empty()) return Unavailable(why_none);
   RLX_ASSIGN(runner.device_, backend.Open(devices[0].id, {.threads = threads}));
   return runner;
-}
-
-absl::StatusOr<std::vector<HostTensor>> BackendRunner::Run(const Graph& graph,
-                                                           const TensorMap& inputs,
-                                                           const CompileOptions& options) const {
-  stages::CompileRequest request{.device = backend_->kind(), .options = options,
-                                 .backend = backend_, .target = target_};
-  RLX_ASSIGN(const stages::CompileResult result,
-             stages::CompileGraphStagesForBackend(graph, request));
-  if (result.program == nullptr) return FailedPrecondition(result.why_no_program);
-  return RunProgram(*device_, result.program, inputs);
 }
 
 absl::StatusOr<std::vector<HostTensor>> RunProgram(const device::Device& device,

@@ -101,7 +101,9 @@ constexpr Row kRows[] = {
     {OpKind::kLogicalNot, EmitUnary<Op::kNot>},
     {OpKind::kCast,
      [](Builder& b, const Node& node, std::span<const Value> v) {
-       return b.Cast(WideType(node.results[0].dtype), v[0]);
+       // To the narrow type first: only there does a float saturate where it should.
+       const auto stored = kernel::FromDType(node.results[0].dtype);
+       return b.Cast(WideType(node.results[0].dtype), b.Cast(*stored, v[0]));
      }},
     {OpKind::kAdd, EmitBinary<Op::kAdd>},
     {OpKind::kSub, EmitBinary<Op::kSub>},
