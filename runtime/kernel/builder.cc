@@ -35,6 +35,8 @@ Builder::Builder(std::string name, int local) {
   kernel_.local = local;
 }
 
+Builder::Builder(const Kernel& like) : kernel_(like) { kernel_.body.clear(); }
+
 Value Builder::Buffer(Type t, bool writable) {
   kernel_.buffers.push_back({t, writable});
   const auto slot = static_cast<int64_t>(kernel_.buffers.size()) - 1;

@@ -31,6 +31,7 @@ namespace rlx::kernel {
 class Builder {
  public:
   Builder(std::string name, int local);
+  explicit Builder(const Kernel& like);  // its name, width and parameters; an empty body
 
   // Parameters, in slot order. A buffer's type is that of its elements in memory.
   Value Input(Type t) { return Buffer(t, false); }

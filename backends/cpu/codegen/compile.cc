@@ -27,6 +27,7 @@
 #include "backends/cpu/codegen/emit.h"
 #include "backends/cpu/codegen/object_format.h"
 #include "runtime/base/status.h"
+#include "runtime/kernel/legalize/legalize.h"
 #include "runtime/kernel/verify.h"
 
 namespace rlx::cpu {
@@ -128,6 +129,23 @@ absl::StatusOr<std::string> EmitObject(llvm::Module& module, llvm::TargetMachine
   return std::string(bytes.begin(), bytes.end());
 }
 
+// Takes away what the walker or the processor lacks.
+absl::StatusOr<kernel::Kernel> Legalize(const kernel::Kernel& kernel, const CpuTarget& target) {
+  using kernel::Property;
+  RLX_ASSIGN(kernel::Kernel legal, ExpandMath32(kernel));
+  RLX_ASSIGN(legal, ExpandBF16(legal));
+  if (!target.Has("sse4.1")) {
+    RLX_ASSIGN(legal, ExpandRounding(legal));
+    RLX_TRY(Require(legal, std::array{Property::kNoRounding}));
+  }
+  if (!target.Has("f16c")) {
+    RLX_ASSIGN(legal, ExpandF16(legal));
+    RLX_TRY(Require(legal, std::array{Property::kNoF16Casts}));
+  }
+  RLX_TRY(Require(legal, std::array{Property::kNoMath32, Property::kNoBF16Casts}));
+  return legal;
+}
+
 absl::Status CheckKernels(std::span<const kernel::Kernel> kernels) {
   std::set<std::string_view> names;
   for (const kernel::Kernel& kernel : kernels) {
@@ -154,8 +172,9 @@ absl::StatusOr<std::string> CompileToObject(std::span<const kernel::Kernel> kern
   module.setDataLayout(machine->createDataLayout());
   AddTargetNote(target, module);
   for (const kernel::Kernel& kernel : kernels) {
-    llvm::Function* function = Declare(kernel, target, module);
-    EmitKernel(kernel, *function);
+    RLX_ASSIGN(const kernel::Kernel legal, Legalize(kernel, target));
+    llvm::Function* function = Declare(legal, target, module);
+    EmitKernel(legal, *function);
     std::string complaint;
     llvm::raw_string_ostream stream(complaint);
     if (llvm::verifyFunction(*function, &stream)) {

@@ -43,7 +43,7 @@ Value* FloatExtremum(llvm::IRBuilderBase& b, Op op, Value* x, Value* y) {
   return b.CreateSelect(b.CreateFCmpUNO(x, x), x, winner);
 }
 
-// Per lane by libm, in double.
+// A function of f64, per lane by libm.
 Value* CallLibm(llvm::IRBuilderBase& b, std::string_view name, Value* x, Value* y) {
   llvm::Module* module = b.GetInsertBlock()->getModule();
   llvm::Type* f64 = b.getDoubleTy();
@@ -66,13 +66,6 @@ Value* CallLibm(llvm::IRBuilderBase& b, std::string_view name, Value* x, Value* 
     out = b.CreateInsertElement(out, call(b.CreateExtractElement(x, lane), second), lane);
   }
   return out;
-}
-
-Value* Mathematics(llvm::IRBuilderBase& b, const Inst& inst, const Operands& v) {
-  llvm::Type* type = v[0]->getType();
-  llvm::Type* wide = Shaped(b.getDoubleTy(), v[0]);
-  Value* second = kernel::Info(inst.op).operands == 2 ? b.CreateFPCast(v[1], wide) : nullptr;
-  return b.CreateFPCast(CallLibm(b, Name(inst.op), b.CreateFPCast(v[0], wide), second), type);
 }
 
 Value* Intrinsic(llvm::IRBuilderBase& b, llvm::Intrinsic::ID id, Value* x) {
@@ -118,7 +111,7 @@ Value* FloatOp(llvm::IRBuilderBase& b, const Inst& inst, const Operands& v) {
     case Op::kRound:
       return Intrinsic(b, llvm::Intrinsic::roundeven, v[0]);
     default:
-      return Mathematics(b, inst, v);
+      return CallLibm(b, Name(inst.op), v[0], v[1]);  // f64: f32 is legalized
   }
 }
 
