@@ -14,14 +14,15 @@ namespace rlx {
 struct Remark {
   enum class Kind : uint8_t { kApplied, kMissed };
   Kind kind = Kind::kApplied;
-  std::string rule;      // "matmul_bias_act", "shared_input_matmul", "swiglu", "residual_norm" …
-  std::string reason;    // kMissed: "multi_consumer", "bias_rank_too_high" …
-  std::string message;   // "%3 (erf) has 2 uses"
-  std::string hint;      // kMissed: what the author can do about it
+  std::string pass;     // the pass that says so
+  std::string rule;     // "matmul_bias_act", "shared_input_matmul", "swiglu", "residual_norm" …
+  std::string reason;   // kMissed: "multi_consumer", "bias_rank_too_high" …
+  std::string message;  // "%3 (erf) has 2 uses"
+  std::string hint;     // kMissed: what the author can do about it
   bool actionable = false;  // kMissed: only these make a report unclean
   std::vector<SourceRef> sources;
   int64_t launches_saved = 0;  // kApplied
-  int64_t bytes_saved = 0;     // kApplied: intermediate bytes no longer written and read, by capacity
+  int64_t bytes_saved = 0;  // kApplied: intermediate bytes no longer written and read, by capacity
   friend bool operator==(const Remark&, const Remark&) = default;
 };
 
@@ -31,9 +32,9 @@ struct FusionReport {
   int64_t nodes_after = 0;
   std::map<std::string, int64_t> ops_before;  // by op name, leaves included
   std::map<std::string, int64_t> ops_after;
-  std::vector<Remark> remarks;                // in pass order, then node order
+  std::vector<Remark> remarks;  // in pass order, then node order
 
-  bool clean() const;                         // no actionable miss
+  bool clean() const;  // no actionable miss
   // `nodes=a→b matmul=a→b fused_mm_act=n … missed_mm_act=n …`: one line of key=value tokens.
   std::string Summary() const;
   // Summary, then one indented line per applied rule and per miss.
@@ -52,7 +53,7 @@ struct DispatchReport {
     friend bool operator==(const Kind&, const Kind&) = default;
   };
   struct Unsupported {
-    std::string node;   // label
+    std::string node;  // label
     std::string claim;
     std::string why;
     friend bool operator==(const Unsupported&, const Unsupported&) = default;
@@ -72,7 +73,7 @@ struct PassTiming {
   double seconds = 0;
   int64_t nodes_after = 0;
   bool changed = false;
-  bool skipped = false;      // gated by claims, options or kill switch
+  bool skipped = false;  // gated by claims, options or kill switch
   std::string why_skipped;
   friend bool operator==(const PassTiming&, const PassTiming&) = default;
 };
