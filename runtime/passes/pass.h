@@ -7,23 +7,29 @@
 #include <string_view>
 #include <vector>
 
-#include "absl/status/statusor.h"
+#include "absl/status/status.h"
 #include "runtime/ir/options.h"
 #include "runtime/ir/report.h"
 
 namespace rlx::passes {
 
-// What a pass may know besides the graph. Passes add remarks; the runner does timing, kill switches,
-// verification and dumps.
+// What a pass may know besides the graph, and what it says back. The runner does timing, kill
+// switches, verification and dumps.
 struct PassContext {
   FusionTarget target = FusionTarget::kCpu;
   FusionLimits limits;
-  // Claim names the target accepts; empty accepts everything.
-  std::set<std::string> claims;
-  std::vector<Remark>* remarks = nullptr;
+  std::set<std::string> claims;  // claim names the target accepts; empty accepts everything
+  std::set<std::string> common;  // claim names sent to their decomposition although accepted
+  bool keep_unclaimed = false;   // what is not accepted stays as it is, to be reported
+  // Whether the target runs this node as it stands. Null: decided by claim names alone.
+  std::function<bool(const Graph&, NodeId)> runs;
+
+  std::vector<Remark>* remarks = nullptr;  // may be null
+  bool changed = false;                    // set by a pass that rewrote something
 
   bool Accepts(std::string_view claim) const {
-    return claims.empty() || claims.count(std::string(claim)) > 0;
+    const std::string name(claim);
+    return common.count(name) == 0 && (claims.empty() || claims.count(name) > 0);
   }
 };
 
@@ -34,8 +40,8 @@ using PassFn = absl::Status (*)(Graph&, PassContext&);
 struct Pass {
   std::string_view name;
   PassFn run = nullptr;
-  std::string_view gate = {};   // claim that the target must accept; empty: always
-  bool fusion = false;          // left out by skip_fusion
+  std::string_view gate = {};  // claim that the target must accept; empty: always
+  bool fusion = false;         // left out by skip_fusion
 };
 
 }  // namespace rlx::passes

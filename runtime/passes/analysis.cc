@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/passes/analysis.h"
+
+#include <algorithm>
+
+#include "runtime/base/checked.h"
+#include "runtime/base/text.h"
+#include "runtime/ir/op_info.h"
+
+namespace rlx::passes {
+namespace {
+
+std::string_view Prefix(SourceRef::Kind kind) {
+  switch (kind) {
+    case SourceRef::Kind::kHir:
+      return "hir ";
+    case SourceRef::Kind::kOnnx:
+      return "onnx ";
+    case SourceRef::Kind::kMir:
+      break;
+  }
+  return "%";
+}
+
+}  // namespace
+
+std::vector<bool> WeightOnly(const Graph& graph) {
+  std::vector<bool> fixed(graph.size());
+  for (NodeId id = 0; id < graph.size(); ++id) {
+    const Node& node = graph.node(id);
+    fixed[id] = node.op != OpKind::kInput &&
+                std::ranges::all_of(node.operands, [&](Value v) { return fixed[v.node]; });
+  }
+  return fixed;
+}
+
+int64_t CapacityBytes(const Graph& graph, const TensorType& type) {
+  std::optional<int64_t> bytes = ByteWidth(type.dtype);
+  for (const Dim& dim : type.shape) {
+    if (bytes) bytes = CheckedMul(*bytes, dim.UpperBound(graph.symbols));
+  }
+  return bytes.value_or(0);
+}
+
+std::string Label(const Graph& graph, NodeId id) {
+  const Node& node = graph.node(id);
+  const std::string op = Cat(" (", Name(node.op), ")");
+  if (node.sources.empty()) return Cat("%", id, op);
+  return Cat(Prefix(node.sources.front().kind), node.sources.front().id, op);
+}
+
+std::vector<SourceRef> MergedSources(const Graph& graph, const std::vector<NodeId>& nodes) {
+  std::vector<SourceRef> merged;
+  for (NodeId id : nodes) {
+    const std::vector<SourceRef>& sources = graph.node(id).sources;
+    merged.insert(merged.end(), sources.begin(), sources.end());
+  }
+  std::ranges::sort(merged);
+  merged.erase(std::unique(merged.begin(), merged.end()), merged.end());
+  return merged;
+}
+
+}  // namespace rlx::passes

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "runtime/ir/graph.h"
+
+// What several passes ask of a graph.
+namespace rlx::passes {
+
+// Per node: whether it depends on params and constants alone, so that it is computed once when
+// weights are bound.
+std::vector<bool> WeightOnly(const Graph& graph);
+
+// Bytes of a value with every symbol at its maximum; 0 when that does not fit an int64.
+int64_t CapacityBytes(const Graph& graph, const TensorType& type);
+
+// How remarks name a node: `%3 (silu)` by its number in the author's module (`hir 3 (matmul)` for
+// one that came from a block), or its own number when it carries no source.
+std::string Label(const Graph& graph, NodeId id);
+
+// The sources of all `nodes`, sorted, each once.
+std::vector<SourceRef> MergedSources(const Graph& graph, const std::vector<NodeId>& nodes);
+
+}  // namespace rlx::passes

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <unordered_map>
+
+#include "runtime/base/text.h"
+#include "runtime/ir/op_info.h"
+#include "runtime/passes/analysis.h"
+#include "runtime/passes/passes.h"
+#include "runtime/passes/remarks.h"
+#include "runtime/passes/rewriter.h"
+
+// Equal nodes over weights and constants become one, so that a weight is transposed or packed once.
+// What depends on inputs is left alone: computing it twice is the author's way to let both copies
+// fuse.
+namespace rlx::passes {
+namespace {
+
+void Mix(size_t& hash, size_t value) { hash = hash * 1099511628211u + value; }
+
+class Numbering {
+ public:
+  Numbering(Graph& graph, PassContext& context)
+      : graph_(graph), context_(context), rewriter_(graph, context), same_as_(graph.size()) {}
+
+  absl::Status Run() {
+    const std::vector<bool> fixed = WeightOnly(graph_);
+    for (NodeId id = 0; id < rewriter_.size(); ++id) {
+      same_as_[id] = id;
+      if (!fixed[id] || graph_.node(id).op == OpKind::kParam) continue;
+      same_as_[id] = FindEqual(id);
+      if (same_as_[id] != id) Join(id, same_as_[id]);
+    }
+    return rewriter_.Finish();
+  }
+
+ private:
+  Value Canonical(Value v) const { return {same_as_[v.node], v.result}; }
+
+  size_t Hash(const Node& node) const {
+    size_t hash = static_cast<size_t>(node.op);
+    for (Value v : node.operands) {
+      Mix(hash, static_cast<size_t>(Canonical(v).node));
+      Mix(hash, static_cast<size_t>(v.result));
+    }
+    if (node.op == OpKind::kConstant) {
+      Mix(hash, std::hash<std::string_view>()(node.Tensor("value").bytes().view()));
+    }
+    return hash;
+  }
+
+  bool Equal(const Node& a, const Node& b) const {
+    if (a.op != b.op || a.operands.size() != b.operands.size() || a.attrs != b.attrs) return false;
+    for (size_t i = 0; i < a.operands.size(); ++i) {
+      if (Canonical(a.operands[i]) != Canonical(b.operands[i])) return false;
+    }
+    return a.subgraphs == b.subgraphs && a.results == b.results;
+  }
+
+  // The first node equal to `id`, or `id` itself.
+  NodeId FindEqual(NodeId id) {
+    const Node& node = graph_.node(id);
+    const size_t hash = Hash(node);
+    const auto [first, last] = seen_.equal_range(hash);
+    for (auto it = first; it != last; ++it) {
+      if (Equal(graph_.node(it->second), node)) return it->second;
+    }
+    seen_.emplace(hash, id);
+    return id;
+  }
+
+  void Join(NodeId id, NodeId kept) {
+    rewriter_.Take({id});
+    for (int32_t r = 0; r < static_cast<int32_t>(graph_.node(id).results.size()); ++r) {
+      rewriter_.Replace({id, r}, {kept, r});
+    }
+    if (graph_.node(id).op != OpKind::kConstant) {
+      Applied(context_, Rule::kCommonSubexpression, graph_, {kept, id},
+              Cat(Label(graph_, id), " equals ", Label(graph_, kept)));
+    }
+    graph_.node(kept).sources = MergedSources(graph_, {kept, id});
+  }
+
+  Graph& graph_;
+  PassContext& context_;
+  Rewriter rewriter_;
+  std::vector<NodeId> same_as_;
+  std::unordered_multimap<size_t, NodeId> seen_;
+};
+
+}  // namespace
+
+absl::Status CommonSubexpressionElimination(Graph& graph, PassContext& context) {
+  return Numbering(graph, context).Run();
+}
+
+}  // namespace rlx::passes

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/passes/decompose.h"
+
+#include "runtime/base/status.h"
+#include "runtime/ir/op_info.h"
+#include "runtime/passes/analysis.h"
+#include "runtime/passes/passes.h"
+#include "runtime/passes/remarks.h"
+#include "runtime/passes/rewriter.h"
+
+namespace rlx::passes {
+namespace {
+
+// A row's decomposition is one level deep; rows that need each other would never end.
+constexpr int kMaxRounds = 16;
+
+// Replaces the node unless its row cannot take these operands apart (a symbolic extent, say): then
+// it stays, and the dispatch report calls it unsupported.
+bool Decompose(Graph& graph, Rewriter& rewriter, NodeId id) {
+  const Node node = graph.node(id);
+  const NodeId first_made = graph.size();
+  GraphBuilder b(graph);
+  b.SetSources(node.sources);
+  const absl::StatusOr<std::vector<Value>> parts = Info(node.op).decompose(b, node);
+  if (!parts.ok() || !b.status().ok() || parts->size() != node.results.size()) return false;
+  for (size_t r = 0; r < parts->size(); ++r) {
+    if (graph.type((*parts)[r]) != node.results[r]) return false;
+  }
+  for (NodeId made = first_made; made < graph.size(); ++made) {
+    if (graph.node(made).sources.empty()) graph.node(made).sources = node.sources;
+  }
+  rewriter.Take({id});
+  for (size_t r = 0; r < parts->size(); ++r) {
+    rewriter.Replace({id, static_cast<int32_t>(r)}, (*parts)[r]);
+  }
+  return true;
+}
+
+}  // namespace
+
+absl::Status DecomposeWhere(Graph& graph, PassContext& context,
+                            const std::function<bool(const Graph&, NodeId)>& wanted,
+                            std::string_view why) {
+  bool changed = false;
+  for (int round = 0; round < kMaxRounds; ++round) {
+    Rewriter rewriter(graph, context);
+    context.changed = false;
+    for (NodeId id = 0; id < rewriter.size(); ++id) {
+      if (Info(graph.node(id).op).decompose == nullptr || !wanted(graph, id)) continue;
+      const std::string label = Label(graph, id);
+      if (Decompose(graph, rewriter, id)) {
+        Applied(context, Rule::kDecompose, graph, {id}, Cat(label, " ", why));
+      }
+    }
+    RLX_TRY(rewriter.Finish());
+    if (!context.changed) break;
+    changed = true;
+  }
+  context.changed = changed;
+  return absl::OkStatus();
+}
+
+}  // namespace rlx::passes

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/passes/fuse_residual_norm.h"
+#include "runtime/passes/passes.h"
+
+//   a ──┐
+//   b ── add ──┬── layer_norm(·, gamma, beta)   =>   norm, sum =
+//              └── other readers                     fused_residual_layer_norm(a, b, gamma, beta)
+namespace rlx::passes {
+
+absl::Status FuseResidualLayerNorm(Graph& graph, PassContext& context) {
+  return FuseResidualNorm(
+      graph, context,
+      {OpKind::kLayerNorm, OpKind::kFusedResidualLayerNorm, Rule::kResidualLayerNorm});
+}
+
+}  // namespace rlx::passes

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/passes/fuse_residual_norm.h"
+#include "runtime/passes/passes.h"
+
+//   a ──┐
+//   b ── add ──┬── rms_norm(·, gamma[, beta])   =>   norm, sum =
+//              └── other readers                     fused_residual_rms_norm(a, b, gamma[, beta])
+namespace rlx::passes {
+
+absl::Status FuseResidualRmsNorm(Graph& graph, PassContext& context) {
+  return FuseResidualNorm(
+      graph, context, {OpKind::kRmsNorm, OpKind::kFusedResidualRmsNorm, Rule::kResidualRmsNorm});
+}
+
+}  // namespace rlx::passes

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/passes/rewriter.h"
+
+#include <algorithm>
+
+#include "runtime/base/status.h"
+#include "runtime/ir/op_info.h"
+#include "runtime/ir/verify.h"
+#include "runtime/passes/analysis.h"
+
+namespace rlx::passes {
+
+Rewriter::Rewriter(Graph& graph, PassContext& context)
+    : graph_(graph),
+      context_(context),
+      uses_(graph),
+      builder_(graph),
+      original_size_(graph.size()),
+      taken_(graph.size()),
+      replacement_(graph.size()) {}
+
+void Rewriter::Take(const std::vector<NodeId>& replaced) {
+  for (NodeId id : replaced) taken_[id] = true;
+}
+
+GraphBuilder& Rewriter::For(const std::vector<NodeId>& replaced) {
+  Take(replaced);
+  builder_.SetSources(MergedSources(graph_, replaced));
+  return builder_;
+}
+
+bool Rewriter::AnyTaken(const std::vector<NodeId>& nodes) const {
+  return std::ranges::any_of(nodes, [&](NodeId id) { return taken_[id]; });
+}
+
+void Rewriter::Replace(Value from, Value to) {
+  if (!builder_.status().ok()) return;
+  if (graph_.type(from) != graph_.type(to)) {
+    builder_.Fail(Internal(NodeLabel(graph_, from.node), ": the replacement is ", graph_.type(to),
+                           " instead of ", graph_.type(from)));
+    return;
+  }
+  std::vector<Value>& slots = replacement_[from.node];
+  slots.resize(graph_.node(from.node).results.size());
+  slots[from.result] = to;
+  Node& made = graph_.node(to.node);
+  if (to.node >= original_size_ && made.name.empty() && !IsLeaf(graph_.node(from.node).op)) {
+    made.name = graph_.node(from.node).name;
+  }
+}
+
+Value Rewriter::Resolve(Value value) const {
+  while (value.node < original_size_ && !replacement_[value.node].empty() &&
+         replacement_[value.node][value.result].valid()) {
+    value = replacement_[value.node][value.result];
+  }
+  return value;
+}
+
+std::vector<NodeId> Rewriter::DeadBefore() const {
+  std::vector<NodeId> dead;
+  for (NodeId id = 0; id < original_size_; ++id) {
+    int readers = 0;
+    const int results = static_cast<int>(graph_.node(id).results.size());
+    for (int r = 0; r < results; ++r) readers += uses_.Count({id, r});
+    if (readers == 0 && !taken_[id]) dead.push_back(id);
+  }
+  return dead;
+}
+
+absl::Status Rewriter::Finish() {
+  RLX_TRY(builder_.status());
+  const bool rewrote =
+      std::ranges::any_of(replacement_, [](const auto& results) { return !results.empty(); });
+  if (!rewrote) return absl::OkStatus();
+  context_.changed = true;
+  for (NodeId id = 0; id < graph_.size(); ++id) {
+    for (Value& operand : graph_.node(id).operands) operand = Resolve(operand);
+  }
+  const std::vector<Output> outputs = graph_.outputs();
+  graph_.ClearOutputs();
+  for (const Output& output : outputs) graph_.AddOutput(output.name, Resolve(output.value));
+  // What nobody read before the pass is kept alive by outputs for the time of the sort.
+  for (NodeId id : DeadBefore()) graph_.AddOutput("", {id, 0});
+  RLX_ASSIGN(const std::vector<NodeId> renumbered, graph_.Normalize());
+  const std::vector<Output> sorted = graph_.outputs();
+  graph_.ClearOutputs();
+  for (size_t i = 0; i < outputs.size(); ++i) graph_.AddOutput(sorted[i].name, sorted[i].value);
+  return absl::OkStatus();
+}
+
+}  // namespace rlx::passes

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+// The closed lists that remarks draw from: rule and reason names are metric labels.
+namespace rlx::passes {
+
+enum class Rule : uint8_t {
+  kControlFlow,
+  kDotGeneral,
+  kDecompose,
+  kConstantFolding,
+  kCommonSubexpression,
+  kResidualLayerNorm,
+  kResidualRmsNorm,
+  kMatMulBiasAct,
+  kSwiglu,
+  kSharedInputMatMul,
+  kElementwiseRegion,
+};
+inline constexpr std::array<std::string_view, 11> kRuleNames = {
+    "control_flow",        "dot_general",          "decompose",
+    "constant_folding",    "common_subexpression", "residual_layer_norm",
+    "residual_rms_norm",   "matmul_bias_act",      "swiglu",
+    "shared_input_matmul", "elementwise_region",
+};
+constexpr std::string_view Name(Rule rule) { return kRuleNames[static_cast<size_t>(rule)]; }
+
+// Why a rule did not apply. Only actionable reasons make a report unclean: the author can write the
+// same computation so that it fuses.
+enum class Reason : uint8_t {
+  kOtherOp,  // not this pattern at all; never reported
+  kMultiConsumer,
+  kGraphOutput,
+  kBiasRankTooHigh,
+  kUnsupportedEpilogueActivation,
+  kResidualShape,
+  kWeightNotConstant,
+  kWeightShape,
+  kSwigluNotSharedInput,
+};
+struct ReasonInfo {
+  std::string_view name;
+  bool actionable;
+  std::string_view hint;
+};
+inline constexpr std::array<ReasonInfo, 9> kReasons = {{
+    {"other_op", false, ""},
+    {"multi_consumer", true, "let one node alone read the intermediate value, or compute it twice"},
+    {"graph_output", false, "the value is an output of the module and has to be written"},
+    {"bias_rank_too_high", false, "a bias of shape [N] fuses into the product"},
+    {"unsupported_epilogue_activation", false,
+     "gelu, gelu_tanh, silu, relu, tanh and sigmoid fuse into the product"},
+    {"residual_shape", false, "a residual sum of two equal shapes fuses into the norm"},
+    {"weight_not_constant", false, "products merge when their right sides are weights"},
+    {"weight_shape", false, "products merge when their weights have rank 2 and one K"},
+    {"swiglu_not_shared_input", true, "let gate and up projection read the same value"},
+}};
+constexpr const ReasonInfo& Info(Reason reason) { return kReasons[static_cast<size_t>(reason)]; }
+
+static_assert(kRuleNames.size() == static_cast<size_t>(Rule::kElementwiseRegion) + 1);
+static_assert(kReasons.size() == static_cast<size_t>(Reason::kSwigluNotSharedInput) + 1);
+
+}  // namespace rlx::passes

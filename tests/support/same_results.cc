@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/support/same_results.h"
+
+#include <cmath>
+#include <random>
+
+#include "runtime/base/text.h"
+
+namespace rlx::testing {
+namespace {
+
+using ::testing::AssertionFailure;
+using ::testing::AssertionResult;
+using ::testing::AssertionSuccess;
+
+HostTensor RandomTensor(const TensorType& type, std::mt19937_64& rng) {
+  const std::vector<int64_t> dims = type.StaticDims();
+  const int64_t size = *type.NumElements();
+  if (IsExact(type.dtype)) {
+    std::vector<int64_t> values(size);
+    for (int64_t& value : values) {
+      value = static_cast<int64_t>(rng() % (type.dtype == DType::kBool ? 2 : 3));
+    }
+    return HostTensor::FromInts(type.dtype, dims, values);
+  }
+  std::vector<double> values(type.dtype == DType::kC64 ? 2 * size : size);
+  for (double& value : values) value = static_cast<double>(rng() >> 11) * 0x1p-52 - 1;
+  return HostTensor::FromDoubles(type.dtype, dims, values);
+}
+
+AssertionResult SameValues(const std::string& name, const EvalTensor& a, const EvalTensor& b,
+                           double tolerance) {
+  if (a.dtype != b.dtype || a.dims != b.dims) {
+    return AssertionFailure() << name << " changed its type";
+  }
+  if (a.i != b.i) return AssertionFailure() << name << " has other integers";
+  for (size_t k = 0; k < a.f.size(); ++k) {
+    if (std::isnan(a.f[k]) && std::isnan(b.f[k])) continue;
+    const double limit = tolerance * std::max(1.0, std::abs(a.f[k]));
+    if (a.f[k] != b.f[k] && !(std::abs(a.f[k] - b.f[k]) <= limit)) {
+      return AssertionFailure() << name << "[" << k << "] was " << a.f[k] << " and is " << b.f[k];
+    }
+  }
+  return AssertionSuccess();
+}
+
+}  // namespace
+
+TensorMap RandomInputs(const Graph& graph, uint64_t seed) {
+  TensorMap inputs;
+  for (const Node& node : graph.nodes()) {
+    if (node.op != OpKind::kInput && node.op != OpKind::kParam) continue;
+    std::mt19937_64 rng(seed ^ std::hash<std::string>()(node.name));
+    inputs[node.name] = RandomTensor(node.results[0], rng);
+  }
+  return inputs;
+}
+
+AssertionResult SameResults(const Graph& before, const Graph& after, uint64_t seed,
+                            double tolerance) {
+  const TensorMap inputs = RandomInputs(before, seed);
+  const auto expected = Evaluate(before, inputs), actual = Evaluate(after, inputs);
+  if (!expected.ok()) return AssertionFailure() << "before: " << Cat(expected.status().message());
+  if (!actual.ok()) return AssertionFailure() << "after: " << Cat(actual.status().message());
+  if (expected->size() != actual->size()) return AssertionFailure() << "outputs differ in number";
+  for (size_t i = 0; i < expected->size(); ++i) {
+    const Output &was = before.outputs()[i], &is = after.outputs()[i];
+    if (was.name != is.name) return AssertionFailure() << was.name << " became " << is.name;
+    if (auto same = SameValues(was.name, (*expected)[i], (*actual)[i], tolerance); !same)
+      return same;
+  }
+  return AssertionSuccess();
+}
+
+}  // namespace rlx::testing

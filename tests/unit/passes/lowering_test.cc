@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/unit/passes/pass_test.h"
+
+namespace rlx::passes {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+int64_t CountOf(const Graph& graph, OpKind op) {
+  return std::ranges::count(graph.nodes(), op, &Node::op);
+}
+
+TEST(DeadCodeElimination, KeepsTheSignature) {
+  ExpectRewrite(DeadCodeElimination, R"(mir "m" {
+    %0 = input "x" : f32[2]
+    %1 = input "unused" : f32[2]
+    %2 = param "unused weight" : f32[2]
+    %3 = exp(%0)
+    %4 = neg(%3)
+    output "y" = %3
+  })",
+                R"(mir "m" {
+    %0 = input "x" : f32[2]
+    %1 = input "unused" : f32[2]
+    %2 = param "unused weight" : f32[2]
+    %3 = exp(%0)
+    output "y" = %3
+  })");
+}
+
+// With dead code elimination off, what the author left unread stays, through rewrites around it.
+TEST(Rewriter, KeepsWhatNobodyReadBefore) {
+  const Outcome outcome = RunPass(FuseMatMulBiasAct, R"(mir "m" {
+    %0 = input "x" : f32[2,4]
+    %1 = param "w" : f32[4,3]
+    %2 = param "b" : f32[3]
+    %3 = matmul(%0, %1)
+    %4 = add(%3, %2)
+    %5 = exp(%0)
+    %6 = neg(%5)
+    output "y" = %4
+  })");
+  EXPECT_EQ(CountOf(outcome.graph, OpKind::kNeg), 1);
+  EXPECT_EQ(CountOf(outcome.graph, OpKind::kMatMul), 0);
+  EXPECT_EQ(outcome.graph.outputs().size(), 1u);
+}
+
+TEST(LowerDotGeneral, KeepsFreeAxesBesideAMatrix) {
+  ExpectRewrite(LowerDotGeneral, R"(mir "m" {
+    %0 = input "x" : f32[2,3,4]
+    %1 = param "w" : f32[5,4]
+    %2 = dot_general(%0, %1) {lhs_contracting = [2], rhs_contracting = [1], lhs_batch = [], rhs_batch = []}
+    output "y" = %2
+  })",
+                R"(mir "m" {
+    %0 = input "x" : f32[2,3,4]
+    %1 = param "w" : f32[5,4]
+    %2 = transpose(%1) {perm = [1,0]}
+    %3 = matmul(%0, %2)
+    output "y" = %3
+  })");
+}
+
+TEST(LowerDotGeneral, LowersEveryForm) {
+  const std::string_view kForms[] = {
+      "lhs_contracting = [0], rhs_contracting = [0], lhs_batch = [], rhs_batch = []",
+      "lhs_contracting = [2, 0], rhs_contracting = [1, 0], lhs_batch = [], rhs_batch = []",
+      "lhs_contracting = [2], rhs_contracting = [1], lhs_batch = [0], rhs_batch = [0]",
+      "lhs_contracting = [], rhs_contracting = [], lhs_batch = [0, 2], rhs_batch = [0, 1]",
+      "lhs_contracting = [], rhs_contracting = [], lhs_batch = [], rhs_batch = []",
+      "lhs_contracting = [0, 1, 2], rhs_contracting = [0, 2, 1], lhs_batch = [], rhs_batch = []",
+  };
+  for (std::string_view form : kForms) {
+    SCOPED_TRACE(form);
+    const Outcome outcome = RunPass(LowerDotGeneral, Cat(R"(mir "m" {
+      %0 = input "x" : f32[2,3,4]
+      %1 = input "z" : f32[2,4,3]
+      %2 = dot_general(%0, %1) {)",
+                                                         form, R"(}
+      output "y" = %2
+    })"));
+    EXPECT_EQ(CountOf(outcome.graph, OpKind::kDotGeneral), 0);
+    EXPECT_EQ(CountOf(outcome.graph, OpKind::kMatMul), 1);
+  }
+}
+
+const char kIf[] = R"(mir "m" {
+  %0 = input "p" : bool[]
+  %1 = input "x" : f32[2]
+  %2 = input "z" : f32[2]
+  %3 = if(%0, %1, %2) graph "then" {
+    %0 = input "a" : f32[2]
+    %1 = input "b" : f32[2]
+    %2 = add(%0, %1)
+    output "o" = %2
+    output "p" = %0
+  } graph "else" {
+    %0 = input "a" : f32[2]
+    %1 = input "b" : f32[2]
+    %2 = mul(%0, %1)
+    output "o" = %2
+    output "p" = %1
+  }
+  output "y" = %3
+  output "w" = %3.1
+})";
+
+TEST(LowerControlFlow, SelectsResultByResult) {
+  PassContext context;
+  context.claims = {"MatMul"};
+  ExpectRewrite(LowerControlFlow, kIf, R"(mir "m" {
+    %0 = input "p" : bool[]
+    %1 = input "x" : f32[2]
+    %2 = input "z" : f32[2]
+    %3 = add(%1, %2)
+    %4 = mul(%1, %2)
+    %5 = where(%0, %3, %4)
+    %6 = where(%0, %1, %2)
+    output "y" = %5
+    output "w" = %6
+  })",
+                context);
+}
+
+TEST(LowerControlFlow, LeavesItToATargetThatRunsIt) { ExpectUntouched(LowerControlFlow, kIf); }
+
+TEST(LowerControlFlow, LowersNestedBranchesAndKeepsNamesAndSources) {
+  PassContext context;
+  context.claims = {"MatMul"};
+  const Outcome outcome = RunPass(LowerControlFlow, R"(mir "m" {
+    %0 = input "p" : bool[]
+    %1 = input "x" : f32[2]
+    %2 = exp "mine" (%1) from onnx 4 "Exp_4"
+    %3 = if(%0, %0, %2) graph "then" {
+      %0 = input "q" : bool[]
+      %1 = input "a" : f32[2]
+      %2 = if(%0, %1) graph "then" {
+        %0 = input "a" : f32[2]
+        %1 = neg(%0)
+        output "o" = %1
+      } graph "else" {
+        %0 = input "a" : f32[2]
+        output "o" = %0
+      }
+      output "o" = %2
+    } graph "else" {
+      %0 = input "q" : bool[]
+      %1 = input "a" : f32[2]
+      output "o" = %1
+    } from onnx 9 "If_9"
+    output "y" = %3
+  })",
+                                  context);
+  EXPECT_EQ(CountOf(outcome.graph, OpKind::kIf), 0);
+  EXPECT_EQ(CountOf(outcome.graph, OpKind::kWhere), 2);
+  EXPECT_THAT(outcome.text, HasSubstr("exp \"mine\""));
+  for (const Node& node : outcome.graph.nodes()) {
+    if (node.op != OpKind::kWhere) continue;
+    EXPECT_EQ(node.sources.at(0).name, "If_9");
+  }
+}
+
+TEST(DecomposeUnclaimed, TakesApartOnlyWhatIsUnclaimed) {
+  PassContext context;
+  context.claims = {"FusedSwiGLU", "MatMul", "Binary", "LayerNorm"};
+  const Outcome outcome = RunPass(DecomposeUnclaimed, R"(mir "m" {
+    %0 = input "x" : f32[2,4]
+    %1 = param "w" : f32[4,6]
+    %2 = param "b" : f32[6]
+    %3 = param "g" : f32[3]
+    %4 = fused_matmul_bias_act(%0, %1, %2) {has_bias = true}
+    %5 = fused_swiglu(%4) {gate_first = true}
+    %6 = fused_residual_layer_norm(%5, %5, %3, %3)
+    output "y" = %6
+  })",
+                                  context);
+  EXPECT_EQ(CountOf(outcome.graph, OpKind::kFusedSwiglu), 1);
+  EXPECT_EQ(CountOf(outcome.graph, OpKind::kLayerNorm), 1);
+  EXPECT_EQ(CountOf(outcome.graph, OpKind::kMatMul), 1);
+  EXPECT_EQ(CountOf(outcome.graph, OpKind::kFusedMatMulBiasAct), 0);
+  EXPECT_EQ(CountOf(outcome.graph, OpKind::kFusedResidualLayerNorm), 0);
+  EXPECT_EQ(outcome.remarks.size(), 2u);
+}
+
+TEST(DecomposeUnclaimed, GoesDownToPrimitives) {
+  PassContext context;
+  context.claims = {"Binary", "Activation", "Reduce", "Reshape", "Expand"};
+  const Outcome outcome = RunPass(DecomposeUnclaimed, R"(mir "m" {
+    %0 = input "x" : f32[2,4]
+    %1 = param "g" : f32[4]
+    %2 = fused_residual_rms_norm(%0, %0, %1)
+    %3 = softmax(%2)
+    output "y" = %3
+  })",
+                                  context);
+  EXPECT_EQ(CountOf(outcome.graph, OpKind::kRmsNorm), 0);
+  EXPECT_EQ(CountOf(outcome.graph, OpKind::kSoftmax), 0);
+}
+
+// gate_first, scale, softcap and mask survive decomposition (RunPass compares the values).
+TEST(DecomposeUnclaimed, KeepsWhatAttributesMean) {
+  PassContext context;
+  context.common = {"FusedSwiGLU"};
+  const Outcome outcome = RunPass(DecomposeUnclaimed, R"(mir "m" {
+    %0 = input "x" : f32[2,6]
+    %1 = fused_swiglu(%0) {gate_first = true}
+    %2 = fused_swiglu(%0) {gate_first = false}
+    output "y" = %1
+    output "z" = %2
+  })",
+                                  context);
+  EXPECT_EQ(CountOf(outcome.graph, OpKind::kFusedSwiglu), 0);
+}
+
+TEST(DecomposeUnclaimed, KeepsUnclaimedKindsUnderForceNative) {
+  PassContext context;
+  context.claims = {"Binary"};
+  context.keep_unclaimed = true;
+  ExpectUntouched(DecomposeUnclaimed, R"(mir "m" {
+    %0 = input "x" : f32[2,6]
+    %1 = fused_swiglu(%0)
+    output "y" = %1
+  })",
+                  context);
+}
+
+TEST(DecomposeRefused, TakesApartTheNodesTheBackEndRefuses) {
+  PassContext context;
+  context.runs = [](const Graph& graph, NodeId id) {
+    return graph.node(id).op != OpKind::kFusedSwiglu || graph.type({id, 0}).dtype == DType::kF32;
+  };
+  const Outcome outcome = RunPass(DecomposeRefused, R"(mir "m" {
+    %0 = input "x" : f32[2,6]
+    %1 = input "h" : f64[2,6]
+    %2 = fused_swiglu(%0)
+    %3 = fused_swiglu(%1)
+    output "y" = %2
+    output "z" = %3
+  })",
+                                  context);
+  EXPECT_EQ(CountOf(outcome.graph, OpKind::kFusedSwiglu), 1);
+}
+
+TEST(ConstantFolding, FoldsEveryType) {
+  ExpectRewrite(ConstantFolding, R"(mir "m" {
+    %0 = constant {value = i64[3] (1, 2, 3)}
+    %1 = constant {value = i64[] (9007199254740993)}
+    %2 = add(%0, %1)
+    %3 = constant {value = f32[2] (1.5, -2)}
+    %4 = gelu(%3)
+    %5 = relu(%3)
+    %6 = cast(%5) {to = i32}
+    %7 = lt(%3, %5)
+    %8 = where(%7, %3, %5)
+    output "exact" = %2
+    output "cast" = %6
+    output "where" = %8
+  })",
+                R"(mir "m" {
+    %0 = constant {value = i64[3] (9007199254740994, 9007199254740995, 9007199254740996)}
+    %1 = constant {value = i32[2] (1, 0)}
+    %2 = constant {value = f32[2] (1.5, -2)}
+    output "exact" = %0
+    output "cast" = %1
+    output "where" = %2
+  })");
+}
+
+TEST(ConstantFolding, LeavesParamsAndLargeResults) {
+  ExpectUntouched(ConstantFolding, R"(mir "m" {
+    %0 = param "w" : f32[2]
+    %1 = exp(%0)
+    %2 = constant {value = f32[] (1)}
+    %3 = expand(%2) {shape = [1024,1024]}
+    output "y" = %1
+    output "z" = %3
+  })");
+}
+
+// An index out of range is for the run to report.
+TEST(ConstantFolding, LeavesWhatCannotBeEvaluated) {
+  Graph graph = ParseGraph(R"(mir "m" {
+    %0 = constant {value = f32[2] (1, 2)}
+    %1 = constant {value = i64[1] (7)}
+    %2 = gather(%0, %1) {axis = 0}
+    output "y" = %2
+  })");
+  PassContext context;
+  EXPECT_TRUE(ConstantFolding(graph, context).ok());
+  EXPECT_EQ(CountOf(graph, OpKind::kGather), 1);
+}
+
+TEST(CommonSubexpressionElimination, JoinsEqualWeightExpressions) {
+  ExpectRewrite(CommonSubexpressionElimination, R"(mir "m" {
+    %0 = input "x" : f32[4,4]
+    %1 = param "w" : f32[4,4]
+    %2 = transpose(%1) {perm = [1,0]}
+    %3 = transpose(%1) {perm = [1,0]}
+    %4 = matmul(%0, %2)
+    %5 = matmul(%4, %3)
+    %6 = exp(%0)
+    %7 = exp(%0)
+    output "y" = %5
+    output "a" = %6
+    output "b" = %7
+  })",
+                R"(mir "m" {
+    %0 = input "x" : f32[4,4]
+    %1 = param "w" : f32[4,4]
+    %2 = transpose(%1) {perm = [1,0]}
+    %3 = matmul(%0, %2)
+    %4 = matmul(%3, %2)
+    %5 = exp(%0)
+    %6 = exp(%0)
+    output "y" = %4
+    output "a" = %5
+    output "b" = %6
+  })");
+}
+
+}  // namespace
+}  // namespace rlx::passes
