@@ -16,11 +16,15 @@
 #include "runtime/ir/verify.h"
 #include "runtime/passes/pass.h"
 
+namespace rlx {
+class Logger;
+}
 namespace rlx::device {
 class Backend;
 }
 
-// The stage API: options → pipeline → CompileResult. Everything a compile depends on is an argument.
+// The stage API: options → pipeline → CompileResult. Everything a compile depends on is an
+// argument.
 namespace rlx::stages {
 
 // Which fusion rules a device follows; ANE, OpenGL and DirectX follow the CPU's.
@@ -41,7 +45,9 @@ struct ResolvedOptions {
   bool skip_fusion = false;
   bool unfuse_elementwise_regions = false;
   FusionLimits limits;
-  std::set<std::string> claims;    // empty: accept everything
+  std::set<std::string> claims;        // what runs as it stands; empty: everything
+  std::set<std::string> gates;         // what fusion may make; differs from claims by table alone
+  std::set<std::string> common_kinds;  // decomposed although claimed
   bool claims_from_request = false;
   bool dce = true;
   bool constant_folding = true;
@@ -56,8 +62,10 @@ struct ResolvedOptions {
   std::set<std::string> disabled_passes;
   std::string salt;
 };
+// `target` is the profile a back end's claims are asked for; null: its first.
 absl::StatusOr<ResolvedOptions> Resolve(DeviceKind device, const CompileOptions& options,
-                                        const device::Backend* backend);
+                                        const device::Backend* backend,
+                                        const device::Target* target = nullptr);
 // `options` with supported_ops set, unless the request already has a list.
 CompileOptions OptionsWithSupportedOps(CompileOptions options, std::set<std::string> claims);
 
@@ -86,15 +94,16 @@ struct CompileResult {
   std::shared_ptr<const device::Program> program;
   std::string why_no_program;
 
-  // Binds symbols of the LIR: types, plan and (with the back end) program anew; fusion stays as it is.
+  // Binds symbols of the LIR: types, plan and (with the back end) program anew; fusion stays as it
+  // is.
   absl::StatusOr<CompileResult> Specialize(const DimBinding& binding,
                                            const device::Backend* backend,
                                            const device::Target& target) const;
 };
 
 // `backend` may be null: the stages run for every device, with or without one. `target` is one of
-// backend->Targets() when there is a back end. FailedPrecondition with "fusion is not clean" and the
-// misses when assert_fusion_clean finds any (details in `misses` when not null).
+// backend->Targets() when there is a back end. FailedPrecondition with "fusion is not clean" and
+// the misses when assert_fusion_clean finds any (details in `misses` when not null).
 struct CompileRequest {
   DeviceKind device = DeviceKind::kCpu;
   CompileOptions options;
@@ -104,7 +113,8 @@ struct CompileRequest {
   StageObserver observer;
   CancelToken cancel;
 };
-absl::StatusOr<CompileResult> CompileModuleStages(const Module& module, const CompileRequest& request);
+absl::StatusOr<CompileResult> CompileModuleStages(const Module& module,
+                                                  const CompileRequest& request);
 absl::StatusOr<CompileResult> CompileHirStages(const Module& hir, const CompileRequest& request);
 absl::StatusOr<CompileResult> CompileGraphStages(const Graph& mir, const CompileRequest& request);
 // As CompileGraphStages, for a named back end: fails (Unimplemented, every offending node named)
@@ -115,7 +125,7 @@ absl::StatusOr<CompileResult> CompileGraphStagesForBackend(const Graph& mir,
 // The MIR graph that a LIR module carries.
 Graph GraphFromLir(const LirModule& lir);
 
-// Prints the report to the log when `enabled` (RLX_FUSION_REPORT, read by server/config).
-void MaybeLogFusion(const CompileResult& result, bool enabled);
+// Writes the report to the log when `enabled` (RLX_FUSION_REPORT, read by server/config).
+void MaybeLogFusion(const CompileResult& result, bool enabled, Logger& log);
 
 }  // namespace rlx::stages

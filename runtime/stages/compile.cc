@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <chrono>
+
+#include "runtime/base/log.h"
+#include "runtime/base/status.h"
+#include "runtime/device/backend.h"
+#include "runtime/ir/lower_hir.h"
+#include "runtime/ir/text.h"
+#include "runtime/lower/lower.h"
+#include "runtime/stages/pipeline.h"
+#include "runtime/stages/reports.h"
+#include "runtime/stages/stages.h"
+
+namespace rlx::stages {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// One compile on its way through the stages.
+class Compilation {
+ public:
+  explicit Compilation(const CompileRequest& request) : request_(request) {}
+
+  absl::StatusOr<CompileResult> Run(const Module& module) {
+    result_.device = request_.device;
+    RLX_ASSIGN(result_.options, Resolve(request_.device, request_.options, request_.backend,
+                                        request_.backend != nullptr ? &request_.target : nullptr));
+    RLX_TRY(Phase("verify", [&] { return Verify(module, request_.limits); }));
+    Graph graph = module.graph;
+    if (module.stage == Stage::kHir) RLX_TRY(Phase("hir", [&] { return Lower(module, graph); }));
+    RLX_TRY(Phase("mir", [&] { return Optimize(module.stage, graph); }));
+    RLX_TRY(AssertClean());
+    RLX_TRY(Phase("lir", [&] { return Plan(std::move(graph)); }));
+    RLX_TRY(
+        Phase("codegen", [&] { return GenerateCode(result_, request_.backend, request_.target); }));
+    return std::move(result_);
+  }
+
+ private:
+  template <class Body>
+  absl::Status Phase(std::string_view name, const Body& body) {
+    RLX_TRY(request_.cancel.Check());
+    if (request_.observer.progress) request_.observer.progress(name, "");
+    const Clock::time_point start = Clock::now();
+    RLX_TRY(body());
+    result_.phase_seconds[std::string(name)] =
+        std::chrono::duration<double>(Clock::now() - start).count();
+    return absl::OkStatus();
+  }
+
+  void Dump(std::string_view stage, const Graph& graph) {
+    if (request_.observer.dump) request_.observer.dump(stage, Print(graph));
+  }
+
+  absl::Status Lower(const Module& hir, Graph& graph) {
+    Dump("hir", hir.graph);
+    RLX_ASSIGN(graph, LowerHir(hir));
+    return absl::OkStatus();
+  }
+
+  // Fusion is for HIR and MIR; a LIR module's graph is planned as it stands.
+  absl::Status Optimize(Stage stage, Graph& graph) {
+    StampSources(graph);
+    RLX_TRY(Bind(graph));
+    Dump("mir", graph);
+    const Graph before = graph;
+    if (stage != Stage::kLir) {
+      passes::PassContext context = ContextFor(result_.fusion.remarks);
+      RLX_TRY(RunPasses(graph, result_.options, context, request_.observer, request_.cancel,
+                        result_.passes));
+    }
+    CountOps(before, graph, result_.options.verbose, result_.fusion);
+    result_.dispatch =
+        ReportDispatch(before, graph, result_.options, request_.backend, request_.target);
+    return absl::OkStatus();
+  }
+
+  absl::Status Bind(Graph& graph) const {
+    for (const auto& [symbol, size] : result_.options.dim_binding) {
+      if (graph.symbols.count(symbol) == 0) {
+        return InvalidArgument("dim_binding: the module has no symbol \"", symbol, "\"");
+      }
+    }
+    if (result_.options.dim_binding.empty()) return absl::OkStatus();
+    RLX_ASSIGN(graph, BindSymbols(graph, result_.options.dim_binding));
+    return absl::OkStatus();
+  }
+
+  passes::PassContext ContextFor(std::vector<Remark>& remarks) const {
+    const ResolvedOptions& options = result_.options;
+    passes::PassContext context;
+    context.target = options.fusion_target;
+    context.limits = options.limits;
+    context.claims = options.claims;
+    context.common = options.common_kinds;
+    context.keep_unclaimed = options.dispatch == DispatchPolicy::kForceNative;
+    context.remarks = &remarks;
+    if (request_.backend != nullptr) {
+      context.runs = [this](const Graph& graph, NodeId id) {
+        return request_.backend->Claims(graph, id, request_.target).native;
+      };
+    }
+    return context;
+  }
+
+  absl::Status AssertClean() const {
+    if (!result_.options.assert_fusion_clean || result_.fusion.clean()) return absl::OkStatus();
+    std::string misses;
+    for (const Remark& remark : result_.fusion.remarks) {
+      if (remark.kind == Remark::Kind::kMissed && remark.actionable) {
+        misses += Cat(misses.empty() ? "" : "; ", remark.rule, " (", remark.reason,
+                      "): ", remark.message);
+      }
+    }
+    return FailedPrecondition("fusion is not clean: ", misses);
+  }
+
+  absl::Status Plan(Graph graph) {
+    RLX_ASSIGN(result_.lir.plan,
+               lower::PlanBuffers(graph, {.alignment = result_.options.arena_alignment},
+                                  request_.backend));
+    result_.lir.graph = std::move(graph);
+    Dump("lir", result_.lir.graph);
+    return absl::OkStatus();
+  }
+
+  const CompileRequest& request_;
+  CompileResult result_;
+};
+
+absl::Status RequireStage(const Module& module, Stage stage, std::string_view name) {
+  if (module.stage == stage) return absl::OkStatus();
+  return InvalidArgument("the module is not at stage ", name);
+}
+
+}  // namespace
+
+absl::StatusOr<CompileResult> CompileModuleStages(const Module& module,
+                                                  const CompileRequest& request) {
+  return Compilation(request).Run(module);
+}
+
+absl::StatusOr<CompileResult> CompileHirStages(const Module& hir, const CompileRequest& request) {
+  RLX_TRY(RequireStage(hir, Stage::kHir, "HIR"));
+  return CompileModuleStages(hir, request);
+}
+
+absl::StatusOr<CompileResult> CompileGraphStages(const Graph& mir, const CompileRequest& request) {
+  return CompileModuleStages({Stage::kMir, FusionPolicy::kDirect, mir}, request);
+}
+
+absl::StatusOr<CompileResult> CompileGraphStagesForBackend(const Graph& mir,
+                                                           const CompileRequest& request) {
+  if (request.backend == nullptr) {
+    return FailedPrecondition("no back end is given for ", DisplayName(request.device));
+  }
+  RLX_ASSIGN(CompileResult result, CompileGraphStages(mir, request));
+  if (result.dispatch.compile_ready) return result;
+  const std::string nodes =
+      Join(result.dispatch.unsupported, ", ",
+           [](std::string& out, const auto& node) { out += Cat(node.node, ": ", node.why); });
+  return Unimplemented("back end ", request.backend->name(), " cannot run ", nodes);
+}
+
+Graph GraphFromLir(const LirModule& lir) { return lir.graph; }
+
+void MaybeLogFusion(const CompileResult& result, bool enabled, Logger& log) {
+  if (!enabled) return;
+  log.Info("fusion", {{"device", Name(result.device)}, {"report", result.fusion.ToString()}});
+}
+
+}  // namespace rlx::stages

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "runtime/stages/stages.h"
+
+namespace rlx::stages {
+
+// Every pass there is, in order.
+std::span<const passes::Pass> AllPasses();
+
+// Why a pass stays out under these options; empty when it runs.
+std::string WhySkipped(const passes::Pass& pass, const ResolvedOptions& options);
+
+// Runs the pipeline: each pass timed, verified and dumped. Internal, naming the pass, when one
+// fails or leaves a graph that does not verify; Cancelled and DeadlineExceeded between passes.
+absl::Status RunPasses(Graph& graph, const ResolvedOptions& options, passes::PassContext& context,
+                       const StageObserver& observer, const CancelToken& cancel,
+                       std::vector<PassTiming>& timings);
+
+}  // namespace rlx::stages

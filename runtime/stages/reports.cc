@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/stages/reports.h"
+#include "runtime/lower/lower.h"
+
+#include <algorithm>
+
+#include "runtime/base/status.h"
+#include "runtime/device/backend.h"
+#include "runtime/ir/op_info.h"
+#include "runtime/passes/analysis.h"
+
+namespace rlx::stages {
+namespace {
+
+std::map<std::string, int64_t> OpCounts(const Graph& graph) {
+  std::map<std::string, int64_t> counts;
+  for (const Node& node : graph.nodes()) ++counts[std::string(Name(node.op))];
+  return counts;
+}
+
+std::map<std::string, int64_t> ClaimCounts(const Graph& graph) {
+  std::map<std::string, int64_t> counts;
+  for (const Node& node : graph.nodes()) {
+    if (!IsLeaf(node.op)) ++counts[std::string(Info(node.op).claim)];
+  }
+  return counts;
+}
+
+std::string_view PolicyName(DispatchPolicy policy) {
+  switch (policy) {
+    case DispatchPolicy::kForceCommon:
+      return "force_common";
+    case DispatchPolicy::kForceNative:
+      return "force_native";
+    case DispatchPolicy::kPreferNative:
+      break;
+  }
+  return "prefer_native";
+}
+
+// Whether the target runs a node as it stands, and how, or why not.
+device::Claim ClaimFor(const Graph& graph, NodeId id, const ResolvedOptions& options,
+                       const device::Backend* backend, const device::Target& target) {
+  const std::string claim(Info(graph.node(id).op).claim);
+  if (!options.claims.empty() && options.claims.count(claim) == 0) {
+    return {false, Cat("the target does not claim ", claim)};
+  }
+  if (backend != nullptr) return backend->Claims(graph, id, target);
+  return {true, ""};
+}
+
+// What the nodes of a rewritten kind became, by the sources they share.
+std::string BecameWhat(const Graph& before, const Graph& after, const std::string& claim) {
+  std::set<SourceRef> sources;
+  for (const Node& node : before.nodes()) {
+    if (Info(node.op).claim == claim) sources.insert(node.sources.begin(), node.sources.end());
+  }
+  std::set<std::string> kinds;
+  for (const Node& node : after.nodes()) {
+    const bool made = std::ranges::any_of(
+        node.sources, [&](const SourceRef& source) { return sources.count(source) > 0; });
+    if (made && !IsLeaf(node.op)) kinds.emplace(Info(node.op).claim);
+  }
+  return kinds.empty() ? "computed at compile time" : Cat("rewritten to ", Join(kinds, ", "));
+}
+
+}  // namespace
+
+void StampSources(Graph& graph) {
+  for (NodeId id = 0; id < graph.size(); ++id) {
+    Node& node = graph.node(id);
+    if (node.sources.empty()) node.sources = {{SourceRef::Kind::kMir, id, node.name}};
+  }
+}
+
+void CountOps(const Graph& before, const Graph& after, bool verbose, FusionReport& report) {
+  report.nodes_before = before.size();
+  report.nodes_after = after.size();
+  report.ops_before = OpCounts(before);
+  report.ops_after = OpCounts(after);
+  if (verbose) return;
+  std::erase_if(report.remarks, [](const Remark& remark) {
+    return remark.kind == Remark::Kind::kMissed && !remark.actionable;
+  });
+}
+
+DispatchReport ReportDispatch(const Graph& before, const Graph& after,
+                              const ResolvedOptions& options, const device::Backend* backend,
+                              const device::Target& target) {
+  using Path = DispatchReport::Path;
+  DispatchReport report;
+  report.backend = backend != nullptr ? backend->name() : "";
+  report.policy = PolicyName(options.dispatch);
+  report.claims = static_cast<int64_t>(options.claims.size());
+  std::map<std::string, DispatchReport::Kind> kinds;
+  for (const auto& [claim, nodes] : ClaimCounts(after))
+    kinds[claim] = {claim, nodes, Path::kNative, ""};
+  for (NodeId id = 0; id < after.size(); ++id) {
+    const OpInfo& op = Info(after.node(id).op);
+    if (op.op_class == OpClass::kLeaf) continue;
+    const device::Claim claim = ClaimFor(after, id, options, backend, target);
+    DispatchReport::Kind& kind = kinds[std::string(op.claim)];
+    if (!claim.native) {
+      kind.path = Path::kUnsupported;
+      report.unsupported.push_back({passes::Label(after, id), std::string(op.claim), claim.how});
+    }
+    if (kind.how.empty()) kind.how = claim.how;
+  }
+  for (const auto& [claim, nodes] : ClaimCounts(before)) {
+    if (kinds.count(claim) > 0) continue;
+    const Path path = options.common_kinds.count(claim) > 0 ? Path::kCommonIr : Path::kRewritten;
+    kinds[claim] = {claim, nodes, path, BecameWhat(before, after, claim)};
+  }
+  for (auto& [claim, kind] : kinds) report.kinds.push_back(std::move(kind));
+  report.compile_ready = report.unsupported.empty();
+  return report;
+}
+
+absl::Status GenerateCode(CompileResult& result, const device::Backend* backend,
+                          const device::Target& target) {
+  result.program = nullptr;
+  result.why_no_program.clear();
+  if (backend == nullptr) {
+    result.why_no_program = Cat("this build has no back end for ", DisplayName(result.device));
+  } else if (!result.lir.plan.dynamic_symbols.empty()) {
+    result.why_no_program =
+        Cat("symbols are unbound: ", Join(result.lir.plan.dynamic_symbols, ", "));
+  } else if (!result.dispatch.compile_ready) {
+    const DispatchReport::Unsupported& first = result.dispatch.unsupported.front();
+    result.why_no_program =
+        Cat("back end ", backend->name(), " cannot run ", first.node, ": ", first.why);
+  } else {
+    RLX_ASSIGN(result.program, lower::BuildProgram(result.lir, *backend, target));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace rlx::stages

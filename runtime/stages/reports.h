@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "runtime/stages/stages.h"
+
+// Pieces of a compile that several files of this room share.
+namespace rlx::stages {
+
+// Gives each node that has none a source: its number and name in the module as it arrived.
+void StampSources(Graph& graph);
+
+// Counts per op into `report`, and drops misses nobody can act on unless `verbose`.
+void CountOps(const Graph& before, const Graph& after, bool verbose, FusionReport& report);
+
+// How each op kind of `before` came to run in `after`. Asks the back end node by node, or the
+// claims where there is none.
+DispatchReport ReportDispatch(const Graph& before, const Graph& after,
+                              const ResolvedOptions& options, const device::Backend* backend,
+                              const device::Target& target);
+
+// Fills program, or why_no_program, from the LIR and the dispatch report.
+absl::Status GenerateCode(CompileResult& result, const device::Backend* backend,
+                          const device::Target& target);
+
+}  // namespace rlx::stages

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <bit>
+
+#include "runtime/base/status.h"
+#include "runtime/device/backend.h"
+#include "runtime/ir/op_info.h"
+#include "runtime/stages/pipeline.h"
+#include "runtime/stages/stages.h"
+
+namespace rlx::stages {
+namespace {
+
+constexpr int64_t kMinAlignment = 16, kMaxAlignment = 4096;
+constexpr size_t kMaxSaltBytes = 64;
+
+absl::Status CheckClaimNames(std::string_view field, const std::set<std::string>& claims) {
+  for (const std::string& claim : claims) {
+    if (!IsClaimName(claim))
+      return InvalidArgument(field, ": no op kind is called \"", claim, "\"");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckPassNames(const std::set<std::string>& names) {
+  for (const std::string& name : names) {
+    if (!std::ranges::count(AllPasses(), name, &passes::Pass::name)) {
+      return InvalidArgument("disabled_passes: no pass is called \"", name, "\"");
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckAlignment(int64_t alignment) {
+  if (alignment >= kMinAlignment && alignment <= kMaxAlignment &&
+      std::has_single_bit(static_cast<uint64_t>(alignment))) {
+    return absl::OkStatus();
+  }
+  return InvalidArgument("arena_alignment: ", alignment, " is not a power of two from ",
+                         kMinAlignment, " to ", kMaxAlignment);
+}
+
+absl::Status CheckLimits(const FusionLimits& limits) {
+  if (limits.max_elementwise_steps == 0) {
+    return InvalidArgument("fusion.limits.max_elementwise_steps: 0 is less than 1");
+  }
+  if (limits.max_elementwise_inputs == 0) {
+    return InvalidArgument("fusion.limits.max_elementwise_inputs: 0 is less than 1");
+  }
+  return absl::OkStatus();
+}
+
+// Everything computes in f32 or in the type the module declares; other precisions are refused
+// rather than ignored.
+absl::Status CheckPrecision(Precision precision, const PrecisionPolicy& policy) {
+  if (precision != Precision::kF32) {
+    return Unimplemented("precision: only F32 is implemented; cast inside the module instead");
+  }
+  if (policy.kind != PrecisionPolicyKind::kCustom && !policy.custom.empty()) {
+    return InvalidArgument("policy: custom entries without the custom kind");
+  }
+  if (policy.kind != PrecisionPolicyKind::kAlwaysF32) {
+    return Unimplemented("policy: only AlwaysF32 is implemented; cast inside the module instead");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckBinding(const DimBinding& binding) {
+  for (const auto& [symbol, size] : binding) {
+    if (size < 1) return InvalidArgument("dim_binding: ", symbol, " = ", size, " is less than 1");
+  }
+  return absl::OkStatus();
+}
+
+// Kinds that go to their shared lowering although accepted. Regions are themselves the common form.
+std::set<std::string> CommonKinds(const ResolvedOptions& options) {
+  std::set<std::string> common = options.force_common_kinds;
+  if (options.dispatch == DispatchPolicy::kForceCommon) {
+    for (const OpInfo* op : AllOps()) {
+      if (op->level == Stage::kMir && op->decompose != nullptr &&
+          op->kind != OpKind::kElementwiseRegion) {
+        common.emplace(op->claim);
+      }
+    }
+  }
+  for (const std::string& native : options.force_native_kinds) common.erase(native);
+  return common;
+}
+
+std::vector<std::string> BackendClaims(const device::Backend* backend,
+                                       const device::Target* target) {
+  if (backend == nullptr) return {};
+  if (target != nullptr) return backend->ClaimedKinds(*target);
+  const std::vector<device::Target> targets = backend->Targets();
+  return targets.empty() ? std::vector<std::string>{} : backend->ClaimedKinds(targets.front());
+}
+
+// request > back end > table.
+void ResolveClaims(const CompileOptions& options, const device::Backend* backend,
+                   const device::Target* target, ResolvedOptions& out) {
+  if (options.supported_ops) {
+    out.claims = *options.supported_ops;
+    out.gates = out.claims;
+    out.claims_from_request = true;
+    return;
+  }
+  if (const std::vector<std::string> claims = BackendClaims(backend, target); !claims.empty()) {
+    out.claims = {claims.begin(), claims.end()};
+    out.gates = out.claims;
+    return;
+  }
+  out.claims = RuntimeClaimsFor(out.fusion_target);
+  out.gates = FusionClaimsFor(out.fusion_target);
+}
+
+}  // namespace
+
+absl::StatusOr<ResolvedOptions> Resolve(DeviceKind device, const CompileOptions& options,
+                                        const device::Backend* backend,
+                                        const device::Target* target) {
+  ResolvedOptions out;
+  out.device = device;
+  out.fusion_target = options.fusion_target.value_or(FusionTargetFor(device));
+  out.skip_fusion = options.fusion.skip_fusion.value_or(false);
+  out.unfuse_elementwise_regions = options.fusion.unfuse_elementwise_regions.value_or(false);
+  out.limits = options.fusion.limits.value_or(LimitsFor(out.fusion_target));
+  out.dce = options.dce.value_or(true);
+  out.constant_folding = options.constant_folding.value_or(true);
+  out.verbose = options.verbose.value_or(false);
+  out.assert_fusion_clean = options.assert_fusion_clean.value_or(false);
+  out.precision = options.precision.value_or(Precision::kF32);
+  out.policy = options.policy.value_or(PrecisionPolicy{});
+  out.arena_alignment = options.arena_alignment.value_or(out.arena_alignment);
+  out.dim_binding = options.dim_binding.value_or(DimBinding{});
+  out.dispatch = options.kernel_dispatch.policy.value_or(DispatchPolicy::kPreferNative);
+  out.force_common_kinds =
+      options.kernel_dispatch.force_common_kinds.value_or(std::set<std::string>{});
+  out.force_native_kinds =
+      options.kernel_dispatch.force_native_kinds.value_or(std::set<std::string>{});
+  out.disabled_passes = options.disabled_passes.value_or(std::set<std::string>{});
+  out.salt = options.salt.value_or("");
+  RLX_TRY(CheckLimits(out.limits));
+  RLX_TRY(CheckAlignment(out.arena_alignment));
+  RLX_TRY(CheckPrecision(out.precision, out.policy));
+  RLX_TRY(CheckBinding(out.dim_binding));
+  RLX_TRY(
+      CheckClaimNames("supported_ops", options.supported_ops.value_or(std::set<std::string>{})));
+  RLX_TRY(CheckClaimNames("kernel_dispatch.force_common_kinds", out.force_common_kinds));
+  RLX_TRY(CheckClaimNames("kernel_dispatch.force_native_kinds", out.force_native_kinds));
+  RLX_TRY(CheckPassNames(out.disabled_passes));
+  if (out.salt.size() > kMaxSaltBytes) {
+    return InvalidArgument("salt: ", out.salt.size(), " bytes, at most ", kMaxSaltBytes);
+  }
+  ResolveClaims(options, backend, target, out);
+  out.common_kinds = CommonKinds(out);
+  return out;
+}
+
+CompileOptions OptionsWithSupportedOps(CompileOptions options, std::set<std::string> claims) {
+  if (!options.supported_ops) options.supported_ops = std::move(claims);
+  return options;
+}
+
+}  // namespace rlx::stages

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gmock/gmock.h>
+
+#include "runtime/ir/lower_hir.h"
+#include "runtime/stages/stages.h"
+#include "tests/support/same_results.h"
+#include "tests/unit/stages/models.h"
+
+namespace rlx::stages {
+namespace {
+
+using ::testing::HasSubstr;
+
+CompileRequest For(DeviceKind device) {
+  CompileRequest request;
+  request.device = device;
+  return request;
+}
+
+CompileResult CompileOrFail(const Module& module, const CompileRequest& request) {
+  absl::StatusOr<CompileResult> result = CompileModuleStages(module, request);
+  EXPECT_TRUE(result.ok()) << result.status().ToString();
+  return result.ok() ? *std::move(result) : CompileResult{};
+}
+
+int64_t After(const CompileResult& result, const std::string& op) {
+  const auto it = result.fusion.ops_after.find(op);
+  return it == result.fusion.ops_after.end() ? 0 : it->second;
+}
+
+TEST(Compile, RunsForEveryDeviceWithoutABackEnd) {
+  for (int d = 0; d < kDeviceKindCount; ++d) {
+    const auto device = static_cast<DeviceKind>(d);
+    SCOPED_TRACE(Name(device));
+    for (const Module& module : {LlamaBlock("fusable"), BertBlock("fusable"), LlamaBlock("")}) {
+      const CompileResult result = CompileOrFail(module, For(device));
+      EXPECT_EQ(result.program, nullptr);
+      EXPECT_THAT(result.why_no_program, HasSubstr(std::string(DisplayName(device))));
+      EXPECT_TRUE(result.dispatch.compile_ready) << result.dispatch.ToString();
+      EXPECT_GT(result.lir.plan.arena_bytes, 0);
+      const absl::StatusOr<Graph> mir = LowerHir(module);
+      ASSERT_TRUE(mir.ok());
+      EXPECT_TRUE(testing::SameResults(*mir, result.lir.graph, 3));
+    }
+  }
+}
+
+// A well-formed block has nothing its author could have done better, under either policy.
+TEST(Compile, BlocksAreClean) {
+  for (const DeviceKind device : {DeviceKind::kCpu, DeviceKind::kCuda, DeviceKind::kVulkan}) {
+    for (const char* policy : {"", "fusable"}) {
+      for (const char* extents : {"static", "symbolic"}) {
+        const bool symbolic = extents[1] == 'y';
+        const char *batch = symbolic ? "batch" : "2", *seq = symbolic ? "seq" : "6";
+        for (const Module& module :
+             {LlamaBlock(policy, batch, seq), BertBlock(policy, batch, seq)}) {
+          SCOPED_TRACE(Cat(Name(device), " ", module.graph.name, " ", policy, " ", extents));
+          CompileRequest request = For(device);
+          request.options.assert_fusion_clean = true;
+          request.options.verbose = true;
+          const CompileResult result = CompileOrFail(module, request);
+          EXPECT_TRUE(result.fusion.clean()) << result.fusion.ToString();
+        }
+      }
+    }
+  }
+}
+
+// What the passes make of primitives is what Direct lowering writes at once.
+TEST(Compile, BothPoliciesEndAlike) {
+  const CompileRequest request = For(DeviceKind::kCpu);
+  for (const auto& make : {LlamaBlock, BertBlock}) {
+    const CompileResult direct = CompileOrFail(make("", "2", "6"), request);
+    const CompileResult fusable = CompileOrFail(make("fusable", "2", "6"), request);
+    EXPECT_EQ(direct.fusion.ops_after, fusable.fusion.ops_after);
+  }
+}
+
+TEST(Compile, FusesABertBlock) {
+  const CompileResult result = CompileOrFail(BertBlock("fusable"), For(DeviceKind::kCpu));
+  EXPECT_EQ(After(result, "fused_matmul_bias_act"), 4);  // qkv, o, ffn1, ffn2
+  EXPECT_EQ(After(result, "fused_residual_layer_norm"), 2);
+  EXPECT_EQ(After(result, "attention"), 1);
+  EXPECT_EQ(After(result, "matmul"), 0);
+  EXPECT_EQ(After(result, "add"), 0);
+  EXPECT_EQ(result.fusion.ops_before.at("matmul"), 6);
+}
+
+TEST(Compile, FusesALlamaBlock) {
+  const CompileResult result = CompileOrFail(LlamaBlock("fusable"), For(DeviceKind::kCpu));
+  EXPECT_EQ(After(result, "fused_swiglu"), 1);
+  EXPECT_EQ(After(result, "fused_residual_rms_norm"), 1);
+  EXPECT_EQ(After(result, "matmul") + After(result, "fused_matmul_bias_act"), 4);  // qkv o up down
+  EXPECT_EQ(After(result, "add"), 0);  // one in the norm, one in the down projection
+  EXPECT_EQ(After(result, "silu"), 0);
+}
+
+TEST(Compile, NodesKeepTheBlockTheyCameFrom) {
+  const CompileResult result = CompileOrFail(LlamaBlock("fusable"), For(DeviceKind::kCpu));
+  for (const Node& node : result.lir.graph.nodes()) {
+    ASSERT_FALSE(node.sources.empty());
+    EXPECT_EQ(node.sources[0].kind, SourceRef::Kind::kHir);
+  }
+  for (const Remark& remark : result.fusion.remarks) {
+    ASSERT_FALSE(remark.sources.empty()) << remark.message;
+    EXPECT_FALSE(remark.pass.empty());
+  }
+}
+
+const char kUnclean[] = R"(mir "m" {
+  %0 = input "x" : f32[2,4]
+  %1 = param "w" : f32[4,4]
+  %2 = param "b" : f32[4]
+  %3 = matmul "up" (%0, %1)
+  %4 = add(%3, %2)
+  %5 = softmax(%3)
+  output "y" = %4
+  output "z" = %5
+})";
+
+TEST(Compile, AssertFusionCleanNamesTheMisses) {
+  CompileRequest request = For(DeviceKind::kCpu);
+  const CompileResult result = CompileOrFail(ParseOrFail(kUnclean), request);
+  EXPECT_FALSE(result.fusion.clean());
+  EXPECT_THAT(result.fusion.Summary(), HasSubstr("missed_mm_act=1"));
+  EXPECT_THAT(result.fusion.ToString(), HasSubstr("%3 (matmul) has 2 users [up]"));
+  request.options.assert_fusion_clean = true;
+  const absl::Status status = CompileModuleStages(ParseOrFail(kUnclean), request).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(Cat(status.message()),
+            "fusion is not clean: matmul_bias_act (multi_consumer): %3 (matmul) has 2 users");
+}
+
+TEST(Compile, SkipFusionLeavesPrimitives) {
+  CompileRequest request = For(DeviceKind::kCpu);
+  request.options.fusion.skip_fusion = true;
+  const CompileResult result = CompileOrFail(BertBlock("fusable"), request);
+  EXPECT_EQ(After(result, "matmul"), 6);
+  EXPECT_EQ(After(result, "fused_matmul_bias_act"), 0);
+  EXPECT_EQ(After(result, "elementwise_region"), 0);
+}
+
+TEST(Compile, UnknownSymbolsInABindingAreRefused) {
+  CompileRequest request = For(DeviceKind::kCpu);
+  request.options.dim_binding = DimBinding{{"batch", 2}};
+  const absl::Status status = CompileModuleStages(LlamaBlock(""), request).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(Cat(status.message()), HasSubstr("dim_binding: the module has no symbol \"batch\""));
+}
+
+TEST(Compile, BindsAndSpecializesSymbols) {
+  CompileRequest request = For(DeviceKind::kCpu);
+  const Module module = LlamaBlock("fusable", "batch", "seq");
+  const CompileResult symbolic = CompileOrFail(module, request);
+  EXPECT_EQ(symbolic.lir.plan.dynamic_symbols, (std::vector<std::string>{"batch", "seq"}));
+  const auto partial = symbolic.Specialize({{"seq", 6}}, nullptr, {});
+  ASSERT_TRUE(partial.ok()) << partial.status().ToString();
+  EXPECT_EQ(partial->lir.plan.dynamic_symbols, std::vector<std::string>{"batch"});
+  const auto full = partial->Specialize({{"batch", 2}}, nullptr, {});
+  ASSERT_TRUE(full.ok());
+  EXPECT_TRUE(full->lir.plan.dynamic_symbols.empty());
+
+  request.options.dim_binding = DimBinding{{"batch", 2}, {"seq", 6}};
+  const CompileResult bound = CompileOrFail(module, request);
+  EXPECT_TRUE(testing::SameResults(bound.lir.graph, full->lir.graph, 5));
+  EXPECT_EQ(bound.fusion.ops_after, full->fusion.ops_after);
+
+  EXPECT_EQ(symbolic.Specialize({{"batch", 9}}, nullptr, {}).status().code(),
+            absl::StatusCode::kInvalidArgument);  // beyond the symbol's range
+  EXPECT_EQ(symbolic.Specialize({{"rows", 9}}, nullptr, {}).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+TEST(Compile, PlansALirModuleAsItStands) {
+  Module lir = ParseOrFail(kUnclean);
+  lir.stage = Stage::kLir;
+  const CompileResult result = CompileOrFail(lir, For(DeviceKind::kCpu));
+  EXPECT_EQ(result.fusion.nodes_before, result.fusion.nodes_after);
+  EXPECT_TRUE(result.fusion.remarks.empty());
+  EXPECT_TRUE(result.passes.empty());
+  EXPECT_EQ(Print(GraphFromLir(result.lir), {.sources = false}),
+            Print(lir.graph, {.sources = false}));
+}
+
+TEST(Compile, RefusesAModuleThatDoesNotVerify) {
+  Module module = ParseOrFail(kUnclean);
+  module.graph.node(3).operands[1] = {9, 0};
+  EXPECT_EQ(CompileModuleStages(module, For(DeviceKind::kCpu)).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(CompileHirStages(ParseOrFail(kUnclean), For(DeviceKind::kCpu)).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+TEST(Compile, ReportsProgressDumpsAndTimes) {
+  CompileRequest request = For(DeviceKind::kCpu);
+  std::vector<std::string> phases, dumps;
+  request.observer.progress = [&](std::string_view phase, std::string_view detail) {
+    if (detail.empty()) phases.emplace_back(phase);
+  };
+  request.observer.dump = [&](std::string_view stage, const std::string& text) {
+    dumps.emplace_back(stage);
+    EXPECT_TRUE(text.starts_with(stage == "hir" ? "hir" : "mir") || !text.empty());
+  };
+  request.observer.dump_each_pass = true;
+  const CompileResult result = CompileOrFail(BertBlock("fusable"), request);
+  EXPECT_EQ(phases, (std::vector<std::string>{"verify", "hir", "mir", "lir", "codegen"}));
+  EXPECT_THAT(dumps,
+              ::testing::IsSupersetOf({"hir", "mir", "mir:after fuse_matmul_bias_act", "lir"}));
+  EXPECT_EQ(result.phase_seconds.size(), std::size(kPhases));
+}
+
+TEST(Compile, StopsWhenTheCallerHasGone) {
+  std::stop_source source;
+  source.request_stop();
+  CompileRequest request = For(DeviceKind::kCpu);
+  request.cancel = CancelToken(source.get_token());
+  EXPECT_EQ(CompileModuleStages(LlamaBlock(""), request).status().code(),
+            absl::StatusCode::kCancelled);
+}
+
+TEST(Compile, IsDeterministic) {
+  const CompileRequest request = For(DeviceKind::kCuda);
+  const CompileResult a = CompileOrFail(LlamaBlock("fusable"), request);
+  const CompileResult b = CompileOrFail(LlamaBlock("fusable"), request);
+  EXPECT_EQ(Print(a.lir.graph), Print(b.lir.graph));
+  EXPECT_EQ(a.fusion, b.fusion);
+  EXPECT_EQ(a.lir.plan, b.lir.plan);
+}
+
+}  // namespace
+}  // namespace rlx::stages
