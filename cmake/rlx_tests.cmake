@@ -75,3 +75,23 @@ if(sources)
   add_test(NAME conformance.cpu COMMAND rlx-conformance --backend=cpu WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
   set_tests_properties(conformance.cpu PROPERTIES TIMEOUT 1200 LABELS conformance)
 endif()
+
+# Python: clients/python/tests against a fake daemon, tests/python against the one that was built. The
+# environment is scripts/setup.sh's.
+set(RLX_PYTHON "${PROJECT_SOURCE_DIR}/.venv/bin/python")
+file(GLOB environment CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/.venv/rlxd-stamp")
+if(environment)
+  file(GLOB found CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/clients/python/tests/test_*.py")
+  if(found)
+    add_test(NAME python.client COMMAND "${RLX_PYTHON}" -m pytest -q -p no:cacheprovider tests
+             WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}/clients/python")
+    set_tests_properties(python.client PROPERTIES TIMEOUT 600 LABELS python)
+  endif()
+  file(GLOB found CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/python/test_*.py")
+  if(found AND TARGET rlxd)
+    add_test(NAME python.server COMMAND "${RLX_PYTHON}" -m pytest -q -p no:cacheprovider tests/python
+             WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
+    set_tests_properties(python.server PROPERTIES
+      TIMEOUT 1800 LABELS python ENVIRONMENT "RLXD_BINARY=$<TARGET_FILE:rlxd>")
+  endif()
+endif()
