@@ -68,7 +68,7 @@ TensorMap RandomInputs(const Graph& graph, Rng& rng) {
 absl::StatusOr<Graph> Decompose(const Graph& graph, NodeId id) {
   Graph out = graph;
   GraphBuilder b(out);
-  const Node node = graph.node(id);
+  const Node& node = graph.node(id);
   RLX_ASSIGN(const std::vector<Value> values, Info(node.op).decompose(b, node));
   RLX_TRY(b.status());
   for (size_t i = 0; i < values.size(); ++i)
