@@ -77,12 +77,15 @@ absl::Status CheckConstraintList(const Graph& main, const Limits& limits) {
   return absl::OkStatus();
 }
 
-// The greatest size of `dim` where its symbols have declared ranges, else its size when the symbols
-// that lack one are 1.
+// The greatest size of `dim` where its symbols have a capacity; those that have none count by their
+// least value.
 int64_t Capacity(const Dim& dim, SymbolTable symbols) {
   std::vector<std::string> names;
   dim.CollectSymbols(names);
-  for (const std::string& name : names) symbols.try_emplace(name, SymbolRange{1, 1});
+  for (const std::string& name : names) {
+    SymbolRange& range = symbols[name];
+    if (range.max == SymbolRange{}.max) range.max = range.min;
+  }
   return dim.UpperBound(symbols);
 }
 
