@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "runtime/base/checked.h"
 #include "runtime/base/status.h"
 #include "runtime/ir/ops/families.h"
 #include "runtime/ir/ops/rules.h"
@@ -17,10 +18,6 @@ struct Window {
   Ints kernel, strides, pads, dilations;  // pads: begins, then ends
 
   size_t rank() const { return kernel.size(); }
-  // Input position along spatial dim `d` for an output position and a kernel tap.
-  int64_t At(size_t d, int64_t out, int64_t tap) const {
-    return out * strides[d] + tap * dilations[d] - pads[d];
-  }
 };
 
 absl::Status RequireLength(const Ints& list, size_t length, std::string_view name) {
@@ -30,6 +27,7 @@ absl::Status RequireLength(const Ints& list, size_t length, std::string_view nam
 
 absl::Status CheckWindow(const Window& w, size_t rank) {
   RLX_TRY(RequireLength(w.kernel, rank, "kernel"));
+  if (!CheckedProduct(w.kernel)) return InvalidArgument("the kernel is too large");
   RLX_TRY(RequireLength(w.strides, rank, "strides"));
   RLX_TRY(RequireLength(w.pads, 2 * rank, "pads"));
   return RequireLength(w.dilations, rank, "dilations");
@@ -52,22 +50,38 @@ absl::Status AppendWindowed(const Window& w, const Shape& in, Shape& out) {
   return absl::OkStatus();
 }
 
-// Calls visit(tap, offset) for every kernel tap of the window at `out` that lies inside `spatial`.
+// The taps along spatial dim `d` that lie inside `extent`, for an output position: [first, last).
+struct Taps {
+  int64_t first, last;
+};
+Taps TapsInside(const Window& w, size_t d, int64_t out, int64_t extent) {
+  const int64_t start = out * w.strides[d] - w.pads[d], step = w.dilations[d];
+  const int64_t first = start >= 0 ? 0 : (-start + step - 1) / step;
+  const int64_t last = start >= extent ? 0 : (extent - start + step - 1) / step;
+  return {first, std::max(first, std::min(last, w.kernel[d]))};
+}
+
+// Calls visit(tap, offset) for every kernel tap of the window at `out` that lies inside `spatial`:
+// never more calls than there are inputs, however large the kernel.
 template <class Visit>
 void ForEachTap(const Window& w, const Ints& spatial, const Ints& out, Visit&& visit) {
-  Ints tap(w.rank(), 0);
-  int64_t tap_number = 0;
+  Ints first, count;
+  for (size_t d = 0; d < w.rank(); ++d) {
+    const Taps taps = TapsInside(w, d, out[d], spatial[d]);
+    if (taps.first == taps.last) return;
+    first.push_back(taps.first);
+    count.push_back(taps.last - taps.first);
+  }
+  Ints at(w.rank(), 0);
   do {
-    int64_t offset = 0;
-    bool inside = true;
+    int64_t tap = 0, offset = 0;
     for (size_t d = 0; d < w.rank(); ++d) {
-      const int64_t at = w.At(d, out[d], tap[d]);
-      inside = inside && at >= 0 && at < spatial[d];
-      offset = offset * spatial[d] + at;
+      const int64_t k = first[d] + at[d];
+      tap = tap * w.kernel[d] + k;
+      offset = offset * spatial[d] + out[d] * w.strides[d] + k * w.dilations[d] - w.pads[d];
     }
-    if (inside) visit(tap_number, offset);
-    ++tap_number;
-  } while (NextIndex(tap, w.kernel));
+    visit(tap, offset);
+  } while (NextIndex(at, count));
 }
 
 Ints Spatial(const Ints& dims) { return Ints(dims.begin() + 2, dims.end()); }
@@ -225,7 +239,7 @@ OpSample SamplePool(Rng& rng) {
            {"count_include_pad", Flip(rng)}}};
 }
 
-constexpr int64_t kMost = int64_t{1} << 32;  // far past any real window, far from overflow
+constexpr int64_t kMost = int64_t{1} << 30;  // far past any real window, far from overflow
 
 constexpr AttrSpec kStrides = {.name = "strides",
                                .type = AttrType::kInts,
