@@ -22,6 +22,15 @@ std::string_view Prefix(SourceRef::Kind kind) {
   return "%";
 }
 
+bool HasCapacity(const Dim& dim, const SymbolTable& symbols) {
+  std::vector<std::string> names;
+  dim.CollectSymbols(names);
+  return std::ranges::all_of(names, [&](const std::string& name) {
+    const auto it = symbols.find(name);
+    return it != symbols.end() && it->second.max < SymbolRange{}.max;
+  });
+}
+
 }  // namespace
 
 std::vector<bool> WeightOnly(const Graph& graph) {
@@ -34,9 +43,16 @@ std::vector<bool> WeightOnly(const Graph& graph) {
   return fixed;
 }
 
+bool IsStatic(const Graph& graph, const Node& node) {
+  const auto is_static = [](const TensorType& type) { return type.is_static(); };
+  return std::ranges::all_of(node.results, is_static) &&
+         std::ranges::all_of(node.operands, [&](Value v) { return graph.type(v).is_static(); });
+}
+
 int64_t CapacityBytes(const Graph& graph, const TensorType& type) {
   std::optional<int64_t> bytes = ByteWidth(type.dtype);
   for (const Dim& dim : type.shape) {
+    if (!HasCapacity(dim, graph.symbols)) return 0;
     if (bytes) bytes = CheckedMul(*bytes, dim.UpperBound(graph.symbols));
   }
   return bytes.value_or(0);

@@ -14,7 +14,11 @@ namespace rlx::passes {
 // weights are bound.
 std::vector<bool> WeightOnly(const Graph& graph);
 
-// Bytes of a value with every symbol at its maximum; 0 when that does not fit an int64.
+// Whether the node's operands and results have constant extents: only then can a back end be asked
+// about it.
+bool IsStatic(const Graph& graph, const Node& node);
+
+// Bytes of a value with every symbol at its capacity; 0 when one has none, or for an overflow.
 int64_t CapacityBytes(const Graph& graph, const TensorType& type);
 
 // How remarks name a node: `%3 (silu)` by its number in the author's module (`hir 3 (matmul)` for

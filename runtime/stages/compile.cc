@@ -65,7 +65,8 @@ class Compilation {
     Dump("mir", graph);
     const Graph before = graph;
     if (stage != Stage::kLir) {
-      passes::PassContext context = ContextFor(result_.fusion.remarks);
+      passes::PassContext context =
+          ContextFor(result_.options, request_.backend, request_.target, result_.fusion.remarks);
       RLX_TRY(RunPasses(graph, result_.options, context, request_.observer, request_.cancel,
                         result_.passes));
     }
@@ -84,23 +85,6 @@ class Compilation {
     if (result_.options.dim_binding.empty()) return absl::OkStatus();
     RLX_ASSIGN(graph, BindSymbols(graph, result_.options.dim_binding));
     return absl::OkStatus();
-  }
-
-  passes::PassContext ContextFor(std::vector<Remark>& remarks) const {
-    const ResolvedOptions& options = result_.options;
-    passes::PassContext context;
-    context.target = options.fusion_target;
-    context.limits = options.limits;
-    context.claims = options.claims;
-    context.common = options.common_kinds;
-    context.keep_unclaimed = options.dispatch == DispatchPolicy::kForceNative;
-    context.remarks = &remarks;
-    if (request_.backend != nullptr) {
-      context.runs = [this](const Graph& graph, NodeId id) {
-        return request_.backend->Claims(graph, id, request_.target).native;
-      };
-    }
-    return context;
   }
 
   absl::Status AssertClean() const {

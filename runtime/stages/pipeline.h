@@ -14,6 +14,10 @@ std::span<const passes::Pass> AllPasses();
 // Why a pass stays out under these options; empty when it runs.
 std::string WhySkipped(const passes::Pass& pass, const ResolvedOptions& options);
 
+// What a graph is verified against from the first pass on: passes may grow a module beyond what a
+// client may send; the verifier's other rules stay.
+Limits GrownLimits();
+
 // Runs the pipeline: each pass timed, verified and dumped. Internal, naming the pass, when one
 // fails or leaves a graph that does not verify; Cancelled and DeadlineExceeded between passes.
 absl::Status RunPasses(Graph& graph, const ResolvedOptions& options, passes::PassContext& context,

@@ -45,8 +45,8 @@ device::Claim ClaimFor(const Graph& graph, NodeId id, const ResolvedOptions& opt
   if (!options.claims.empty() && options.claims.count(claim) == 0) {
     return {false, Cat("the target does not claim ", claim)};
   }
-  if (backend != nullptr) return backend->Claims(graph, id, target);
-  return {true, ""};
+  if (backend == nullptr || !passes::IsStatic(graph, graph.node(id))) return {true, ""};
+  return backend->Claims(graph, id, target);
 }
 
 // What the nodes of a rewritten kind became, by the sources they share.
@@ -114,6 +114,23 @@ DispatchReport ReportDispatch(const Graph& before, const Graph& after,
   for (auto& [claim, kind] : kinds) report.kinds.push_back(std::move(kind));
   report.compile_ready = report.unsupported.empty();
   return report;
+}
+
+passes::PassContext ContextFor(const ResolvedOptions& options, const device::Backend* backend,
+                               const device::Target& target, std::vector<Remark>& remarks) {
+  passes::PassContext context;
+  context.target = options.fusion_target;
+  context.limits = options.limits;
+  context.claims = options.claims;
+  context.common = options.common_kinds;
+  context.keep_unclaimed = options.dispatch == DispatchPolicy::kForceNative;
+  context.remarks = &remarks;
+  if (backend != nullptr) {
+    context.runs = [backend, &target](const Graph& graph, NodeId id) {
+      return backend->Claims(graph, id, target).native;
+    };
+  }
+  return context;
 }
 
 absl::Status GenerateCode(CompileResult& result, const device::Backend* backend,

@@ -12,11 +12,15 @@ void StampSources(Graph& graph);
 // Counts per op into `report`, and drops misses nobody can act on unless `verbose`.
 void CountOps(const Graph& before, const Graph& after, bool verbose, FusionReport& report);
 
-// How each op kind of `before` came to run in `after`. Asks the back end node by node, or the
-// claims where there is none.
+// How each op kind of `before` came to run in `after`. Asks the back end about each node with
+// constant extents, and the claims about the rest.
 DispatchReport ReportDispatch(const Graph& before, const Graph& after,
                               const ResolvedOptions& options, const device::Backend* backend,
                               const device::Target& target);
+
+// What the passes may know under these options. The context refers to its arguments.
+passes::PassContext ContextFor(const ResolvedOptions& options, const device::Backend* backend,
+                               const device::Target& target, std::vector<Remark>& remarks);
 
 // Fills program, or why_no_program, from the LIR and the dispatch report.
 absl::Status GenerateCode(CompileResult& result, const device::Backend* backend,

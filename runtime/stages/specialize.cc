@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/base/status.h"
 #include "runtime/lower/lower.h"
+#include "runtime/passes/passes.h"
+#include "runtime/stages/pipeline.h"
 #include "runtime/stages/reports.h"
 #include "runtime/stages/stages.h"
 
@@ -16,11 +18,17 @@ absl::StatusOr<CompileResult> CompileResult::Specialize(const DimBinding& bindin
   }
   CompileResult bound = *this;
   for (const auto& [symbol, size] : binding) bound.options.dim_binding[symbol] = size;
-  RLX_ASSIGN(bound.lir.graph, BindSymbols(lir.graph, binding));
-  RLX_TRY(VerifyGraph(bound.lir.graph, Limits{}, Stage::kLir));
-  bound.dispatch = ReportDispatch(bound.lir.graph, bound.lir.graph, options, backend, target);
+  Graph& graph = bound.lir.graph;
+  RLX_ASSIGN(graph, BindSymbols(lir.graph, binding));
+  // Only now can the back end be asked about nodes that had symbolic extents.
+  passes::PassContext context = ContextFor(options, backend, target, bound.fusion.remarks);
+  RLX_TRY(passes::DecomposeRefused(graph, context));
+  RLX_TRY(VerifyGraph(graph, GrownLimits()));
+  const DispatchReport now = ReportDispatch(graph, graph, options, backend, target);
+  bound.dispatch.unsupported = now.unsupported;
+  bound.dispatch.compile_ready = now.compile_ready;
   RLX_ASSIGN(bound.lir.plan,
-             lower::PlanBuffers(bound.lir.graph, {.alignment = options.arena_alignment}, backend));
+             lower::PlanBuffers(graph, {.alignment = options.arena_alignment}, backend));
   RLX_TRY(GenerateCode(bound, backend, target));
   return bound;
 }

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+// Compiles for a back end that claims what a test says, and emits one call a node.
+#include "runtime/device/backend.h"
+
+#include <gmock/gmock.h>
+
+#include "runtime/base/status.h"
+#include "runtime/device/program_builder.h"
+#include "runtime/ir/op_info.h"
+#include "runtime/stages/stages.h"
+#include "tests/unit/stages/models.h"
+
+namespace rlx::stages {
+namespace {
+
+using ::testing::Contains;
+using ::testing::HasSubstr;
+
+class PaperBackend final : public device::Backend {
+ public:
+  std::set<std::string> kinds;                        // what it claims by kind
+  std::function<bool(const Graph&, NodeId)> refuses;  // what it refuses of these
+
+  std::string_view name() const override { return "paper"; }
+  DeviceKind kind() const override { return DeviceKind::kCpu; }
+  std::vector<device::Target> Targets() const override { return {device::Target{}}; }
+  device::Claim Claims(const Graph& graph, NodeId id, const device::Target&) const override {
+    if (kinds.count(std::string(Info(graph.node(id).op).claim)) == 0) return {false, "no rule"};
+    if (refuses && refuses(graph, id)) return {false, "not this one"};
+    return {true, "a call"};
+  }
+  std::vector<std::string> ClaimedKinds(const device::Target&) const override {
+    return {kinds.begin(), kinds.end()};
+  }
+  bool AcceptsStrided(const Graph&, NodeId, int) const override { return false; }
+  absl::Status Lower(NodeId id, device::ProgramBuilder& out) const override {
+    device::Step step;
+    step.kind = device::Step::Kind::kCall;
+    step.routine = Name(out.graph().node(id).op);
+    for (Value v : out.graph().node(id).operands) step.buffers.push_back(out.In(v).buffer);
+    step.buffers.push_back(out.Out({id, 0}).buffer);
+    out.Emit(std::move(step));
+    return absl::OkStatus();
+  }
+  absl::StatusOr<std::string> CompileKernels(std::span<const kernel::Kernel>,
+                                             const device::Target&) const override {
+    return std::string();
+  }
+  std::string CompilerVersion() const override { return "paper 1"; }
+  std::vector<device::DeviceInfo> Enumerate(std::string& why) const override {
+    why = "it is paper";
+    return {};
+  }
+  absl::StatusOr<std::shared_ptr<device::Device>> Open(
+      std::string_view, const device::DeviceOptions&) const override {
+    return Unavailable("it is paper");
+  }
+};
+
+std::set<std::string> Everything() {
+  std::set<std::string> kinds;
+  for (const OpInfo* op : AllOps()) kinds.emplace(op->claim);
+  return kinds;
+}
+
+CompileRequest For(const PaperBackend& backend) {
+  CompileRequest request;
+  request.backend = &backend;
+  return request;
+}
+
+DispatchReport::Kind KindOf(const DispatchReport& report, std::string_view claim) {
+  for (const DispatchReport::Kind& kind : report.kinds) {
+    if (kind.claim == claim) return kind;
+  }
+  ADD_FAILURE() << claim << " is not in the report";
+  return {};
+}
+
+TEST(CompileForBackend, MakesAProgram) {
+  PaperBackend backend;
+  backend.kinds = Everything();
+  const auto result = CompileModuleStages(BertBlock("fusable"), For(backend));
+  ASSERT_TRUE(result.ok()) << result.status().ToString();
+  ASSERT_NE(result->program, nullptr) << result->why_no_program;
+  EXPECT_FALSE(result->program->steps.empty());
+  // Joining the weights of q, k and v is done when they are bound.
+  EXPECT_FALSE(result->program->weight_steps.empty());
+  EXPECT_EQ(result->dispatch.backend, "paper");
+  EXPECT_EQ(KindOf(result->dispatch, "FusedMatMulBiasAct").how, "a call");
+}
+
+// Claims come from the back end, not from the table of its fusion target.
+TEST(CompileForBackend, FusesOnlyWhatItClaims) {
+  PaperBackend backend;
+  backend.kinds = Everything();
+  backend.kinds.erase("FusedResidualLN");
+  const auto result = CompileModuleStages(BertBlock("fusable"), For(backend));
+  ASSERT_TRUE(result.ok());
+  EXPECT_EQ(result->fusion.ops_after.count("fused_residual_layer_norm"), 0u);
+  EXPECT_EQ(result->fusion.ops_after.at("layer_norm"), 2);
+}
+
+// Direct lowering writes fused ops whatever the target: unclaimed ones are taken apart again.
+TEST(CompileForBackend, RewritesUnclaimedKinds) {
+  PaperBackend backend;
+  backend.kinds = Everything();
+  backend.kinds.erase("FusedSwiGLU");
+  const auto result = CompileModuleStages(LlamaBlock(""), For(backend));
+  ASSERT_TRUE(result.ok());
+  const DispatchReport::Kind kind = KindOf(result->dispatch, "FusedSwiGLU");
+  EXPECT_EQ(kind.path, DispatchReport::Path::kRewritten);
+  EXPECT_EQ(kind.nodes, 1);
+  EXPECT_THAT(kind.how, HasSubstr("ElementwiseRegion"));
+  EXPECT_TRUE(result->dispatch.compile_ready);
+}
+
+TEST(CompileForBackend, SendsForcedKindsToTheirCommonForm) {
+  PaperBackend backend;
+  backend.kinds = Everything();
+  CompileRequest request = For(backend);
+  request.options.kernel_dispatch.force_common_kinds = std::set<std::string>{"FusedSwiGLU"};
+  const auto result = CompileModuleStages(LlamaBlock(""), request);
+  ASSERT_TRUE(result.ok());
+  EXPECT_EQ(KindOf(result->dispatch, "FusedSwiGLU").path, DispatchReport::Path::kCommonIr);
+}
+
+// A kind may be claimed and one node of it refused: only that one is taken apart.
+TEST(CompileForBackend, TakesApartTheNodesItRefuses) {
+  PaperBackend backend;
+  backend.kinds = Everything();
+  backend.refuses = [](const Graph& graph, NodeId id) {
+    return graph.node(id).op == OpKind::kFusedMatMulBiasAct &&
+           graph.node(id).Str("activation") == "gelu";
+  };
+  const auto result = CompileModuleStages(BertBlock("fusable"), For(backend));
+  ASSERT_TRUE(result.ok());
+  EXPECT_EQ(result->fusion.ops_after.at("fused_matmul_bias_act"), 3);
+  EXPECT_EQ(result->fusion.ops_after.at("matmul"), 1);
+  EXPECT_TRUE(result->dispatch.compile_ready);
+}
+
+TEST(CompileForBackend, NamesWhatItCannotRun) {
+  PaperBackend backend;
+  backend.kinds = Everything();
+  backend.kinds.erase("Activation");
+  const Module module = ParseOrFail(R"(mir "m" {
+    %0 = input "x" : f32[2]
+    %1 = exp(%0)
+    %2 = tanh(%1)
+    output "y" = %2
+  })");
+  const auto result = CompileModuleStages(module, For(backend));
+  ASSERT_TRUE(result.ok());
+  EXPECT_EQ(result->program, nullptr);
+  EXPECT_FALSE(result->dispatch.compile_ready);
+  EXPECT_EQ(KindOf(result->dispatch, "Activation").path, DispatchReport::Path::kUnsupported);
+  EXPECT_THAT(result->why_no_program, HasSubstr("%1 (exp)"));
+
+  const absl::Status status = CompileGraphStagesForBackend(module.graph, For(backend)).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented);
+  EXPECT_THAT(Cat(status.message()), HasSubstr("%1 (exp)"));
+  EXPECT_THAT(Cat(status.message()), HasSubstr("%2 (tanh)"));
+  EXPECT_EQ(CompileGraphStagesForBackend(module.graph, {}).status().code(),
+            absl::StatusCode::kFailedPrecondition);
+}
+
+TEST(CompileForBackend, ForceNativeReportsInsteadOfRewriting) {
+  PaperBackend backend;
+  backend.kinds = Everything();
+  backend.kinds.erase("FusedSwiGLU");
+  CompileRequest request = For(backend);
+  request.options.kernel_dispatch.policy = DispatchPolicy::kForceNative;
+  const auto result = CompileModuleStages(LlamaBlock(""), request);
+  ASSERT_TRUE(result.ok());
+  EXPECT_EQ(KindOf(result->dispatch, "FusedSwiGLU").path, DispatchReport::Path::kUnsupported);
+  EXPECT_EQ(result->dispatch.policy, "force_native");
+}
+
+// With symbols a back end is asked once they are bound.
+TEST(CompileForBackend, AsksAboutSymbolicNodesWhenTheyAreBound) {
+  PaperBackend backend;
+  backend.kinds = Everything();
+  backend.refuses = [](const Graph& graph, NodeId id) {
+    for (const TensorType& type : graph.node(id).results) {
+      EXPECT_TRUE(type.is_static());
+    }
+    return graph.node(id).op == OpKind::kFusedSwiglu;
+  };
+  const auto symbolic = CompileModuleStages(LlamaBlock("fusable", "batch", "seq"), For(backend));
+  ASSERT_TRUE(symbolic.ok());
+  EXPECT_EQ(symbolic->program, nullptr);
+  EXPECT_THAT(symbolic->why_no_program, HasSubstr("batch, seq"));
+  const auto bound = symbolic->Specialize({{"batch", 2}, {"seq", 6}}, &backend, {});
+  ASSERT_TRUE(bound.ok()) << bound.status().ToString();
+  EXPECT_NE(bound->program, nullptr) << bound->why_no_program;
+  for (const Node& node : bound->lir.graph.nodes()) EXPECT_NE(node.op, OpKind::kFusedSwiglu);
+}
+
+}  // namespace
+}  // namespace rlx::stages
