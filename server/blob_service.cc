@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/blob_service.h"
+
+#include "runtime/base/status.h"
+#include "server/stream.h"
+#include "server/unary.h"
+
+namespace rlx::server {
+namespace {
+
+constexpr int kMaxFindMissing = 4096;
+
+absl::StatusOr<Digest256> DigestOf(const v1::BlobRef& blob) {
+  const auto digest = Digest256::FromBytes(blob.sha256());
+  if (!digest) return InvalidArgument("blob.sha256 has ", blob.sha256().size(), " bytes, not 32");
+  return *digest;
+}
+
+// One upload. Chunks are appended on the executor, one after the other: the next is read when the one
+// before it is on disk, so that a client is slowed to the disk's pace.
+class WriteReactor final : public grpc::ServerReadReactor<v1::WriteRequest>,
+                           public std::enable_shared_from_this<WriteReactor> {
+ public:
+  static WriteReactor* Start(Frontend& frontend, const Method& method,
+                             const grpc::CallbackServerContext& context,
+                             v1::WriteResponse* response) {
+    auto self = std::make_shared<WriteReactor>(frontend, method, context, response);
+    self->self_ = self;
+    self->StartRead(&self->chunk_);
+    return self.get();
+  }
+
+  WriteReactor(Frontend& frontend, const Method& method, const grpc::CallbackServerContext& context,
+               v1::WriteResponse* response)
+      : call_(frontend, method, context), response_(response) {}
+
+  void OnReadDone(bool ok) override {
+    const bool taken = call_.frontend().executor.Submit([self = shared_from_this(), ok] {
+      ok ? self->Append() : self->Complete();
+    });
+    if (!taken) End(ResourceExhausted("too many calls wait already"));
+  }
+  void OnCancel() override { call_.Stop(); }
+  void OnDone() override { self_.reset(); }
+
+ private:
+  void Append() {
+    const absl::Status status = AppendChunk();
+    if (!status.ok()) return End(status);
+    StartRead(&chunk_);
+  }
+
+  absl::Status AppendChunk() {
+    RLX_TRY(call_.cancel().Check());
+    if (!begun_) RLX_TRY(Begin());
+    if (chunk_.data().size() > call_.frontend().limits.max_chunk_bytes) {
+      return InvalidArgument("data has ", chunk_.data().size(), " bytes, more than max_chunk_bytes ",
+                             call_.frontend().limits.max_chunk_bytes);
+    }
+    if (!writer_) {
+      if (chunk_.data().empty()) return absl::OkStatus();
+      return InvalidArgument("the blob is complete already, yet more bytes came");
+    }
+    return writer_->Append(chunk_.data());
+  }
+
+  // The first message says which upload this is.
+  absl::Status Begin() {
+    begun_ = true;
+    if (!chunk_.has_blob()) return InvalidArgument("the first message names no blob");
+    RLX_ASSIGN(digest_, DigestOf(chunk_.blob()));
+    size_ = chunk_.blob().size();
+    if (size_ == 0) return InvalidArgument("blob.size is not set");
+    auto writer = call_.engine().blobs().Write(call_.who().name, digest_, size_, chunk_.offset());
+    if (writer.ok()) {
+      writer_.emplace(*std::move(writer));
+      return absl::OkStatus();
+    }
+    // Complete already: an empty rest is fine, so that a retried upload succeeds.
+    const bool rest_is_empty = chunk_.offset() == size_ && chunk_.data().empty();
+    return absl::IsAlreadyExists(writer.status()) && rest_is_empty ? absl::OkStatus()
+                                                                   : writer.status();
+  }
+
+  void Complete() {
+    // The stream broke: what came is kept for a later try.
+    const absl::Status gone = call_.cancel().Check();
+    if (!gone.ok()) return End(gone);
+    if (!begun_) return End(InvalidArgument("the upload has no message"));
+    if (!writer_) {
+      response_->set_committed_size(size_);
+      response_->set_complete(true);
+      return End(absl::OkStatus());
+    }
+    const auto state = writer_->Finish();
+    if (!state.ok()) return End(state.status());
+    response_->set_committed_size(state->committed_bytes);
+    response_->set_complete(state->complete);
+    End(absl::OkStatus());
+  }
+
+  void End(const absl::Status& status) {
+    writer_.reset();
+    Finish(call_.End(status));
+  }
+
+  std::shared_ptr<WriteReactor> self_;
+  Call call_;
+  v1::WriteResponse* response_;
+  v1::WriteRequest chunk_;
+  bool begun_ = false;
+  Digest256 digest_;
+  uint64_t size_ = 0;
+  std::optional<cache::BlobWriter> writer_;
+};
+
+}  // namespace
+
+grpc::ServerUnaryReactor* BlobService::FindMissing(grpc::CallbackServerContext* context,
+                                                   const v1::FindMissingRequest* request,
+                                                   v1::FindMissingResponse* response) {
+  const auto handle = [request, response](Call& call) -> absl::Status {
+    if (request->blobs_size() > kMaxFindMissing) {
+      return InvalidArgument(request->blobs_size(), " blobs are more than ", kMaxFindMissing);
+    }
+    for (const v1::BlobRef& blob : request->blobs()) {
+      RLX_ASSIGN(const Digest256 digest, DigestOf(blob));
+      if (!call.engine().blobs().Has(call.who().name, digest)) *response->add_missing() = blob;
+    }
+    return absl::OkStatus();
+  };
+  return UnaryReactor::Start(frontend_, find_missing_, *context, Where::kExecutor, handle);
+}
+
+grpc::ServerReadReactor<v1::WriteRequest>* BlobService::Write(grpc::CallbackServerContext* context,
+                                                              v1::WriteResponse* response) {
+  return WriteReactor::Start(frontend_, write_, *context, response);
+}
+
+grpc::ServerUnaryReactor* BlobService::QueryWrite(grpc::CallbackServerContext* context,
+                                                  const v1::QueryWriteRequest* request,
+                                                  v1::QueryWriteResponse* response) {
+  const auto handle = [request, response](Call& call) -> absl::Status {
+    RLX_ASSIGN(const Digest256 digest, DigestOf(request->blob()));
+    const cache::UploadState state = call.engine().blobs().Query(call.who().name, digest);
+    response->set_committed_size(state.committed_bytes);
+    response->set_complete(state.complete);
+    return absl::OkStatus();
+  };
+  return UnaryReactor::Start(frontend_, query_write_, *context, Where::kExecutor, handle);
+}
+
+grpc::ServerWriteReactor<v1::ReadResponse>* BlobService::Read(grpc::CallbackServerContext* context,
+                                                              const v1::ReadRequest* request) {
+  using Stream = StreamReactor<v1::ReadResponse>;
+  const auto read = [request](Stream& stream, Call& call) -> absl::Status {
+    RLX_ASSIGN(const Digest256 digest, DigestOf(request->blob()));
+    RLX_ASSIGN(const SharedBytes blob, call.engine().blobs().Read(call.who().name, digest));
+    if (request->offset() > blob.size() || request->length() > blob.size() - request->offset()) {
+      return OutOfRange("[", request->offset(), ", +", request->length(),
+                        ") is beyond a blob of ", blob.size(), " bytes");
+    }
+    const uint64_t length =
+        request->length() != 0 ? request->length() : blob.size() - request->offset();
+    const uint64_t step = call.frontend().limits.preferred_chunk_bytes;
+    for (uint64_t at = 0; at < length; at += step) {
+      const SharedBytes piece = blob.Slice(request->offset() + at, std::min(step, length - at));
+      v1::ReadResponse message;
+      message.set_data(piece.data(), piece.size());
+      if (!stream.Push(std::move(message))) return Cancelled("the caller has gone");
+    }
+    return absl::OkStatus();
+  };
+  return Stream::Start(frontend_, read_, *context, [read](Stream& stream, Call& call) {
+    return call.End(read(stream, call));
+  });
+}
+
+}  // namespace rlx::server

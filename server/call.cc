@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/call.h"
+
+#include <chrono>
+
+#include "runtime/base/clock.h"
+#include "runtime/base/text.h"
+#include "runtime/engine/observer.h"
+
+namespace rlx::server {
+namespace {
+
+// The wire's deadline is on the wall clock; ours must not jump with it.
+std::optional<CancelToken::Clock::time_point> Deadline(const grpc::CallbackServerContext& context) {
+  using std::chrono::system_clock;
+  const system_clock::time_point at = context.deadline();
+  if (at == system_clock::time_point::max()) return std::nullopt;
+  const auto left = at - system_clock::now();
+  // Without a deadline gRPC says one so far away that sums of it overflow.
+  if (left > std::chrono::hours(24 * 365)) return std::nullopt;
+  return CancelToken::Clock::now() +
+         std::chrono::duration_cast<CancelToken::Clock::duration>(left);
+}
+
+}  // namespace
+
+Call::Call(Frontend& frontend, const Method& method, const grpc::CallbackServerContext& context)
+    : frontend_(frontend),
+      method_(method),
+      cancel_(stop_.get_token(), Deadline(context)),
+      start_(MonotonicSeconds()) {
+  method_.metrics.Started();
+}
+
+grpc::Status Call::End(const absl::Status& status, const FusionReport* misses) {
+  const double seconds = MonotonicSeconds() - start_;
+  method_.metrics.Finished(status.code(), seconds);
+  if (status.ok()) {
+    if (frontend_.log.Enabled(LogLevel::kDebug)) {
+      frontend_.log.Debug("rpc", {{"service", method_.service},
+                                  {"method", method_.name},
+                                  {"seconds", seconds}});
+    }
+    return grpc::Status::OK;
+  }
+  if (status.code() == absl::StatusCode::kResourceExhausted) {
+    const engine::LimitDetail limit = engine::LimitOf(status);
+    if (!limit.name.empty()) frontend_.metrics.LimitRejected(limit.name);
+  }
+  const bool ours = status.code() == absl::StatusCode::kInternal ||
+                    status.code() == absl::StatusCode::kDataLoss;
+  const std::string text = Cat(status);
+  frontend_.log.Log(ours ? LogLevel::kError : LogLevel::kInfo, "rpc failed",
+                    {{"service", method_.service},
+                     {"method", method_.name},
+                     {"status", text},
+                     {"seconds", seconds}});
+  return ToGrpc(status, misses);
+}
+
+}  // namespace rlx::server

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <grpcpp/server_context.h>
+
+#include <stop_token>
+
+#include "server/frontend.h"
+#include "server/status.h"
+
+namespace rlx::server {
+
+// One RPC method, made once per service: its name, and its counters.
+struct Method {
+  std::string_view service;
+  std::string_view name;
+  MethodMetrics& metrics;
+
+  Method(Frontend& frontend, std::string_view service, std::string_view name)
+      : service(service), name(name), metrics(frontend.metrics.Method(service, name)) {}
+};
+
+// What surrounds every call, in one place: who asks, the deadline, cancellation, counters, the log
+// line. Made when the call arrives, ended once.
+class Call {
+ public:
+  Call(Frontend& frontend, const Method& method, const grpc::CallbackServerContext& context);
+
+  Frontend& frontend() { return frontend_; }
+  engine::Engine& engine() { return frontend_.engine; }
+  const engine::Principal& who() const { return who_; }
+  const CancelToken& cancel() const { return cancel_; }
+  double start_seconds() const { return start_; }
+
+  // The caller has gone. Any thread.
+  void Stop() { stop_.request_stop(); }
+
+  // Counts, logs failures, and converts for the wire. Exactly once, last.
+  grpc::Status End(const absl::Status& status, const FusionReport* misses = nullptr);
+
+ private:
+  Frontend& frontend_;
+  const Method& method_;
+  engine::Principal who_;
+  std::stop_source stop_;
+  CancelToken cancel_;
+  double start_ = 0;
+};
+
+}  // namespace rlx::server

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/compile_wire.h"
+
+#include "runtime/base/status.h"
+#include "runtime/wire/enums.h"
+#include "runtime/wire/module.h"
+#include "runtime/wire/options.h"
+#include "runtime/wire/report.h"
+
+namespace rlx::server {
+namespace {
+
+absl::StatusOr<SharedBytes> ReadBlob(std::string_view digest, const engine::Principal& who,
+                                     engine::Engine& engine) {
+  const auto name = Digest256::FromBytes(digest);
+  if (!name) return InvalidArgument("a blob's sha256 has ", digest.size(), " bytes instead of 32");
+  return engine.blobs().Read(who.name, *name);
+}
+
+absl::StatusOr<SharedBytes> ReadSlice(const v1::BlobSlice& slice, const engine::Principal& who,
+                                      engine::Engine& engine) {
+  RLX_ASSIGN(const SharedBytes blob, ReadBlob(slice.sha256(), who, engine));
+  if (slice.offset() > blob.size() || slice.length() > blob.size() - slice.offset()) {
+    return OutOfRange("[", slice.offset(), ", +", slice.length(), ") is beyond a blob of ",
+                      blob.size(), " bytes");
+  }
+  return blob.Slice(slice.offset(), slice.length());
+}
+
+absl::StatusOr<Module> ModuleFrom(const v1::CompileSpec& spec, const engine::Principal& who,
+                                  engine::Engine& engine) {
+  const wire::BlobSource blobs = [&](const v1::BlobSlice& slice) {
+    return ReadSlice(slice, who, engine);
+  };
+  const Limits& limits = engine.options().limits;
+  switch (spec.source_case()) {
+    case v1::CompileSpec::kModule: return wire::ModuleFromWire(spec.module(), limits, blobs);
+    case v1::CompileSpec::kModuleBlob: {
+      RLX_ASSIGN(const SharedBytes bytes, ReadBlob(spec.module_blob().sha256(), who, engine));
+      v1::GraphModule module;
+      if (bytes.size() > INT32_MAX ||
+          !module.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+        return InvalidArgument("spec.module_blob is no GraphModule");
+      }
+      return wire::ModuleFromWire(module, limits, blobs);
+    }
+    default: return InvalidArgument("spec has neither module nor module_blob");
+  }
+}
+
+v1::CompilePhase PhaseToWire(engine::CompilePhase phase) {
+  return static_cast<v1::CompilePhase>(static_cast<int>(phase) + 1);
+}
+
+}  // namespace
+
+absl::StatusOr<engine::CompileSpec> SpecFromWire(const v1::CompileSpec& spec,
+                                                 const engine::Principal& who,
+                                                 engine::Engine& engine) {
+  engine::CompileSpec out;
+  const auto device = wire::FromWire(spec.target().device());
+  if (!device) {
+    return InvalidArgument("spec.target.device: unknown value ",
+                           static_cast<int>(spec.target().device()));
+  }
+  out.device = *device;
+  out.profile = spec.target().profile();
+  RLX_ASSIGN(out.options, wire::OptionsFromWire(spec.options()));
+  RLX_ASSIGN(out.module, ModuleFrom(spec, who, engine));
+  return out;
+}
+
+std::optional<Digest256> RecallKey(const v1::CompileRequest& request) {
+  if (request.skip_cache_lookup() || request.do_not_cache()) return std::nullopt;
+  if (request.spec().options().dump_size() > 0) return std::nullopt;
+  if (request.spec().options().assert_fusion_clean()) return std::nullopt;
+  return Sha256Of(request.spec().SerializeAsString());
+}
+
+void TargetToWire(const device::Target& target, FusionTarget fusion, v1::Target& out) {
+  out.set_device(wire::ToWire(target.kind));
+  out.set_profile(target.profile);
+  out.set_arch(target.arch);
+  out.set_fingerprint(target.fingerprint);
+  out.set_fusion_target(wire::ToWire(fusion));
+}
+
+void CompiledToWire(const engine::Compiled& compiled, v1::CompileResult& out) {
+  const engine::CompiledModule& module = *compiled.module;
+  const wire::Artifact& artifact = module.artifact;
+  out.set_key(std::string(module.key.view()));
+  out.set_cache(static_cast<v1::CacheResult>(static_cast<int>(compiled.cache) + 1));
+  TargetToWire(artifact.target, artifact.fusion_target, *out.mutable_target());
+  wire::OptionsToWire(artifact.options, *out.mutable_options());
+  wire::ManifestToWire(artifact.lir.plan, artifact.lir.graph, *out.mutable_manifest());
+  v1::MemoryStats& memory = *out.mutable_memory();
+  memory.set_arena_bytes(static_cast<uint64_t>(module.memory.arena_bytes));
+  memory.set_weight_bytes(static_cast<uint64_t>(module.memory.weight_bytes));
+  memory.set_code_bytes(static_cast<uint64_t>(module.memory.code_bytes));
+  memory.set_constant_bytes(static_cast<uint64_t>(module.memory.constant_bytes));
+  wire::FusionReportToWire(compiled.Fusion(), *out.mutable_fusion());
+  wire::DispatchReportToWire(artifact.dispatch, *out.mutable_dispatch());
+  wire::PlanToWire(artifact.lir.plan, *out.mutable_plan());
+  for (const PassTiming& timing : artifact.passes) {
+    wire::PassTimingToWire(timing, *out.add_passes());
+  }
+  for (const auto& [phase, seconds] : compiled.phases) {
+    v1::PhaseTime& time = *out.add_phases();
+    time.set_phase(PhaseToWire(phase));
+    time.set_seconds(seconds);
+  }
+  for (const auto& [stage, text] : compiled.dumps) {
+    v1::StageText& dump = *out.add_dumps();
+    dump.set_stage(wire::ToWire(stage));
+    dump.set_text(text);
+  }
+  out.set_runnable(artifact.program != nullptr);
+  out.set_reason(artifact.why_no_program);
+  out.set_artifact_bytes(static_cast<uint64_t>(module.artifact_bytes));
+}
+
+void ExplanationToWire(const engine::KeyExplanation& explanation, std::string* key,
+                       google::protobuf::RepeatedPtrField<v1::KeyComponent>* components) {
+  *key = explanation.key.view();
+  for (const engine::KeyComponent& component : explanation.components) {
+    v1::KeyComponent& to = *components->Add();
+    to.set_name(component.name);
+    to.set_sha256(std::string(component.digest.view()));
+    to.set_text(component.text);
+  }
+}
+
+}  // namespace rlx::server

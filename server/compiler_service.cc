@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/compiler_service.h"
+
+#include "runtime/wire/enums.h"
+#include "runtime/wire/module.h"
+#include "runtime/wire/report.h"
+#include "server/compile_wire.h"
+#include "server/stream.h"
+#include "server/unary.h"
+
+namespace rlx::server {
+namespace {
+
+using EventStream = StreamReactor<v1::CompileEvent>;
+
+void PushProgress(EventStream& stream, const engine::CompileProgress& progress) {
+  v1::CompileEvent event;
+  event.set_operation(progress.operation.ToHex());
+  v1::CompileEvent::Progress& to = *event.mutable_progress();
+  to.set_phase(static_cast<v1::CompilePhase>(static_cast<int>(progress.phase) + 1));
+  to.set_detail(std::string(progress.detail));
+  to.set_seconds(progress.seconds);
+  stream.PushNow(std::move(event));
+}
+
+void PushResult(EventStream& stream, const engine::Compiled& compiled) {
+  v1::CompileEvent event;
+  event.set_operation(compiled.operation.ToHex());
+  CompiledToWire(compiled, *event.mutable_result());
+  stream.Push(std::move(event));
+}
+
+absl::StatusOr<engine::Compiled> CompileNow(EventStream& stream, Call& call,
+                                            const v1::CompileRequest& request,
+                                            FusionReport* misses) {
+  const std::optional<Digest256> recall = RecallKey(request);
+  if (recall) {
+    if (auto known = call.engine().Recall(call.who(), *recall)) return *std::move(known);
+  }
+  RLX_ASSIGN(engine::CompileSpec spec, SpecFromWire(request.spec(), call.who(), call.engine()));
+  spec.request = recall;
+  const engine::CompileCall how{
+      .skip_cache_lookup = request.skip_cache_lookup(),
+      .do_not_cache = request.do_not_cache(),
+      .progress = [&](const engine::CompileProgress& p) { PushProgress(stream, p); },
+      .misses = misses};
+  return call.engine().Compile(call.who(), std::move(spec), how, call.cancel());
+}
+
+grpc::Status EndCompile(EventStream& stream, Call& call,
+                        const absl::StatusOr<engine::Compiled>& compiled,
+                        const FusionReport& misses) {
+  if (compiled.ok()) PushResult(stream, *compiled);
+  return call.End(compiled.status(), &misses);
+}
+
+}  // namespace
+
+grpc::ServerWriteReactor<v1::CompileEvent>* CompilerService::Compile(
+    grpc::CallbackServerContext* context, const v1::CompileRequest* request) {
+  // The request lives until the reactor is done.
+  return EventStream::Start(frontend_, compile_, *context, [request](EventStream& s, Call& call) {
+    FusionReport misses;
+    const auto compiled = CompileNow(s, call, *request, &misses);
+    return EndCompile(s, call, compiled, misses);
+  });
+}
+
+grpc::ServerWriteReactor<v1::CompileEvent>* CompilerService::WaitCompile(
+    grpc::CallbackServerContext* context, const v1::WaitCompileRequest* request) {
+  return EventStream::Start(frontend_, wait_, *context, [request](EventStream& s, Call& call) {
+    const auto operation = RandomId::FromHex(request->operation());
+    if (!operation) return call.End(InvalidArgument("operation is not an id"));
+    FusionReport misses;
+    const engine::CompileCall how{
+        .progress = [&](const engine::CompileProgress& p) { PushProgress(s, p); },
+        .misses = &misses};
+    const auto compiled = call.engine().WaitCompile(call.who(), *operation, how, call.cancel());
+    return EndCompile(s, call, compiled, misses);
+  });
+}
+
+grpc::ServerUnaryReactor* CompilerService::Lower(grpc::CallbackServerContext* context,
+                                                 const v1::LowerRequest* request,
+                                                 v1::LowerResponse* response) {
+  const auto handle = [request, response](Call& call) -> absl::Status {
+    const auto stage = wire::FromWire(request->stage());
+    if (!stage) return InvalidArgument("stage: unknown value ", static_cast<int>(request->stage()));
+    RLX_ASSIGN(const engine::CompileSpec spec,
+               SpecFromWire(request->spec(), call.who(), call.engine()));
+    RLX_ASSIGN(const engine::Lowered lowered, call.engine().Lower(spec, *stage, call.cancel()));
+    response->set_text(lowered.text);
+    wire::ModuleToWire(lowered.module, *response->mutable_module());
+    for (const PassTiming& timing : lowered.passes) {
+      wire::PassTimingToWire(timing, *response->add_passes());
+    }
+    if (*stage != Stage::kLir) return absl::OkStatus();
+    wire::FusionReportToWire(lowered.fusion, *response->mutable_fusion());
+    wire::DispatchReportToWire(lowered.dispatch, *response->mutable_dispatch());
+    return absl::OkStatus();
+  };
+  return UnaryReactor::Start(frontend_, lower_, *context, Where::kExecutor, handle);
+}
+
+grpc::ServerUnaryReactor* CompilerService::Explain(grpc::CallbackServerContext* context,
+                                                   const v1::ExplainRequest* request,
+                                                   v1::ExplainResponse* response) {
+  const auto handle = [request, response](Call& call) -> absl::Status {
+    RLX_ASSIGN(const engine::CompileSpec spec,
+               SpecFromWire(request->spec(), call.who(), call.engine()));
+    RLX_ASSIGN(const engine::Lowered lowered,
+               call.engine().Lower(spec, Stage::kLir, call.cancel()));
+    response->set_text(Cat(lowered.fusion.ToString(), "\n", lowered.dispatch.ToString()));
+    wire::FusionReportToWire(lowered.fusion, *response->mutable_fusion());
+    wire::DispatchReportToWire(lowered.dispatch, *response->mutable_dispatch());
+    return absl::OkStatus();
+  };
+  return UnaryReactor::Start(frontend_, explain_, *context, Where::kExecutor, handle);
+}
+
+grpc::ServerUnaryReactor* CompilerService::ExplainKey(grpc::CallbackServerContext* context,
+                                                      const v1::ExplainKeyRequest* request,
+                                                      v1::ExplainKeyResponse* response) {
+  const auto handle = [request, response](Call& call) -> absl::Status {
+    const auto explain = [&](const v1::CompileSpec& from) -> absl::StatusOr<engine::KeyExplanation> {
+      RLX_ASSIGN(const engine::CompileSpec spec, SpecFromWire(from, call.who(), call.engine()));
+      return call.engine().ExplainKey(spec);
+    };
+    RLX_ASSIGN(const engine::KeyExplanation one, explain(request->spec()));
+    ExplanationToWire(one, response->mutable_key(), response->mutable_components());
+    if (!request->has_other()) return absl::OkStatus();
+    RLX_ASSIGN(const engine::KeyExplanation other, explain(request->other()));
+    ExplanationToWire(other, response->mutable_other_key(), response->mutable_other_components());
+    for (std::string& name : engine::Differing(one, other)) {
+      response->add_differing(std::move(name));
+    }
+    return absl::OkStatus();
+  };
+  return UnaryReactor::Start(frontend_, explain_key_, *context, Where::kExecutor, handle);
+}
+
+}  // namespace rlx::server

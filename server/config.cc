@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/config.h"
+
+#include <google/protobuf/io/tokenizer.h>
+#include <google/protobuf/text_format.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <cstdlib>
+
+#include "runtime/base/file.h"
+#include "runtime/base/status.h"
+
+namespace rlx::server {
+namespace {
+
+using config::ServerConfig;
+using google::protobuf::FieldDescriptor;
+
+constexpr uint64_t kMaxConfigBytes = 1 << 20;
+
+// One flag: a field of the configuration by its path, and what --help says.
+struct Flag {
+  std::string_view name;
+  std::string_view path;  // "limits.max_nodes"
+  std::string_view doc;
+};
+
+constexpr Flag kFlags[] = {
+    {"listen", "listen", "gRPC address, HOST:PORT or unix:PATH; may be repeated (127.0.0.1:8001)"},
+    {"metrics_listen", "metrics_listen",
+     "HTTP address of /metrics, /livez and /readyz; empty: none (127.0.0.1:8002)"},
+    {"cache_dir", "cache_dir",
+     "folder for compiled modules and uploaded blobs; empty: memory only (empty)"},
+    {"backend_dir", "backend_dir", "folder of back-end plug-ins (../lib/rlxd beside the binary)"},
+    {"threads", "threads", "threads that the CPU device computes with; 0: one per core (0)"},
+    {"compile_threads", "compile_threads", "compiles at a time (2)"},
+    {"drain_delay_seconds", "drain_delay_seconds",
+     "at SIGTERM, time between not ready and refusing work (0)"},
+    {"drain_timeout_seconds", "drain_timeout_seconds",
+     "at SIGTERM, time for what runs to finish (30)"},
+    {"log_level", "log_level", "debug, info, warning or error (info)"},
+    {"reflection", "reflection", "serve gRPC reflection (true)"},
+    {"max_message_bytes", "limits.max_message_bytes", "one gRPC message (67108864)"},
+    {"max_nodes", "limits.max_nodes", "nodes of a module (100000)"},
+    {"max_constant_bytes", "limits.max_constant_bytes", "constants of a module (67108864)"},
+    {"max_inline_weight_bytes", "limits.max_inline_weight_bytes",
+     "weights given by value at Open (16777216)"},
+    {"max_nesting", "limits.max_nesting", "depth of nested graphs (64)"},
+    {"max_sessions", "limits.max_sessions", "open sessions (1024)"},
+    {"max_blob_bytes", "limits.max_blob_bytes", "one blob (68719476736)"},
+    {"max_lease_seconds", "limits.max_lease_seconds", "a session's lease (86400)"},
+    {"max_tensor_bytes", "limits.max_tensor_bytes", "any tensor of a module (1099511627776)"},
+    {"max_queued_compiles", "limits.max_queued_compiles", "compiles that may wait (256)"},
+    {"memory_cache_bytes", "budgets.memory_cache_bytes", "compiled modules in memory (268435456)"},
+    {"disk_cache_bytes", "budgets.disk_cache_bytes",
+     "compiled modules in cache_dir (10737418240)"},
+    {"blob_bytes", "budgets.blob_bytes", "blobs in cache_dir (53687091200)"},
+    {"host_memory_bytes", "budgets.host_memory_bytes",
+     "bound weights and arenas; 0: three quarters of the machine's memory (0)"},
+};
+
+const Flag* FindFlag(std::string_view name) {
+  for (const Flag& flag : kFlags) {
+    if (flag.name == name) return &flag;
+  }
+  return nullptr;
+}
+
+template <typename T>
+bool ParseNumber(std::string_view text, T& out) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
+  return error == std::errc() && end == text.data() + text.size();
+}
+
+bool ParseLogLevel(std::string_view text, config::LogLevel& out) {
+  constexpr std::pair<std::string_view, config::LogLevel> names[] = {
+      {"debug", config::LOG_LEVEL_DEBUG},
+      {"info", config::LOG_LEVEL_INFO},
+      {"warning", config::LOG_LEVEL_WARNING},
+      {"error", config::LOG_LEVEL_ERROR}};
+  for (const auto& [name, level] : names) {
+    if (name == text) return out = level, true;
+  }
+  return false;
+}
+
+// Sets the field at `path` from text; false when the text does not fit its type.
+bool SetField(ServerConfig& config, std::string_view path, const std::string& text) {
+  google::protobuf::Message* message = &config;
+  size_t dot = path.find('.');
+  if (dot != std::string_view::npos) {
+    const FieldDescriptor* outer =
+        message->GetDescriptor()->FindFieldByName(std::string(path.substr(0, dot)));
+    message = message->GetReflection()->MutableMessage(message, outer);
+    path = path.substr(dot + 1);
+  }
+  const FieldDescriptor* field = message->GetDescriptor()->FindFieldByName(std::string(path));
+  const google::protobuf::Reflection* reflection = message->GetReflection();
+  switch (field->cpp_type()) {
+    case FieldDescriptor::CPPTYPE_STRING:
+      if (field->is_repeated()) {
+        reflection->AddString(message, field, text);
+      } else {
+        reflection->SetString(message, field, text);
+      }
+      return true;
+    case FieldDescriptor::CPPTYPE_UINT64: {
+      uint64_t value = 0;
+      if (!ParseNumber(text, value)) return false;
+      return reflection->SetUInt64(message, field, value), true;
+    }
+    case FieldDescriptor::CPPTYPE_UINT32: {
+      uint32_t value = 0;
+      if (!ParseNumber(text, value)) return false;
+      return reflection->SetUInt32(message, field, value), true;
+    }
+    case FieldDescriptor::CPPTYPE_DOUBLE: {
+      double value = 0;
+      if (!ParseNumber(text, value) || !(value >= 0)) return false;
+      return reflection->SetDouble(message, field, value), true;
+    }
+    case FieldDescriptor::CPPTYPE_BOOL:
+      if (text != "true" && text != "false") return false;
+      return reflection->SetBool(message, field, text == "true"), true;
+    case FieldDescriptor::CPPTYPE_ENUM: {
+      config::LogLevel level;
+      if (!ParseLogLevel(text, level)) return false;
+      return reflection->SetEnumValue(message, field, level), true;
+    }
+    default: return false;
+  }
+}
+
+class FirstError final : public google::protobuf::io::ErrorCollector {
+ public:
+  void AddError(int line, int column, const std::string& message) override {
+    if (text.empty()) text = Cat(line + 1, ":", column + 1, ": ", message);
+  }
+  std::string text;
+};
+
+absl::StatusOr<ServerConfig> ReadConfigFile(const std::string& path) {
+  RLX_ASSIGN(const std::string text, ReadFile(path, kMaxConfigBytes));
+  ServerConfig config;
+  FirstError error;
+  google::protobuf::TextFormat::Parser parser;
+  parser.RecordErrorsTo(&error);
+  if (!parser.ParseFromString(text, &config)) {
+    return InvalidArgument("--config ", path, ":", error.text);
+  }
+  return config;
+}
+
+std::string DefaultBackendDir() {
+  char path[4096];
+  const ssize_t length = readlink("/proc/self/exe", path, sizeof path);
+  const std::string_view exe(path, length > 0 ? static_cast<size_t>(length) : 0);
+  const std::string bin(exe.substr(0, exe.rfind('/')));
+  return Cat(bin, "/../lib/rlxd");
+}
+
+template <typename T>
+uint64_t Or(bool has, T value, uint64_t otherwise) {
+  return has ? static_cast<uint64_t>(value) : otherwise;
+}
+
+// Every field set, so that nothing else knows a default.
+void FillDefaults(ServerConfig& c) {
+  if (c.listen().empty()) c.add_listen("127.0.0.1:8001");
+  if (!c.has_metrics_listen()) c.set_metrics_listen("127.0.0.1:8002");
+  if (!c.has_cache_dir()) c.set_cache_dir("");
+  if (!c.has_backend_dir()) c.set_backend_dir(DefaultBackendDir());
+  if (!c.has_threads()) c.set_threads(0);
+  if (!c.has_compile_threads()) c.set_compile_threads(2);
+  if (!c.has_drain_delay_seconds()) c.set_drain_delay_seconds(0);
+  if (!c.has_drain_timeout_seconds()) c.set_drain_timeout_seconds(30);
+  if (c.log_level() == config::LOG_LEVEL_UNSPECIFIED) c.set_log_level(config::LOG_LEVEL_INFO);
+  if (!c.has_reflection()) c.set_reflection(true);
+  config::Limits& l = *c.mutable_limits();
+  l.set_max_message_bytes(Or(l.has_max_message_bytes(), l.max_message_bytes(), 64ull << 20));
+  l.set_max_nodes(Or(l.has_max_nodes(), l.max_nodes(), 100'000));
+  l.set_max_constant_bytes(Or(l.has_max_constant_bytes(), l.max_constant_bytes(), 64ull << 20));
+  l.set_max_inline_weight_bytes(
+      Or(l.has_max_inline_weight_bytes(), l.max_inline_weight_bytes(), 16ull << 20));
+  if (!l.has_max_nesting()) l.set_max_nesting(64);
+  if (!l.has_max_sessions()) l.set_max_sessions(1024);
+  l.set_max_blob_bytes(Or(l.has_max_blob_bytes(), l.max_blob_bytes(), 64ull << 30));
+  if (!l.has_max_lease_seconds()) l.set_max_lease_seconds(86'400);
+  l.set_max_tensor_bytes(Or(l.has_max_tensor_bytes(), l.max_tensor_bytes(), 1ull << 40));
+  if (!l.has_max_queued_compiles()) l.set_max_queued_compiles(256);
+  config::Budgets& b = *c.mutable_budgets();
+  b.set_memory_cache_bytes(Or(b.has_memory_cache_bytes(), b.memory_cache_bytes(), 256ull << 20));
+  b.set_disk_cache_bytes(Or(b.has_disk_cache_bytes(), b.disk_cache_bytes(), 10ull << 30));
+  b.set_blob_bytes(Or(b.has_blob_bytes(), b.blob_bytes(), 50ull << 30));
+  b.set_host_memory_bytes(Or(b.has_host_memory_bytes(), b.host_memory_bytes(), 0));
+}
+
+absl::Status CheckRanges(const ServerConfig& c) {
+  const auto refuse = [](std::string_view flag, auto value, std::string_view must) {
+    return InvalidArgument("--", flag, ": ", value, " ", must);
+  };
+  if (c.threads() > 1024) return refuse("threads", c.threads(), "is above 1024");
+  if (c.compile_threads() < 1 || c.compile_threads() > 256) {
+    return refuse("compile_threads", c.compile_threads(), "is not in [1, 256]");
+  }
+  if (c.limits().max_message_bytes() > INT32_MAX) {
+    return refuse("max_message_bytes", c.limits().max_message_bytes(), "is above 2147483647");
+  }
+  if (c.limits().max_nodes() > 10'000'000) {
+    return refuse("max_nodes", c.limits().max_nodes(), "is above 10000000");
+  }
+  if (c.limits().max_nesting() > 256) {
+    return refuse("max_nesting", c.limits().max_nesting(), "is above 256");
+  }
+  if (c.limits().max_tensor_bytes() > uint64_t{1} << 46) {
+    return refuse("max_tensor_bytes", c.limits().max_tensor_bytes(), "is above 2^46");
+  }
+  return absl::OkStatus();
+}
+
+// Read once, here and nowhere below; a field that a request sets wins.
+absl::Status ReadEnvironment(Settings& out) {
+  const auto truthy = [](const char* name) {
+    const char* value = std::getenv(name);
+    if (value == nullptr) return false;
+    const std::string_view text(value);
+    return !text.empty() && text != "0" && text != "false" && text != "off" && text != "no";
+  };
+  out.log_fusion = truthy("RLX_FUSION_REPORT");
+  if (truthy("RLX_VERBOSE")) out.defaults.verbose = true;
+  const char* dispatch = std::getenv("RLX_KERNEL_DISPATCH");
+  if (dispatch == nullptr) return absl::OkStatus();
+  const std::string_view text(dispatch);
+  if (text == "common" || text == "force_common") {
+    out.defaults.kernel_dispatch.policy = DispatchPolicy::kForceCommon;
+  } else if (text == "native" || text == "force_native") {
+    out.defaults.kernel_dispatch.policy = DispatchPolicy::kForceNative;
+  } else if (!text.empty() && text != "prefer_native") {
+    return InvalidArgument("RLX_KERNEL_DISPATCH: \"", text,
+                           "\" is none of prefer_native, force_common, force_native");
+  }
+  return absl::OkStatus();
+}
+
+struct Given {
+  std::string name, value;
+};
+
+// "--name=value", "--name value", and "--flag" or "--noflag" for booleans.
+absl::StatusOr<std::vector<Given>> SplitArgs(const std::vector<std::string>& args) {
+  std::vector<Given> out;
+  for (size_t i = 0; i < args.size(); ++i) {
+    std::string_view arg = args[i];
+    if (!arg.starts_with("--")) return InvalidArgument("unexpected argument \"", arg, "\"");
+    arg.remove_prefix(2);
+    const size_t equals = arg.find('=');
+    if (equals != std::string_view::npos) {
+      out.push_back({std::string(arg.substr(0, equals)), std::string(arg.substr(equals + 1))});
+    } else if (arg == "help" || arg == "version" || arg == "reflection") {
+      out.push_back({std::string(arg), "true"});
+    } else if (arg == "noreflection") {
+      out.push_back({"reflection", "false"});
+    } else {
+      if (i + 1 == args.size()) return InvalidArgument("--", arg, " needs a value");
+      out.push_back({std::string(arg), args[++i]});
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+absl::StatusOr<Settings> ReadSettings(const std::vector<std::string>& args) {
+  Settings out;
+  RLX_ASSIGN(const std::vector<Given> given, SplitArgs(args));
+  for (const Given& flag : given) {
+    if (flag.name == "config") {
+      RLX_ASSIGN(out.config, ReadConfigFile(flag.value));
+    }
+  }
+  bool listen_given = false;
+  for (const auto& [name, value] : given) {
+    if (name == "config") continue;
+    if (name == "help" || name == "version") {
+      (name == "help" ? out.help : out.version) = true;
+      continue;
+    }
+    const Flag* flag = FindFlag(name);
+    if (flag == nullptr) return InvalidArgument("unknown flag --", name);
+    if (name == "listen" && !listen_given) out.config.clear_listen();  // flags win over the file
+    listen_given = listen_given || name == "listen";
+    if (!SetField(out.config, flag->path, value)) {
+      return InvalidArgument("--", name, ": \"", value, "\" is no valid value");
+    }
+  }
+  FillDefaults(out.config);
+  RLX_TRY(CheckRanges(out.config));
+  RLX_TRY(ReadEnvironment(out));
+  return out;
+}
+
+std::string HelpText() {
+  std::string out =
+      "rlxd compiles tensor graphs and runs them on the accelerators of this machine, behind gRPC.\n"
+      "\n"
+      "usage: rlxd [--flag=value ...]\n"
+      "\n"
+      "  --config FILE  rlx.config.ServerConfig as protobuf text; flags win over it\n"
+      "  --help, --version\n"
+      "\n";
+  for (const Flag& flag : kFlags) out += Cat("  --", flag.name, "\n      ", flag.doc, "\n");
+  out +=
+      "\nenvironment, read once at start as defaults of compile options:\n"
+      "  RLX_FUSION_REPORT=1    log the fusion report of every compile\n"
+      "  RLX_VERBOSE=1          report remarks that nobody can act on, too\n"
+      "  RLX_KERNEL_DISPATCH    prefer_native, force_common or force_native\n";
+  return out;
+}
+
+engine::EngineOptions ToEngineOptions(const Settings& settings) {
+  const ServerConfig& c = settings.config;
+  engine::EngineOptions out;
+  out.cache_dir = c.cache_dir();
+  out.memory_cache_bytes = c.budgets().memory_cache_bytes();
+  out.disk_cache_bytes = c.budgets().disk_cache_bytes();
+  out.blobs.max_blob_bytes = c.limits().max_blob_bytes();
+  out.blobs.budget_bytes = c.budgets().blob_bytes();
+  out.host_memory_bytes = static_cast<int64_t>(c.budgets().host_memory_bytes());
+  out.compile_threads = static_cast<int>(c.compile_threads());
+  out.max_queued_compiles = static_cast<int>(c.limits().max_queued_compiles());
+  out.threads = static_cast<int>(c.threads());
+  out.max_sessions = c.limits().max_sessions();
+  out.max_lease_seconds = c.limits().max_lease_seconds();
+  out.default_lease_seconds = std::min(out.default_lease_seconds, out.max_lease_seconds);
+  out.max_inline_weight_bytes = c.limits().max_inline_weight_bytes();
+  out.limits.max_nodes = static_cast<int64_t>(c.limits().max_nodes());
+  out.limits.max_constant_bytes = static_cast<int64_t>(c.limits().max_constant_bytes());
+  out.limits.max_nesting = c.limits().max_nesting();
+  out.limits.max_tensor_bytes = static_cast<int64_t>(c.limits().max_tensor_bytes());
+  out.defaults = settings.defaults;
+  return out;
+}
+
+WireLimits ToWireLimits(const ServerConfig& config) {
+  WireLimits out;
+  out.max_message_bytes = config.limits().max_message_bytes();
+  out.max_chunk_bytes = std::min(out.max_chunk_bytes, out.max_message_bytes / 2);
+  out.preferred_chunk_bytes = static_cast<uint32_t>(
+      std::min<uint64_t>(out.preferred_chunk_bytes, out.max_chunk_bytes));
+  return out;
+}
+
+LogLevel ToLogLevel(config::LogLevel level) {
+  switch (level) {
+    case config::LOG_LEVEL_DEBUG: return LogLevel::kDebug;
+    case config::LOG_LEVEL_WARNING: return LogLevel::kWarning;
+    case config::LOG_LEVEL_ERROR: return LogLevel::kError;
+    default: return LogLevel::kInfo;
+  }
+}
+
+}  // namespace rlx::server

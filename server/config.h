@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "rlx/config/config.pb.h"
+#include "runtime/base/log.h"
+#include "runtime/engine/engine.h"
+#include "server/frontend.h"
+
+namespace rlx::server {
+
+// What the command line, the configuration file and the environment say, in this order of precedence.
+struct Settings {
+  config::ServerConfig config;   // every field set
+  bool help = false;
+  bool version = false;
+  bool log_fusion = false;       // RLX_FUSION_REPORT
+  CompileOptions defaults;       // RLX_KERNEL_DISPATCH …
+};
+
+// `args` without the program's name. InvalidArgument naming the flag, or the file and line.
+absl::StatusOr<Settings> ReadSettings(const std::vector<std::string>& args);
+
+std::string HelpText();
+
+// The parts of a complete configuration as the rest of the daemon takes them.
+engine::EngineOptions ToEngineOptions(const Settings& settings);
+WireLimits ToWireLimits(const config::ServerConfig& config);
+LogLevel ToLogLevel(config::LogLevel level);
+
+}  // namespace rlx::server

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/daemon.h"
+
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/resource_quota.h>
+#include <grpcpp/server_builder.h>
+
+#include <chrono>
+#include <thread>
+
+#include "runtime/base/clock.h"
+#include "runtime/base/status.h"
+#include "server/blob_service.h"
+#include "server/compiler_service.h"
+#include "server/http.h"
+#include "server/info_services.h"
+#include "server/session_service.h"
+
+namespace rlx::server {
+namespace {
+
+constexpr int kExecutorThreads = 256;
+constexpr size_t kExecutorQueue = 4096;
+
+// Sleeps, waking early when `now` is set.
+void SleepUnless(double seconds, const std::atomic<bool>& now) {
+  const double end = MonotonicSeconds() + seconds;
+  while (!now.load() && MonotonicSeconds() < end) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+}
+
+class DaemonImpl final : public Daemon {
+ public:
+  DaemonImpl(const Settings& settings, Logger& log)
+      : settings_(settings), log_(log), metrics_(Metrics::Create()) {}
+
+  ~DaemonImpl() override {
+    static const std::atomic<bool> now{true};
+    if (!shut_down_) Shutdown(now);
+  }
+
+  absl::Status Begin(device::Registry registry) {
+    for (const auto& failure : registry.failures()) {
+      log_.Warning("back end not loaded", {{"file", failure.file}, {"why", failure.why}});
+    }
+    RLX_ASSIGN(engine_, engine::Engine::Create(ToEngineOptions(settings_), std::move(registry),
+                                               metrics_.get()));
+    metrics_->SetEngine(engine_.get());
+    executor_ = std::make_unique<Executor>(kExecutorThreads, kExecutorQueue);
+    frontend_.reset(new Frontend{*engine_, *metrics_, *executor_, log_,
+                                 ToWireLimits(settings_.config)});
+    RLX_TRY(StartGrpc());
+    if (!settings_.config.metrics_listen().empty()) {
+      RLX_ASSIGN(http_, HttpEndpoint::Start(settings_.config.metrics_listen(), *metrics_,
+                                            readiness_));
+    }
+    SetReady(true);
+    return absl::OkStatus();
+  }
+
+  const std::vector<int>& ports() const override { return ports_; }
+  int metrics_port() const override { return http_ ? http_->port() : 0; }
+
+  bool Shutdown(const std::atomic<bool>& now) override {
+    shut_down_ = true;
+    SetReady(false);
+    if (grpc_) SleepUnless(settings_.config.drain_delay_seconds(), now);
+    const bool drained = engine_ == nullptr || Drain(now);
+    if (grpc_) {
+      // What is left gets a moment to write its answer, then its streams are cut.
+      grpc_->Shutdown(std::chrono::system_clock::now() +
+                      std::chrono::milliseconds(drained ? 2000 : 0));
+      grpc_->Wait();
+    }
+    http_.reset();
+    grpc_.reset();
+    services_.clear();
+    executor_.reset();  // finishes its tasks, which use the engine
+    metrics_->SetEngine(nullptr);
+    engine_.reset();
+    return drained;
+  }
+
+ private:
+  template <typename Service, typename... Args>
+  void Serve(grpc::ServerBuilder& builder, Args&&... args) {
+    auto service = std::make_unique<Service>(*frontend_, std::forward<Args>(args)...);
+    builder.RegisterService(service.get());
+    services_.push_back(std::move(service));
+  }
+
+  absl::Status StartGrpc() {
+    grpc::EnableDefaultHealthCheckService(true);
+    // Reflection is a plug-in of the process, once and for all builders.
+    static const bool reflection = settings_.config.reflection();
+    static const int initialised = [&] {
+      if (reflection) grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+      return 0;
+    }();
+    (void)initialised;
+    grpc::ServerBuilder builder;
+    const auto most = static_cast<int>(settings_.config.limits().max_message_bytes());
+    builder.SetMaxReceiveMessageSize(most);
+    builder.SetMaxSendMessageSize(most);
+    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5000);
+    // Inputs are not decompressed: a few bytes could become gigabytes.
+    builder.SetDefaultCompressionAlgorithm(GRPC_COMPRESS_NONE);
+    std::vector<int> bound(static_cast<size_t>(settings_.config.listen_size()), -1);
+    for (int i = 0; i < settings_.config.listen_size(); ++i) {
+      builder.AddListeningPort(settings_.config.listen(i), grpc::InsecureServerCredentials(),
+                               &bound[static_cast<size_t>(i)]);
+    }
+    Serve<CompilerService>(builder);
+    Serve<BlobService>(builder);
+    Serve<SessionService>(builder);
+    Serve<DeviceService>(builder);
+    Serve<CapabilityService>(builder);
+    Serve<AdminService>(builder, [this] { SetReady(false); });
+    grpc_ = builder.BuildAndStart();
+    for (size_t i = 0; i < bound.size(); ++i) {
+      const bool unix_socket = settings_.config.listen(static_cast<int>(i)).starts_with("unix:");
+      if (grpc_ == nullptr || (bound[i] <= 0 && !unix_socket)) {
+        return Unavailable("cannot listen on ", settings_.config.listen(static_cast<int>(i)));
+      }
+      ports_.push_back(unix_socket ? 0 : bound[i]);
+    }
+    return absl::OkStatus();
+  }
+
+  void SetReady(bool ready) {
+    readiness_.ready.store(ready, std::memory_order_release);
+    metrics_->SetState(ready, !ready);
+    if (grpc_ == nullptr) return;
+    if (auto* health = grpc_->GetHealthCheckService()) health->SetServingStatus(ready);
+  }
+
+  // Waits for what runs, in slices, so that a second signal cuts it short.
+  bool Drain(const std::atomic<bool>& now) {
+    const double end = MonotonicSeconds() + settings_.config.drain_timeout_seconds();
+    for (;;) {
+      const CancelToken slice({}, CancelToken::Clock::now() + std::chrono::milliseconds(50));
+      const int64_t running = engine_->Drain(slice);
+      if (running == 0) return true;
+      if (now.load() || MonotonicSeconds() >= end) {
+        log_.Warning("drain cut short", {{"running", running}});
+        return false;
+      }
+    }
+  }
+
+  const Settings settings_;
+  Logger& log_;
+  std::unique_ptr<Metrics> metrics_;
+  Readiness readiness_;
+  std::unique_ptr<engine::Engine> engine_;
+  std::unique_ptr<Executor> executor_;
+  std::unique_ptr<Frontend> frontend_;
+  std::vector<std::unique_ptr<grpc::Service>> services_;
+  std::unique_ptr<grpc::Server> grpc_;
+  std::unique_ptr<HttpEndpoint> http_;
+  std::vector<int> ports_;
+  bool shut_down_ = false;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Settings& settings,
+                                                      device::Registry registry, Logger& log) {
+  auto daemon = std::make_unique<DaemonImpl>(settings, log);
+  RLX_TRY(daemon->Begin(std::move(registry)));
+  return daemon;
+}
+
+}  // namespace rlx::server

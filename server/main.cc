@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <signal.h>
+
+#include <cstdio>
+#include <thread>
+
+#include "runtime/base/clock.h"
+#include "runtime/base/text.h"
+#include "server/daemon.h"
+#include "server/version.h"
+
+namespace rlx::server {
+namespace {
+
+int Fail(const absl::Status& status) {
+  const std::string text = Cat("rlxd: ", std::string(status.message()), "\n");
+  std::fputs(text.c_str(), stderr);
+  return 1;
+}
+
+// SIGTERM and SIGINT are waited for, never handled: blocked here, before any thread starts.
+sigset_t BlockSignals() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+  return set;
+}
+
+int Wait(const sigset_t& set) {
+  int signal = 0;
+  sigwait(&set, &signal);
+  return signal;
+}
+
+int Serve(const Settings& settings, const sigset_t& signals, double started) {
+  Logger log(ToLogLevel(settings.config.log_level()));
+  device::Registry registry;
+  const absl::Status loaded = registry.LoadFolder(settings.config.backend_dir());
+  if (!loaded.ok()) {
+    log.Warning("no back ends", {{"folder", settings.config.backend_dir()}, {"why", Cat(loaded)}});
+  }
+  auto daemon = Daemon::Start(settings, std::move(registry), log);
+  if (!daemon.ok()) return Fail(daemon.status());
+  for (size_t i = 0; i < (*daemon)->ports().size(); ++i) {
+    log.Info("serving", {{"listen", settings.config.listen(static_cast<int>(i))},
+                         {"port", (*daemon)->ports()[i]}});
+  }
+  log.Info("ready", {{"metrics_port", (*daemon)->metrics_port()},
+                     {"seconds", MonotonicSeconds() - started},
+                     {"version", kVersion}});
+
+  log.Info("shutting down", {{"signal", Wait(signals) == SIGINT ? "SIGINT" : "SIGTERM"}});
+  std::atomic<bool> now{false};
+  std::thread second([&] {  // a second signal: now
+    Wait(signals);
+    now.store(true);
+  });
+  const bool drained = (*daemon)->Shutdown(now);
+  daemon->reset();
+  log.Info("stopped", {{"drained", drained}});
+  pthread_kill(second.native_handle(), SIGTERM);
+  second.join();
+  return 0;
+}
+
+int Main(int argc, char** argv) {
+  const double started = MonotonicSeconds();
+  const auto settings = ReadSettings({argv + 1, argv + argc});
+  if (!settings.ok()) return Fail(settings.status());
+  if (settings->help) return std::fputs(HelpText().c_str(), stdout) < 0;
+  if (settings->version) {
+    const std::string text = Cat("rlxd ", kVersion, " (build ", device::BuildId(), ")\n");
+    return std::fputs(text.c_str(), stdout) < 0;
+  }
+  return Serve(*settings, BlockSignals(), started);
+}
+
+}  // namespace
+}  // namespace rlx::server
+
+int main(int argc, char** argv) { return rlx::server::Main(argc, argv); }

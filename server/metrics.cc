@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/metrics.h"
+
+#include <prometheus/collectable.h>
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
+
+#include <array>
+#include <atomic>
+#include <map>
+#include <mutex>
+
+#include "runtime/device/registry.h"
+#include "runtime/engine/engine.h"
+#include "server/process_stats.h"
+#include "server/version.h"
+
+namespace rlx::server {
+namespace {
+
+using prometheus::BuildCounter;
+using prometheus::BuildGauge;
+using prometheus::BuildHistogram;
+using prometheus::ClientMetric;
+using prometheus::Counter;
+using prometheus::Family;
+using prometheus::Gauge;
+using prometheus::Histogram;
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+using Labels = std::map<std::string, std::string>;
+
+// 10 µs, 18 µs … 62 s.
+Histogram::BucketBoundaries DurationBuckets() {
+  Histogram::BucketBoundaries out;
+  for (double b = 1e-5; b < 64; b *= 1.8) out.push_back(b);
+  return out;
+}
+
+Histogram::BucketBoundaries CountBuckets() { return {1, 3, 10, 30, 100, 300, 1000, 3000, 10000}; }
+
+std::string_view CodeName(absl::StatusCode code) {
+  static constexpr std::array<std::string_view, 17> names = {
+      "OK",           "CANCELLED",         "UNKNOWN",            "INVALID_ARGUMENT",
+      "DEADLINE_EXCEEDED", "NOT_FOUND",    "ALREADY_EXISTS",     "PERMISSION_DENIED",
+      "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED",    "OUT_OF_RANGE",
+      "UNIMPLEMENTED", "INTERNAL",         "UNAVAILABLE",        "DATA_LOSS",
+      "UNAUTHENTICATED"};
+  const auto i = static_cast<size_t>(code);
+  return i < names.size() ? names[i] : "UNKNOWN";
+}
+
+class MethodMetricsImpl final : public MethodMetrics {
+ public:
+  MethodMetricsImpl(Family<Counter>& requests, Family<Histogram>& durations,
+                    Family<Gauge>& inflight, Labels labels)
+      : requests_(requests),
+        labels_(std::move(labels)),
+        duration_(durations.Add(labels_, DurationBuckets())),
+        inflight_(inflight.Add(labels_)) {
+    by_code_[0] = &requests_.Add(WithCode(absl::StatusCode::kOk));
+  }
+
+  void Started() override { inflight_.Increment(); }
+
+  void Finished(absl::StatusCode code, double seconds) override {
+    inflight_.Decrement();
+    duration_.Observe(seconds);
+    const auto i = std::min<size_t>(static_cast<size_t>(code), by_code_.size() - 1);
+    Counter* counter = by_code_[i].load(std::memory_order_acquire);
+    if (counter == nullptr) {
+      counter = &requests_.Add(WithCode(code));  // the same one for all who meet here
+      by_code_[i].store(counter, std::memory_order_release);
+    }
+    counter->Increment();
+  }
+
+ private:
+  Labels WithCode(absl::StatusCode code) const {
+    Labels labels = labels_;
+    labels["code"] = CodeName(code);
+    return labels;
+  }
+
+  Family<Counter>& requests_;
+  Labels labels_;
+  Histogram& duration_;
+  Gauge& inflight_;
+  std::array<std::atomic<Counter*>, 18> by_code_{};
+};
+
+// Builds families of gauges and counters from what is read now.
+class Snapshot {
+ public:
+  void Add(MetricType type, const std::string& name, const std::string& help, const Labels& labels,
+           double value) {
+    auto [it, fresh] = index_.try_emplace(name, families_.size());
+    if (fresh) families_.push_back({name, help, type, {}});
+    ClientMetric metric;
+    for (const auto& [key, text] : labels) metric.label.push_back({key, text});
+    (type == MetricType::Counter ? metric.counter.value : metric.gauge.value) = value;
+    families_[it->second].metric.push_back(std::move(metric));
+  }
+  void SetGauge(const std::string& name, const std::string& help, const Labels& labels,
+                double value) {
+    Add(MetricType::Gauge, name, help, labels, value);
+  }
+  void SetCounter(const std::string& name, const std::string& help, const Labels& labels,
+                  double value) {
+    Add(MetricType::Counter, name, help, labels, value);
+  }
+  std::vector<MetricFamily> Take() { return std::move(families_); }
+
+ private:
+  std::map<std::string, size_t> index_;
+  std::vector<MetricFamily> families_;
+};
+
+void CollectTiers(engine::Engine& engine, Snapshot& out) {
+  for (const cache::TierStats& t : engine.CacheStats()) {
+    const Labels tier = {{"tier", std::string(t.tier)}};
+    const auto d = [](uint64_t v) { return static_cast<double>(v); };
+    out.SetGauge("rlxd_cache_size_bytes", "Bytes of artifacts in a cache tier", tier, d(t.size_bytes));
+    out.SetGauge("rlxd_cache_limit_bytes", "Byte budget of a cache tier", tier, d(t.limit_bytes));
+    out.SetGauge("rlxd_cache_entries", "Artifacts in a cache tier", tier, d(t.entries));
+    out.SetCounter("rlxd_cache_hits_total", "Lookups that found their key", tier, d(t.hits));
+    out.SetCounter("rlxd_cache_misses_total", "Lookups that did not", tier, d(t.misses));
+    out.SetCounter("rlxd_cache_puts_total", "Artifacts written", tier, d(t.puts));
+    out.SetCounter("rlxd_cache_evicted_bytes_total", "Bytes that went to make room", tier,
+                   d(t.evicted_bytes));
+    out.SetCounter("rlxd_cache_corrupt_total", "Entries that failed a check and were deleted", tier,
+                   d(t.corrupt));
+    out.SetCounter("rlxd_cache_errors_total", "Reads and writes that failed", tier, d(t.errors));
+  }
+  const cache::BlobStats blobs = engine.blobs().Stats();
+  out.SetGauge("rlxd_blobs", "Uploaded blobs", {}, static_cast<double>(blobs.blobs));
+  out.SetGauge("rlxd_blob_size_bytes", "Bytes of uploaded blobs, unfinished ones included", {},
+               static_cast<double>(blobs.size_bytes));
+  out.SetGauge("rlxd_blob_limit_bytes", "Byte budget of uploaded blobs", {},
+               static_cast<double>(blobs.limit_bytes));
+  out.SetCounter("rlxd_blob_evicted_bytes_total", "Blob bytes that went to make room", {},
+                 static_cast<double>(blobs.evicted_bytes));
+}
+
+void CollectEngine(engine::Engine& engine, Snapshot& out) {
+  const engine::EngineStats s = engine.Stats();
+  const auto d = [](int64_t v) { return static_cast<double>(v); };
+  out.SetGauge("rlxd_sessions", "Sessions by state", {{"state", "open"}}, d(s.sessions));
+  out.SetGauge("rlxd_exec_contexts", "Execution contexts of all sessions", {}, d(s.contexts));
+  out.SetGauge("rlxd_exec_context_bytes", "Bytes of their arenas", {}, d(s.context_bytes));
+  out.SetGauge("rlxd_infer_inflight", "Runs on a device now", {}, d(s.runs_in_flight));
+  out.SetGauge("rlxd_infer_pending", "Runs that wait for a context", {}, d(s.runs_waiting));
+  out.SetGauge("rlxd_weight_sets", "Bound weight sets by use", {{"state", "idle"}},
+               d(s.idle_weight_sets));
+  out.SetGauge("rlxd_weight_sets", "Bound weight sets by use", {{"state", "used"}},
+               d(s.weight_sets - s.idle_weight_sets));
+  out.SetGauge("rlxd_weight_bytes", "Bytes of bound weight sets by use", {{"state", "idle"}},
+               d(s.idle_weight_bytes));
+  out.SetGauge("rlxd_weight_bytes", "Bytes of bound weight sets by use", {{"state", "used"}},
+               d(s.weight_bytes - s.idle_weight_bytes));
+  out.SetGauge("rlxd_host_memory_limit_bytes", "Budget of weight sets and arenas", {},
+               d(s.host_memory_limit));
+  out.SetGauge("rlxd_compile_inflight", "Compiles that run", {}, d(s.compiles_running));
+  out.SetGauge("rlxd_compile_queue_length", "Compiles that wait", {}, d(s.compiles_queued));
+}
+
+void CollectDevices(engine::Engine& engine, Snapshot& out) {
+  for (const engine::DeviceStatus& status : engine.Devices()) {
+    if (!status.available) continue;
+    out.SetGauge("rlxd_device_info", "Devices that sessions can be opened on",
+                 {{"device", status.id}, {"name", status.name}, {"driver", status.driver}}, 1);
+    out.SetGauge("rlxd_device_healthy", "1 while the device works", {{"device", status.id}}, 1);
+    out.SetGauge("rlxd_device_memory_total_bytes", "Memory of the device", {{"device", status.id}},
+                 static_cast<double>(status.memory_bytes));
+  }
+}
+
+void CollectProcess(Snapshot& out) {
+  const ProcessStats p = ReadProcessStats();
+  out.SetCounter("process_cpu_seconds_total", "User and system CPU time", {}, p.cpu_seconds);
+  out.SetGauge("process_resident_memory_bytes", "Resident memory", {}, p.resident_bytes);
+  out.SetGauge("process_virtual_memory_bytes", "Virtual memory", {}, p.virtual_bytes);
+  out.SetGauge("process_open_fds", "Open file descriptors", {}, p.open_fds);
+  out.SetGauge("process_max_fds", "Limit of open file descriptors", {}, p.max_fds);
+  out.SetGauge("process_threads", "Threads", {}, p.threads);
+  out.SetGauge("process_start_time_seconds", "Start, seconds since 1970", {}, p.start_seconds);
+}
+
+class MetricsImpl final : public Metrics {
+ public:
+  MetricsImpl() {
+    BuildGauge()
+        .Name("rlxd_build_info")
+        .Help("1, with what this daemon was built from")
+        .Register(registry_)
+        .Add({{"version", std::string(kVersion)}, {"build_id", std::string(device::BuildId())}})
+        .Set(1);
+  }
+
+  void SetEngine(engine::Engine* engine) override {
+    std::lock_guard lock(engine_mutex_);
+    engine_ = engine;
+  }
+
+  void SetState(bool ready, bool draining) override {
+    ready_.Set(ready ? 1 : 0);
+    draining_.Set(draining ? 1 : 0);
+  }
+
+  MethodMetrics& Method(std::string_view service, std::string_view method) override {
+    std::lock_guard lock(methods_mutex_);
+    auto& slot = methods_[{std::string(service), std::string(method)}];
+    if (slot == nullptr) {
+      slot = std::make_unique<MethodMetricsImpl>(
+          rpc_requests_, rpc_durations_, rpc_inflight_,
+          Labels{{"service", std::string(service)}, {"method", std::string(method)}});
+    }
+    return *slot;
+  }
+
+  std::string Render() override {
+    std::vector<MetricFamily> families = registry_.Collect();
+    Snapshot snapshot;
+    {
+      std::lock_guard lock(engine_mutex_);
+      if (engine_ != nullptr) {
+        CollectTiers(*engine_, snapshot);
+        CollectEngine(*engine_, snapshot);
+        CollectDevices(*engine_, snapshot);
+      }
+    }
+    CollectProcess(snapshot);
+    for (MetricFamily& family : snapshot.Take()) families.push_back(std::move(family));
+    return prometheus::TextSerializer().Serialize(families);
+  }
+
+  void CompileFinished(const engine::CompileEvent& event) override {
+    const std::string target(rlx::Name(event.device));
+    const std::string result = event.status.ok() ? std::string(engine::Name(event.cache)) : "error";
+    compile_requests_.Add({{"target", target}, {"result", result}}).Increment();
+    compile_request_durations_.Add({{"target", target}, {"result", result}}, DurationBuckets())
+        .Observe(event.seconds);
+    if (!event.status.ok()) {
+      compile_errors_
+          .Add({{"phase", std::string(engine::Name(event.phase))},
+                {"code", std::string(CodeName(event.status.code()))}})
+          .Increment();
+    }
+    if (event.phases != nullptr) {
+      for (const auto& [phase, seconds] : *event.phases) {
+        compile_durations_
+            .Add({{"phase", std::string(engine::Name(phase))}, {"target", target}},
+                 DurationBuckets())
+            .Observe(seconds);
+      }
+    }
+    if (event.fusion != nullptr) CountFusion(*event.fusion, target);
+  }
+
+  void RunFinished(const engine::RunEvent& event) override {
+    if (event.code != absl::StatusCode::kOk) {
+      infer_failures_.Add({{"reason", std::string(CodeName(event.code))}}).Increment();
+      return;
+    }
+    RunMetrics& run = runs_[static_cast<size_t>(event.device)];
+    std::call_once(run.once, [&] {
+      const std::string device(rlx::Name(event.device));
+      run.queue = &infer_durations_.Add({{"phase", "queue"}, {"device", device}}, DurationBuckets());
+      run.compute =
+          &infer_durations_.Add({{"phase", "compute"}, {"device", device}}, DurationBuckets());
+    });
+    run.queue->Observe(event.queue_seconds);
+    run.compute->Observe(event.compute_seconds);
+  }
+
+  void SessionOpened(DeviceKind device, bool weights_shared) override {
+    sessions_opened_
+        .Add({{"device", std::string(rlx::Name(device))},
+              {"weights", weights_shared ? "shared" : "bound"}})
+        .Increment();
+  }
+
+  void SessionEnded(DeviceKind, engine::SessionEnd end) override {
+    if (end == engine::SessionEnd::kLeaseExpired) lease_expirations_.Increment();
+  }
+
+  void LimitRejected(std::string_view limit) override {
+    limit_rejections_.Add({{"limit", std::string(limit)}}).Increment();
+  }
+
+  void WeightsEvicted(int64_t bytes) override {
+    weights_evicted_.Increment(static_cast<double>(bytes));
+  }
+
+ private:
+  void CountFusion(const FusionReport& report, const std::string& target) {
+    for (const Remark& remark : report.remarks) {
+      if (remark.kind == Remark::Kind::kApplied) {
+        fusion_applied_.Add({{"rule", remark.rule}, {"target", target}}).Increment();
+        launches_saved_.Increment(static_cast<double>(remark.launches_saved));
+        bytes_saved_.Increment(static_cast<double>(remark.bytes_saved));
+      } else {
+        fusion_rejected_
+            .Add({{"rule", remark.rule}, {"reason", remark.reason}, {"target", target}})
+            .Increment();
+      }
+    }
+    ops_before_.Observe(static_cast<double>(report.nodes_before));
+    ops_after_.Observe(static_cast<double>(report.nodes_after));
+  }
+
+  template <typename Builder>
+  auto& Make(Builder builder, const char* name, const char* help) {
+    return builder.Name(name).Help(help).Register(registry_);
+  }
+
+  struct RunMetrics {
+    std::once_flag once;
+    Histogram* queue = nullptr;
+    Histogram* compute = nullptr;
+  };
+
+  prometheus::Registry registry_;
+  Family<Counter>& rpc_requests_ =
+      Make(BuildCounter(), "rlxd_rpc_requests_total", "RPCs by outcome");
+  Family<Histogram>& rpc_durations_ =
+      Make(BuildHistogram(), "rlxd_rpc_duration_seconds", "Time from receipt to answer");
+  Family<Gauge>& rpc_inflight_ = Make(BuildGauge(), "rlxd_rpc_inflight", "RPCs being answered");
+  Family<Counter>& compile_requests_ = Make(BuildCounter(), "rlxd_compile_requests_total",
+                                            "Compile requests by where the result came from");
+  Family<Histogram>& compile_request_durations_ =
+      Make(BuildHistogram(), "rlxd_compile_request_duration_seconds",
+           "Time a compile request took, waiting included, by where the result came from");
+  Family<Histogram>& compile_durations_ =
+      Make(BuildHistogram(), "rlxd_compile_duration_seconds", "Time in each phase of compiles");
+  Family<Counter>& compile_errors_ =
+      Make(BuildCounter(), "rlxd_compile_errors_total", "Compiles that failed, by phase and code");
+  Family<Counter>& fusion_applied_ =
+      Make(BuildCounter(), "rlxd_fusion_applied_total", "Fusions applied, by rule");
+  Family<Counter>& fusion_rejected_ = Make(BuildCounter(), "rlxd_fusion_rejected_total",
+                                           "Fusions missed, by rule and reason");
+  Counter& launches_saved_ = Make(BuildCounter(), "rlxd_fusion_kernel_launches_saved_total",
+                                  "Kernel launches a run no longer needs, summed over compiles")
+                                 .Add({});
+  Counter& bytes_saved_ = Make(BuildCounter(), "rlxd_fusion_bytes_saved_total",
+                               "Intermediate bytes a run no longer moves, summed over compiles")
+                              .Add({});
+  Histogram& ops_before_ =
+      Make(BuildHistogram(), "rlxd_fusion_ops_before", "Nodes of modules before the passes")
+          .Add({}, CountBuckets());
+  Histogram& ops_after_ =
+      Make(BuildHistogram(), "rlxd_fusion_ops_after", "Nodes of modules after the passes")
+          .Add({}, CountBuckets());
+  Family<Histogram>& infer_durations_ =
+      Make(BuildHistogram(), "rlxd_infer_duration_seconds", "Time of runs by phase");
+  Family<Counter>& infer_failures_ =
+      Make(BuildCounter(), "rlxd_infer_failures_total", "Runs that failed, by code");
+  Family<Counter>& sessions_opened_ = Make(BuildCounter(), "rlxd_sessions_opened_total",
+                                           "Sessions opened, by whether their weights were shared");
+  Counter& lease_expirations_ = Make(BuildCounter(), "rlxd_lease_expirations_total",
+                                     "Sessions closed because nobody renewed them")
+                                    .Add({});
+  Family<Counter>& limit_rejections_ =
+      Make(BuildCounter(), "rlxd_limit_rejections_total", "Requests refused by a limit");
+  Counter& weights_evicted_ = Make(BuildCounter(), "rlxd_weight_evicted_bytes_total",
+                                   "Bytes of idle weight sets that went to make room")
+                                  .Add({});
+  Gauge& ready_ = Make(BuildGauge(), "rlxd_ready", "1 while the daemon takes work").Add({});
+  Gauge& draining_ =
+      Make(BuildGauge(), "rlxd_draining", "1 while it finishes what runs").Add({});
+
+  std::array<RunMetrics, kDeviceKindCount> runs_;
+  std::mutex methods_mutex_;
+  std::map<std::pair<std::string, std::string>, std::unique_ptr<MethodMetricsImpl>> methods_;
+  std::mutex engine_mutex_;
+  engine::Engine* engine_ = nullptr;
+};
+
+}  // namespace
+
+std::unique_ptr<Metrics> Metrics::Create() { return std::make_unique<MetricsImpl>(); }
+
+}  // namespace rlx::server

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "runtime/engine/observer.h"
+
+namespace rlx::engine {
+class Engine;
+}
+
+namespace rlx::server {
+
+// Counters of one RPC, made once and kept: recording a call costs a few atomic additions.
+class MethodMetrics {
+ public:
+  virtual ~MethodMetrics() = default;
+  virtual void Started() = 0;
+  virtual void Finished(absl::StatusCode code, double seconds) = 0;
+};
+
+// All that /metrics shows, prefixed rlxd_, and the process_ metrics. Labels are bounded: method names,
+// codes, rules, reasons, tiers, phases, device kinds; nothing that a client chooses. Thread safe.
+class Metrics : public engine::EngineObserver {
+ public:
+  static std::unique_ptr<Metrics> Create();
+  // What is read at scrape time comes from the engine; null: none (any more).
+  virtual void SetEngine(engine::Engine* engine) = 0;
+  virtual void SetState(bool ready, bool draining) = 0;
+  virtual MethodMetrics& Method(std::string_view service, std::string_view method) = 0;
+  // The text exposition format (version 0.0.4).
+  virtual std::string Render() = 0;
+};
+
+}  // namespace rlx::server

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/status.h"
+
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
+#include "rlx/v1/error.pb.h"
+#include "runtime/engine/observer.h"
+#include "runtime/ir/report.h"
+#include "runtime/wire/report.h"
+
+namespace rlx::server {
+namespace {
+
+constexpr int kRetryMillis = 500;
+
+std::string_view Reason(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kInvalidArgument: return "invalid_argument";
+    case absl::StatusCode::kNotFound: return "not_found";
+    case absl::StatusCode::kOutOfRange: return "out_of_range";
+    case absl::StatusCode::kFailedPrecondition: return "failed_precondition";
+    case absl::StatusCode::kUnimplemented: return "unsupported";
+    default: return "";
+  }
+}
+
+void AddDetails(const absl::Status& status, const FusionReport* misses, google::rpc::Status& out) {
+  const engine::LimitDetail limit = engine::LimitOf(status);
+  v1::ErrorDetail detail;
+  detail.set_reason(limit.name.empty() ? std::string(Reason(status)) : "limit_exceeded");
+  detail.set_limit(limit.name);
+  detail.set_limit_value(limit.value);
+  if (!detail.reason().empty()) out.add_details()->PackFrom(detail);
+  const bool again = status.code() == absl::StatusCode::kUnavailable ||
+                     status.code() == absl::StatusCode::kResourceExhausted;
+  if (again) {
+    google::rpc::RetryInfo retry;
+    retry.mutable_retry_delay()->set_nanos(kRetryMillis * 1'000'000);
+    out.add_details()->PackFrom(retry);
+  }
+  if (misses == nullptr || misses->remarks.empty()) return;
+  v1::FusionMisses missed;
+  missed.set_summary(misses->Summary());
+  for (const Remark& remark : misses->remarks) {
+    if (remark.kind == Remark::Kind::kMissed && remark.actionable) {
+      wire::RemarkToWire(remark, *missed.add_missed());
+    }
+  }
+  out.add_details()->PackFrom(missed);
+}
+
+}  // namespace
+
+void ToRpcStatus(const absl::Status& status, google::rpc::Status& out) {
+  out.set_code(static_cast<int>(status.code()));
+  if (status.ok()) return;
+  out.set_message(status.message().data(), status.message().size());
+  AddDetails(status, nullptr, out);
+}
+
+grpc::Status ToGrpc(const absl::Status& status, const FusionReport* misses) {
+  if (status.ok()) return grpc::Status::OK;
+  google::rpc::Status details;
+  details.set_code(static_cast<int>(status.code()));
+  details.set_message(status.message().data(), status.message().size());
+  AddDetails(status, misses, details);
+  const std::string bytes = details.details().empty() ? "" : details.SerializeAsString();
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), details.message(), bytes);
+}
+
+}  // namespace rlx::server

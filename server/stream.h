@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <grpcpp/support/server_callback.h>
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+
+#include "runtime/base/status.h"
+#include "server/call.h"
+
+namespace rlx::server {
+
+// Answers one server-streaming call: `produce` runs on the executor and pushes messages, which are
+// written in order. Owns itself until gRPC is done with it.
+template <typename Message>
+class StreamReactor final : public grpc::ServerWriteReactor<Message>,
+                            public std::enable_shared_from_this<StreamReactor<Message>> {
+ public:
+  // Messages that may wait to be written before Push blocks: a slow reader slows the producer down.
+  static constexpr size_t kMaxQueued = 16;
+
+  // Returns the status that ends the stream, through Call::End.
+  using Producer = std::function<grpc::Status(StreamReactor&, Call&)>;
+
+  static grpc::ServerWriteReactor<Message>* Start(Frontend& frontend, const Method& method,
+                                                  const grpc::CallbackServerContext& context,
+                                                  Producer produce) {
+    auto self = std::make_shared<StreamReactor>(frontend, method, context);
+    self->self_ = self;
+    const bool taken = frontend.executor.Submit([self, produce = std::move(produce)] {
+      const absl::Status begun = self->call_.cancel().Check();
+      self->Close(begun.ok() ? produce(*self, self->call_) : self->call_.End(begun));
+    });
+    if (!taken) self->Close(self->call_.End(ResourceExhausted("too many calls wait already")));
+    return self.get();
+  }
+
+  StreamReactor(Frontend& frontend, const Method& method,
+                const grpc::CallbackServerContext& context)
+      : call_(frontend, method, context) {}
+
+  // Hands a message over, waiting while many are queued. False once the caller has gone. Not from a
+  // gRPC thread.
+  bool Push(Message message) {
+    std::unique_lock lock(mutex_);
+    room_.wait(lock, [&] { return broken_ || queue_.size() < kMaxQueued; });
+    return Enqueue(std::move(message), lock);
+  }
+
+  // The same without waiting, for messages that are few and small.
+  bool PushNow(Message message) {
+    std::unique_lock lock(mutex_);
+    return Enqueue(std::move(message), lock);
+  }
+
+  void OnWriteDone(bool ok) override {
+    std::unique_lock lock(mutex_);
+    queue_.pop_front();
+    if (!ok) Break();
+    room_.notify_all();
+    Advance(lock);
+  }
+
+  void OnCancel() override {
+    call_.Stop();
+    std::lock_guard lock(mutex_);
+    Break();
+  }
+
+  void OnDone() override { self_.reset(); }
+
+ private:
+  bool Enqueue(Message message, std::unique_lock<std::mutex>& lock) {
+    if (broken_) return false;
+    queue_.push_back(std::move(message));
+    if (!writing_) Advance(lock);
+    return true;
+  }
+
+  void Close(grpc::Status status) {
+    std::unique_lock lock(mutex_);
+    closed_ = true;
+    status_ = std::move(status);
+    if (!writing_) Advance(lock);
+  }
+
+  // The reader is gone: what was not begun is dropped.
+  void Break() {
+    broken_ = true;
+    while (queue_.size() > (writing_ ? 1 : 0)) queue_.pop_back();
+    room_.notify_all();
+  }
+
+  // Begins the next write, or finishes. gRPC may call back at once, so without the lock.
+  void Advance(std::unique_lock<std::mutex>& lock) {
+    writing_ = !queue_.empty();
+    if (writing_) {
+      const Message* next = &queue_.front();
+      lock.unlock();
+      this->StartWrite(next);
+      return;
+    }
+    if (!closed_ || finished_) return;
+    finished_ = true;
+    const grpc::Status status = status_;
+    lock.unlock();
+    this->Finish(status);
+  }
+
+  std::shared_ptr<StreamReactor> self_;
+  Call call_;
+  std::mutex mutex_;
+  std::condition_variable room_;
+  std::deque<Message> queue_;  // the front is being written while writing_
+  bool writing_ = false;
+  bool closed_ = false;
+  bool broken_ = false;
+  bool finished_ = false;
+  grpc::Status status_;
+};
+
+}  // namespace rlx::server
