@@ -198,7 +198,7 @@ function(rlx_server)
   rlx_compile(rlx_server)
   rlx_link_existing(rlx_server PUBLIC engine proto_grpc)
   target_link_libraries(rlx_server PUBLIC
-    gRPC::grpc++ gRPC::grpc++_reflection prometheus-cpp::core prometheus-cpp::pull)
+    gRPC::grpc++ gRPC::grpc++_reflection prometheus-cpp::core civetweb-cpp civetweb)
   if(EXISTS "${PROJECT_SOURCE_DIR}/server/main.cc")
     add_executable(rlxd server/main.cc)
     rlx_compile(rlxd)

@@ -5,6 +5,7 @@
 
 #include <stop_token>
 
+#include "runtime/base/cancel.h"
 #include "server/frontend.h"
 #include "server/status.h"
 

@@ -312,8 +312,8 @@ class MetricsImpl final : public Metrics {
     ops_after_.Observe(static_cast<double>(report.nodes_after));
   }
 
-  template <typename Builder>
-  auto& Make(Builder builder, const char* name, const char* help) {
+  template <typename T>
+  Family<T>& Make(prometheus::detail::Builder<T> builder, const char* name, const char* help) {
     return builder.Name(name).Help(help).Register(registry_);
   }
 

@@ -20,7 +20,7 @@ struct WeightSource {
   std::string param;
   DType dtype = DType::kF32;
   std::vector<int64_t> dims;
-  std::variant<Slice, SharedBytes> source;
+  std::variant<Slice, SharedBytes> source = Slice{};
 };
 
 struct OpenSpec {

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "backends/cpu/cpu_backend.h"
+#include "runtime/base/status.h"
+#include "runtime/base/text.h"
+#include "runtime/ir/op_info.h"
+#include "runtime/ir/text.h"
+#include "runtime/lower/lower.h"
+#include "tests/support/graphs.h"
+#include "tests/support/run_on_backend.h"
+
+namespace rlx::testing {
+namespace {
+
+const device::Backend& Cpu() {
+  static const auto backend = cpu::MakeCpuBackend();
+  return *backend;
+}
+
+// A graph straight to a program, without passes: what the back end itself lowers.
+absl::StatusOr<std::vector<HostTensor>> RunPlain(const BackendRunner& runner, Graph graph,
+                                                 const TensorMap& inputs) {
+  LirModule lir{.graph = std::move(graph)};
+  RLX_ASSIGN(lir.plan, lower::PlanBuffers(lir.graph, {}, &runner.backend()));
+  RLX_ASSIGN(const auto program, lower::BuildProgram(lir, runner.backend(), runner.target()));
+  return RunProgram(runner.device(), program, inputs);
+}
+
+double Tolerance(DType dtype) {
+  switch (dtype) {
+    case DType::kF16: return 4e-3;
+    case DType::kBF16: return 3e-2;
+    default: return 2e-4;
+  }
+}
+
+void ExpectNear(const HostTensor& got, const EvalTensor& want, const std::string& what) {
+  ASSERT_EQ(got.dims(), want.dims) << what;
+  const std::vector<double> values = got.ToDoubles();
+  for (int64_t i = 0; i < want.size(); ++i) {
+    const double expected = want.at(i), actual = values[static_cast<size_t>(i)];
+    const double tolerance = IsExact(want.dtype) ? 0 : Tolerance(want.dtype);
+    if (std::isnan(expected) && std::isnan(actual)) continue;
+    ASSERT_LE(std::abs(actual - expected), tolerance * std::max(1.0, std::abs(expected)))
+        << what << " at " << i << ": " << actual << ", not " << expected;
+  }
+}
+
+class CpuOp : public ::testing::TestWithParam<OpKind> {};
+
+TEST_P(CpuOp, AgreesWithTheOracleOnRandomSamples) {
+  const OpInfo& info = Info(GetParam());
+  int claimed = 0;
+  for (std::string_view profile : {"cpu", "cpu:x86-64-v3", "cpu:x86-64"}) {
+    auto runner = BackendRunner::Create(Cpu(), 2, profile);
+    if (!runner.ok()) continue;  // this machine cannot run the profile
+    for (uint64_t seed = 0; seed < 12; ++seed) {
+      Rng rng(seed * 7919 + static_cast<uint64_t>(GetParam()));
+      const OpSample sample = info.sample(rng);
+      const Graph graph = test::SampleGraph(info, sample);
+      const TensorMap inputs = test::SampleInputs(sample, rng);
+      const device::Claim claim = Cpu().Claims(graph, graph.size() - 1, runner->target());
+      if (!claim.native) continue;
+      ++claimed;
+      const std::string what = Cat(info.name, " seed ", seed, " on ", profile, "\n", Print(graph));
+      const auto want = Evaluate(graph, inputs);
+      ASSERT_TRUE(want.ok()) << what << Cat(want.status());
+      const auto got = RunPlain(*runner, graph, inputs);
+      ASSERT_TRUE(got.ok()) << what << ": " << Cat(got.status());
+      for (size_t r = 0; r < want->size(); ++r) ExpectNear((*got)[r], (*want)[r], what);
+    }
+  }
+  if (claimed == 0) GTEST_SKIP() << info.name << " is decomposed before it reaches the back end";
+}
+
+std::vector<OpKind> SampledOps() {
+  std::vector<OpKind> out;
+  for (const OpInfo* info : AllOps()) {
+    if (info->level == Stage::kMir && info->sample != nullptr) out.push_back(info->kind);
+  }
+  return out;
+}
+
+INSTANTIATE_TEST_SUITE_P(Rows, CpuOp, ::testing::ValuesIn(SampledOps()),
+                         [](const auto& info) { return std::string(Name(info.param)); });
+
+}  // namespace
+}  // namespace rlx::testing
