@@ -6,6 +6,8 @@
 #include <cmath>
 
 #include "runtime/base/status.h"
+#include "runtime/ir/builder.h"
+#include "runtime/ir/verify.h"
 #include "tests/unit/ir/op_testing.h"
 
 namespace rlx {
@@ -188,6 +190,49 @@ TEST(Attention, InfersSymbolicLengths) {
               {{"num_heads", int64_t{4}}, {"num_kv_heads", int64_t{2}}, {"head_dim", int64_t{8}}});
   ASSERT_TRUE(types.ok()) << Message(types.status());
   EXPECT_EQ((*types)[0], F32({b, s, 16}));
+}
+
+// A decode step over a cache of symbolic length, taken apart while the lengths are unknown.
+TEST(Attention, SymbolicPartsBindLater) {
+  const Dim n = Dim::Symbol(kBatch), s = Dim::Symbol(kSeq), past = Dim::Symbol(kPastSeq);
+  const DimBinding binding = {
+      {std::string(kBatch), 2}, {std::string(kSeq), 3}, {std::string(kPastSeq), 2}};
+  auto f64 = [](Shape shape) { return TensorType{DType::kF64, std::move(shape)}; };
+  for (const char* mask : {"none", "causal", "sliding_window", "keep", "bias"}) {
+    SCOPED_TRACE(mask);
+    Fixture f;
+    Graph graph;
+    GraphBuilder b(graph);
+    std::vector<Value> operands = {b.Input("q", f64({n, 4, s, 6})),
+                                   b.Input("k", f64({n, 2, past + s, 6})),
+                                   b.Input("v", f64({n, 2, past + s, 7}))};
+    TensorMap inputs = {{"q", f.q}, {"k", f.k}, {"v", f.v}};
+    std::vector<Attr> more = {{"mask", std::string(mask)}};
+    std::vector<HostTensor> masks;
+    if (mask == std::string("sliding_window")) more.push_back({"window", int64_t{2}});
+    if (mask == std::string("keep")) {
+      operands.push_back(b.Input("mask", {DType::kBool, {n, past + s}}));
+      masks = {HostTensor::FromInts(DType::kBool, {2, 5}, {1, 0, 1, 1, 0, 1, 1, 1, 0, 0})};
+    }
+    if (mask == std::string("bias")) {
+      operands.push_back(b.Input("mask", f64({1, 4, s, past + s})));
+      masks = {RandomF64(f.rng, {1, 4, 3, 5})};
+    }
+    if (!masks.empty()) inputs["mask"] = masks[0];
+    std::vector<Attr> attrs = f.attrs;
+    attrs.insert(attrs.end(), more.begin(), more.end());
+    const Value whole = b.Emit(OpKind::kAttention, operands, attrs);
+    ASSERT_TRUE(b.status().ok()) << Message(b.status());
+    const Node node = graph.node(whole.node);
+    const auto parts = Info(OpKind::kAttention).decompose(b, node);
+    ASSERT_TRUE(parts.ok()) << Message(parts.status());
+    b.Output("out", (*parts)[0]);
+    const auto bound = BindSymbols(graph, binding);
+    ASSERT_TRUE(bound.ok()) << Message(bound.status());
+    const auto got = Evaluate(*bound, inputs), want = f.Run(more, masks);
+    ASSERT_TRUE(got.ok() && want.ok());
+    EXPECT_LT(MaxDifference((*got)[0], (*want)[0]), 1e-12);
+  }
 }
 
 TEST(Attention, SaysWhatIsWrong) {
