@@ -143,7 +143,7 @@ absl::StatusOr<std::vector<Value>> DecomposeRope(GraphBuilder& b, const Node& no
   const Shape shape = b.type(x).shape;
   const int64_t width = node.Int("head_dim"), n_rot = RotaryDims(node);
   const bool rank4 = shape.size() == 4;
-  const Dim length = shape[rank4 ? 2 : 1];
+  const Dim& length = shape[rank4 ? 2 : 1];
   auto rows = [&](Value table) {  // with a dim for the heads
     Value chosen = TableRows(b, table, node, length);
     if (!b.status().ok()) return chosen;

@@ -19,7 +19,6 @@ namespace {
 
 using Ints = std::vector<int64_t>;
 using testing::AllOf;
-using testing::Each;
 using testing::Field;
 using testing::HasSubstr;
 
