@@ -53,7 +53,9 @@ bool CpuTarget::Has(std::string_view feature) const {
   return false;
 }
 
-CpuTarget HostTarget() {
+namespace {
+
+CpuTarget ReadHost() {
   CpuTarget target{.name = "host", .cpu = llvm::sys::getHostCPUName().str(), .features = {}};
   std::vector<std::string> words;
   for (const auto& feature : llvm::sys::getHostCPUFeatures()) {
@@ -63,6 +65,14 @@ CpuTarget HostTarget() {
   target.features = Join(words, ",");
   target.lanes = LanesOf(target);
   return target;
+}
+
+}  // namespace
+
+// The processor does not change: it is asked once.
+CpuTarget HostTarget() {
+  static const CpuTarget host = ReadHost();
+  return host;
 }
 
 absl::StatusOr<CpuTarget> TargetByName(std::string_view name) {
@@ -79,6 +89,7 @@ absl::StatusOr<CpuTarget> TargetByName(std::string_view name) {
 
 absl::Status CheckHostRuns(const CpuTarget& target) {
   const CpuTarget host = HostTarget();
+  if (target.features == host.features) return absl::OkStatus();
   for (std::string_view word : Split(target.features, ',')) {
     if (word.size() < 2 || word[0] != '+' || host.Has(word.substr(1))) continue;
     return FailedPrecondition("code for ", target.name, " needs ", word.substr(1),
