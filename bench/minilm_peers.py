@@ -30,8 +30,9 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 import fma_peak  # noqa: E402
 import minilm_onnx  # noqa: E402
-import rlxd  # noqa: E402
 from quickstart import SENTENCES, encoder, fetch_model, reference, tokens  # noqa: E402
+
+import rlxd  # noqa: E402
 
 PAUSE = 0.01
 WARM_UP = 5
