@@ -29,7 +29,7 @@ namespace rlx {
 //   }
 //
 // A stage is `hir`, `mir` or `lir`; `fusable` before the name is that policy. Nodes are numbered in
-// order. `//` comments and line breaks are white space.
+// order. `//` comments and line breaks are white space, but a constraint ends with its line.
 struct PrintOptions {
   bool full_constants = true;
   bool sources = true;

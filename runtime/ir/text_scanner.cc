@@ -166,7 +166,10 @@ absl::StatusOr<Shape> TextScanner::Dims() {
 absl::StatusOr<TensorType> TextScanner::Type() {
   RLX_ASSIGN(const std::string_view word, Word());
   const auto dtype = ParseDType(word);
-  if (!dtype) return Error(Cat("unknown dtype ", word));
+  if (!dtype) {
+    at_ -= word.size();
+    return Error(Cat("unknown dtype ", word));
+  }
   RLX_ASSIGN(Shape shape, Dims());
   return TensorType{*dtype, std::move(shape)};
 }
