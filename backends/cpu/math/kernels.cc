@@ -22,6 +22,14 @@ template <class V>
 void HideKeys(const KeepTask&);
 template <class V>
 void ScaleRow(const ScaleTask&);
+template <class V>
+void Unfold(const UnfoldTask&);
+template <class V>
+void PadPlane(const PadTask&);
+template <class V>
+void Depthwise(const DepthwiseTask&);
+template <class V>
+void PoolPlane(const PoolTask&);
 
 namespace {
 
@@ -37,7 +45,11 @@ constexpr MathKernels Table(Isa isa, int lanes, int panel_vectors, int tile_rows
           .dot_rows = DotRows<V>,
           .weighted_rows = WeightedRows<V>,
           .hide_keys = HideKeys<V>,
-          .scale_row = ScaleRow<V>};
+          .scale_row = ScaleRow<V>,
+          .unfold = Unfold<V>,
+          .pad_plane = PadPlane<V>,
+          .depthwise = Depthwise<V>,
+          .pool_plane = PoolPlane<V>};
 }
 
 constexpr MathKernels kTables[] = {Table<Generic>(Isa::kGeneric, 4, 2, 4),

@@ -10,12 +10,16 @@
 
 namespace rlx::cpu {
 
+struct DepthwiseTask;
 struct DotTask;
 struct KeepTask;
 struct PackTask;
+struct PadTask;
 struct PanelTask;
+struct PoolTask;
 struct ScaleTask;
 struct SoftmaxTask;
+struct UnfoldTask;
 struct WeightedTask;
 
 struct MathKernels {
@@ -34,6 +38,12 @@ struct MathKernels {
   void (*weighted_rows)(const WeightedTask&);
   void (*hide_keys)(const KeepTask&);
   void (*scale_row)(const ScaleTask&);
+
+  // conv_task.h
+  void (*unfold)(const UnfoldTask&);
+  void (*pad_plane)(const PadTask&);
+  void (*depthwise)(const DepthwiseTask&);
+  void (*pool_plane)(const PoolTask&);
 
   int panel_width() const { return lanes * panel_vectors; }
 };
