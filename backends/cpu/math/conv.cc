@@ -109,26 +109,40 @@ void SplitChannels(const Product& p, Team& team, float* unfolded) {
   }
 }
 
+// Output plane `plane` from its padded input plane; activation and residual while it is in the
+// cache.
+void DepthwisePlane(const MathKernels& kernels, const Conv2d& c, int64_t plane,
+                    const float* padded) {
+  const Window2d& w = c.window;
+  const int64_t o = plane % c.out_channels, at = plane * w.out_plane();
+  kernels.depthwise({.window = &w,
+                     .padded = padded,
+                     .w = c.w + o * w.taps(),
+                     .bias = c.bias == nullptr ? 0 : c.bias[o],
+                     .y = c.y + at});
+  kernels.finish({.columns = static_cast<int>(w.out_w),
+                  .c = c.y + at,
+                  .ldc = w.out_w,
+                  .activation = c.activation,
+                  .residual = c.residual == nullptr ? nullptr : c.residual + at,
+                  .ld_residual = w.out_w},
+                 0, w.out_h);
+}
+
 void Depthwise(const MathKernels& kernels, const Conv2d& c, Team& team, float* scratch) {
   const Window2d& w = c.window;
-  const int64_t planes = c.batch * c.out_channels;
+  const int64_t planes = c.batch * c.out_channels, each = c.out_channels / c.groups;
   const int64_t grain = std::max<int64_t>(1, planes / (8 * team.size()));
   team.ParallelFor(0, planes, grain, [&](int64_t begin, int64_t end, int member) {
     float* padded = scratch + member * PaddedPlane::Floats(w);
     for (int64_t plane = begin; plane < end; ++plane) {
-      const int64_t o = plane % c.out_channels, each = c.out_channels / c.groups;
-      const float* x = c.x + (plane / each) * w.in_plane();
-      const int64_t at = plane * w.out_plane();
       if (plane == begin || plane % each == 0) {
-        kernels.pad_plane({.window = &w, .x = x, .out = padded});
+        kernels.pad_plane({.window = &w,
+                           .x = c.x + plane / each * w.in_plane(),
+                           .borders = plane == begin,
+                           .out = padded});
       }
-      kernels.depthwise({.window = &w,
-                         .padded = padded,
-                         .w = c.w + o * w.taps(),
-                         .bias = c.bias == nullptr ? 0 : c.bias[o],
-                         .activation = c.activation,
-                         .residual = c.residual == nullptr ? nullptr : c.residual + at,
-                         .y = c.y + at});
+      DepthwisePlane(kernels, c, plane, padded);
     }
   });
 }

@@ -105,23 +105,29 @@ template <class V>
 }
 
 template <class V>
+[[gnu::noinline]] void FillBorders(const PadTask& t, int64_t left, int64_t middle) {
+  const Window2d& w = *t.window;
+  const int64_t width = PaddedPlane::Width(w), height = PaddedPlane::Height(w);
+  for (int64_t y = 0; y < height; ++y) {
+    float* out = t.out + y * width;
+    const bool inside = y >= w.pad_top && y - w.pad_top < w.in_h;
+    FillRow<V>(out, inside ? left : width, t.value);
+    if (inside) FillRow<V>(out + left + middle, width - left - middle, t.value);
+  }
+  FillRow<V>(t.out + height * width, PaddedPlane::Slack(w), t.value);
+}
+
+template <class V>
 void PadPlane(const PadTask& t) {
   const Window2d& w = *t.window;
   const int64_t width = PaddedPlane::Width(w);
   const int64_t left = Least(w.pad_left, width);
   const int64_t middle = Most(Least(w.in_w, width - left), 0);
-  for (int64_t y = 0; y < PaddedPlane::Height(w); ++y) {
-    float* out = t.out + y * width;
-    const int64_t row = y - w.pad_top;
-    if (row < 0 || row >= w.in_h) {
-      FillRow<V>(out, width, t.value);
-      continue;
-    }
-    FillRow<V>(out, left, t.value);
-    CopyStrided<V>(t.x + row * w.in_w, 1, middle, out + left);
-    FillRow<V>(out + left + middle, width - left - middle, t.value);
+  if (t.borders) FillBorders<V>(t, left, middle);
+  const int64_t rows = Least(w.in_h, PaddedPlane::Height(w) - w.pad_top);
+  for (int64_t y = 0; y < rows; ++y) {
+    CopyStrided<V>(t.x + y * w.in_w, 1, middle, t.out + (y + w.pad_top) * width + left);
   }
-  FillRow<V>(t.out + PaddedPlane::Height(w) * width, PaddedPlane::Slack(w), t.value);
 }
 
 // A whole vector of a padded plane; lanes past the row are read from what follows, and not used.
@@ -134,70 +140,94 @@ template <class V, int stride>
   return V::Load(lanes);
 }
 
-template <class V, int stride, Act kind>
+// The taps of a kernel_h x kernel_w window without dilation, known when compiled, or any window
+// (0).
+template <class V, int stride, int kernel>
+struct WindowSum {
+  using F = typename V::F;
+  const Window2d& w;
+  int64_t width;
+  F taps[kernel * kernel];
+
+  [[gnu::always_inline]] WindowSum(const Window2d& window, const float* weights)
+      : w(window), width(PaddedPlane::Width(window)) {
+#pragma GCC unroll 32
+    for (int i = 0; i < kernel * kernel; ++i) taps[i] = V::Set(weights[i]);
+  }
+
+  // Two chains, so that the additions of one output do not wait for each other.
+  [[gnu::always_inline]] F operator()(const float* p, F start) const {
+    F even = start, odd = V::Zero();
+#pragma GCC unroll 8
+    for (int i = 0; i < kernel; ++i) {
+#pragma GCC unroll 8
+      for (int j = 0; j < kernel; ++j) {
+        const F in = LoadTap<V, stride>(p + i * width + j, w.stride_w);
+        F& sum = (i * kernel + j) % 2 == 0 ? even : odd;
+        sum = V::Fma(in, taps[i * kernel + j], sum);
+      }
+    }
+    return V::Add(even, odd);
+  }
+};
+
+template <class V, int stride>
+struct WindowSum<V, stride, 0> {
+  using F = typename V::F;
+  const Window2d& w;
+  int64_t width;
+  const float* taps;
+
+  [[gnu::always_inline]] WindowSum(const Window2d& window, const float* weights)
+      : w(window), width(PaddedPlane::Width(window)), taps(weights) {}
+
+  [[gnu::always_inline]] F operator()(const float* p, F sum) const {
+    const float* tap = taps;
+    for (int64_t i = 0; i < w.kernel_h; ++i) {
+      const float* row = p + i * w.dilation_h * width;
+      for (int64_t j = 0; j < w.kernel_w; ++j, ++tap) {
+        const F in = LoadTap<V, stride>(row + j * w.dilation_w, w.stride_w);
+        sum = V::Fma(in, V::Set(*tap), sum);
+      }
+    }
+    return sum;
+  }
+};
+
+template <class V, int stride, int kernel>
 [[gnu::noinline]] void DepthwisePlane(const DepthwiseTask& t) {
   constexpr int kLanes = V::kLanes;
   const Window2d& w = *t.window;
-  const Activate<V, kind> act(t.activation);
-  const int64_t width = PaddedPlane::Width(w);
+  const WindowSum<V, stride, kernel> sum(w, t.w);
+  const typename V::F bias = V::Set(t.bias);
   for (int64_t y = 0; y < w.out_h; ++y) {
-    const float* rows = t.padded + y * w.stride_h * width;
-    for (int64_t x = 0; x < w.out_w; x += kLanes) {
-      typename V::F sum = V::Set(t.bias);
-      const float* tap = t.w;
-      for (int64_t i = 0; i < w.kernel_h; ++i) {
-        const float* row = rows + i * w.dilation_h * width + x * w.stride_w;
-        for (int64_t j = 0; j < w.kernel_w; ++j, ++tap) {
-          const typename V::F in = LoadTap<V, stride>(row + j * w.dilation_w, w.stride_w);
-          sum = V::Fma(in, V::Set(*tap), sum);
-        }
-      }
-      const int n = static_cast<int>(Least(w.out_w - x, kLanes));
-      const int64_t at = y * w.out_w + x;
-      typename V::F out = act(sum);
-      if (t.residual != nullptr) out = V::Add(out, V::LoadN(t.residual + at, n));
-      V::StoreN(t.y + at, out, n);
-    }
+    const float* row = t.padded + y * w.stride_h * sum.width;
+    float* out = t.y + y * w.out_w;
+    int64_t x = 0;
+    for (; x + kLanes <= w.out_w; x += kLanes) V::Store(out + x, sum(row + x * w.stride_w, bias));
+    if (x == w.out_w) continue;
+    V::StoreN(out + x, sum(row + x * w.stride_w, bias), static_cast<int>(w.out_w - x));
   }
 }
 
 template <class V, int stride>
-[[gnu::always_inline]] inline void DepthwiseByAct(const DepthwiseTask& t) {
-  switch (t.activation.kind) {
-    case Act::kNone:
-      return DepthwisePlane<V, stride, Act::kNone>(t);
-    case Act::kRelu:
-      return DepthwisePlane<V, stride, Act::kRelu>(t);
-    case Act::kClip:
-      return DepthwisePlane<V, stride, Act::kClip>(t);
-    case Act::kLeakyRelu:
-      return DepthwisePlane<V, stride, Act::kLeakyRelu>(t);
-    case Act::kSigmoid:
-      return DepthwisePlane<V, stride, Act::kSigmoid>(t);
-    case Act::kSilu:
-      return DepthwisePlane<V, stride, Act::kSilu>(t);
-    case Act::kTanh:
-      return DepthwisePlane<V, stride, Act::kTanh>(t);
-    case Act::kGeluErf:
-      return DepthwisePlane<V, stride, Act::kGeluErf>(t);
-    case Act::kGeluTanh:
-      return DepthwisePlane<V, stride, Act::kGeluTanh>(t);
-    case Act::kHardSigmoid:
-      return DepthwisePlane<V, stride, Act::kHardSigmoid>(t);
-    case Act::kHardSwish:
-      return DepthwisePlane<V, stride, Act::kHardSwish>(t);
-  }
+[[gnu::always_inline]] inline void DepthwiseByKernel(const DepthwiseTask& t) {
+  const Window2d& w = *t.window;
+  const bool square = w.kernel_h == w.kernel_w && w.dilation_h == 1 && w.dilation_w == 1;
+  if (square && w.kernel_h == 3) return DepthwisePlane<V, stride, 3>(t);
+  if (square && w.kernel_h == 5) return DepthwisePlane<V, stride, 5>(t);
+  DepthwisePlane<V, stride, 0>(t);
 }
 
 template <class V>
 void Depthwise(const DepthwiseTask& t) {
   switch (t.window->stride_w) {
     case 1:
-      return DepthwiseByAct<V, 1>(t);
+      return DepthwiseByKernel<V, 1>(t);
     case 2:
-      return DepthwiseByAct<V, 2>(t);
+      return DepthwiseByKernel<V, 2>(t);
     default:
-      return DepthwiseByAct<V, 0>(t);
+      return DepthwisePlane<V, 0, 0>(t);
   }
 }
 

@@ -4,7 +4,6 @@
 
 #include <cstdint>
 
-#include "backends/cpu/math/activation.h"
 #include "backends/cpu/math/window.h"
 
 namespace rlx::cpu {
@@ -40,6 +39,7 @@ struct PadTask {
   const Window2d* window = nullptr;
   const float* x = nullptr;
   float value = 0;
+  bool borders = true;  // false: the padding stands there from the last plane of this window
   float* out = nullptr;
 };
 
@@ -49,8 +49,6 @@ struct DepthwiseTask {
   const float* padded = nullptr;
   const float* w = nullptr;  // [kernel_h, kernel_w]
   float bias = 0;
-  Activation activation = {};
-  const float* residual = nullptr;
   float* y = nullptr;
 };
 

@@ -13,6 +13,8 @@ void PackPanel(const PackTask&);
 template <class V>
 void GemmPanel(const PanelTask&);
 template <class V>
+void Finish(const PanelTask&, int64_t begin, int64_t end);
+template <class V>
 float SoftmaxRow(const SoftmaxTask&);
 template <class V>
 void DotRows(const DotTask&);
@@ -41,6 +43,7 @@ constexpr MathKernels Table(Isa isa, int lanes, int panel_vectors, int tile_rows
           .tile_rows = tile_rows,
           .pack_panel = PackPanel<V>,
           .gemm_panel = GemmPanel<V>,
+          .finish = Finish<V>,
           .softmax_row = SoftmaxRow<V>,
           .dot_rows = DotRows<V>,
           .weighted_rows = WeightedRows<V>,

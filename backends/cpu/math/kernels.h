@@ -31,6 +31,7 @@ struct MathKernels {
   // panel_task.h
   void (*pack_panel)(const PackTask&);
   void (*gemm_panel)(const PanelTask&);
+  void (*finish)(const PanelTask&, int64_t begin, int64_t end);  // activation and residual of rows
 
   // attention_task.h
   float (*softmax_row)(const SoftmaxTask&);

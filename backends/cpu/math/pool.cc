@@ -54,6 +54,7 @@ void Pool(const MathKernels& kernels, const Pool2d& pool, Team& team, void* scra
       kernels.pad_plane({.window = &w,
                          .x = pool.x + plane * w.in_plane(),
                          .value = largest ? -std::numeric_limits<float>::infinity() : 0,
+                         .borders = plane == begin,
                          .out = mine});
       kernels.pool_plane({.window = &w,
                           .padded = mine,
