@@ -28,9 +28,15 @@ class Compilation {
     RLX_TRY(Phase("verify", [&] { return Verify(module, request_.limits); }));
     Graph graph = module.graph;
     if (module.stage == Stage::kHir) RLX_TRY(Phase("hir", [&] { return Lower(module, graph); }));
+    if (request_.until == Stage::kMir) {
+      RLX_TRY(Bind(graph));
+      result_.lir.graph = std::move(graph);
+      return std::move(result_);
+    }
     RLX_TRY(Phase("mir", [&] { return Optimize(module.stage, graph); }));
     RLX_TRY(AssertClean());
     RLX_TRY(Phase("lir", [&] { return Plan(std::move(graph)); }));
+    if (request_.until) return std::move(result_);
     RLX_TRY(
         Phase("codegen", [&] { return GenerateCode(result_, request_.backend, request_.target); }));
     return std::move(result_);
