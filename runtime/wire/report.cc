@@ -14,6 +14,7 @@ absl::StatusOr<Remark> RemarkFromWire(const v1::Remark& from) {
   const auto kind = FromWire(from.kind());
   if (!kind) return DataLoss("unknown remark kind ", static_cast<int>(from.kind()));
   out.kind = *kind;
+  out.pass = from.pass();
   out.rule = from.rule();
   out.reason = from.reason();
   out.message = from.message();
@@ -61,6 +62,7 @@ void CountRules(const FusionReport& report, v1::FusionReport& out) {
 
 void RemarkToWire(const Remark& from, v1::Remark& out) {
   out.set_kind(ToWire(from.kind));
+  out.set_pass(from.pass);
   out.set_rule(from.rule);
   out.set_reason(from.reason);
   out.set_message(from.message);
