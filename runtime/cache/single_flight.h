@@ -7,6 +7,7 @@
 #include <mutex>
 #include <stop_token>
 #include <unordered_map>
+#include <variant>
 
 #include "runtime/base/cancel.h"
 #include "runtime/base/sha256.h"
