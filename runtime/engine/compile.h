@@ -90,10 +90,10 @@ struct SourceTable {
 // One caller's answer.
 struct Compiled {
   std::shared_ptr<const CompiledModule> module;
-  std::shared_ptr<const SourceTable> names;  // never null
+  std::shared_ptr<const SourceTable> names;       // never null
+  std::shared_ptr<const CompileOptions> options;  // as resolved, every field set
   CacheResult cache = CacheResult::kCompiled;
   RandomId operation;
-  bool verbose = false;
   double seconds = 0;                                   // of this request, waiting included
   std::vector<std::pair<CompilePhase, double>> phases;  // of this request, in order
   std::vector<std::pair<Stage, std::string>> dumps;     // CompileOptions::dump, in order

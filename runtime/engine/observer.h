@@ -5,15 +5,15 @@
 
 namespace rlx::engine {
 
-// One request to compile has its answer. Only the request whose compile ran (kCompiled) has a
-// report: what fusion did is counted once.
+// One request to compile has its answer. Of those that waited for one compile, the first to have it
+// is kCompiled and carries the report: what ran and what fusion did are counted once.
 struct CompileEvent {
   DeviceKind device = DeviceKind::kCpu;
   const absl::Status& status;
   CacheResult cache = CacheResult::kCompiled;  // when status is OK
   CompilePhase phase = CompilePhase::kDone;    // where it failed, otherwise kDone
   double seconds = 0;
-  // Null unless this request's compile ran:
+  // Null unless kCompiled:
   const std::vector<std::pair<CompilePhase, double>>* phases = nullptr;
   const FusionReport* fusion = nullptr;
 };

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/engine/canonical.h"
+
+#include <algorithm>
+
+#include "runtime/engine/digest_graph.h"
+#include "runtime/ir/op_info.h"
+
+namespace rlx::engine {
+namespace {
+
+bool InSignature(const Node& node) {
+  return node.op == OpKind::kInput || node.op == OpKind::kParam;
+}
+
+// Node ids of a verified graph in canonical order. Depth first with its own stack.
+class Order {
+ public:
+  explicit Order(const Graph& graph) : graph_(graph), seen_(graph.size()) {}
+
+  void Visit(NodeId root) {
+    Push(root);
+    while (!stack_.empty()) {
+      auto& [id, next] = stack_.back();
+      const std::vector<Value>& operands = graph_.node(id).operands;
+      if (next == operands.size()) {
+        ids.push_back(id);
+        stack_.pop_back();
+      } else {
+        Push(operands[next++].node);
+      }
+    }
+  }
+
+  std::vector<NodeId> ids;
+
+ private:
+  void Push(NodeId id) {
+    if (seen_[id]) return;
+    seen_[id] = true;
+    stack_.push_back({id, 0});
+  }
+
+  const Graph& graph_;
+  std::vector<bool> seen_;
+  std::vector<std::pair<NodeId, size_t>> stack_;  // node, next operand
+};
+
+std::vector<NodeId> CanonicalOrder(const Graph& graph, bool drop_dead) {
+  Order order(graph);
+  for (NodeId id : graph.inputs()) order.Visit(id);
+  for (NodeId id : graph.params()) order.Visit(id);
+  for (const Output& output : graph.outputs()) order.Visit(output.value.node);
+  for (NodeId id = 0; !drop_dead && id < graph.size(); ++id) order.Visit(id);
+  // An alias promises that its input is read before its output is made: then the author's order of
+  // nodes means something, and stays.
+  if (!graph.aliases.empty()) {
+    std::stable_sort(order.ids.begin(), order.ids.end(), [&](NodeId a, NodeId b) {
+      const bool a_first = InSignature(graph.node(a)), b_first = InSignature(graph.node(b));
+      return a_first != b_first ? a_first : !a_first && a < b;
+    });
+  }
+  return std::move(order.ids);
+}
+
+// `graph` with its nodes in `order`; everything that is not a node comes along.
+Graph Reordered(const Graph& graph, const std::vector<NodeId>& order) {
+  std::vector<NodeId> renumbered(graph.size(), -1);
+  Graph out;
+  out.symbols = graph.symbols;
+  out.aliases = graph.aliases;
+  for (NodeId id : order) {
+    Node node = graph.node(id);
+    for (Value& operand : node.operands) operand.node = renumbered[operand.node];
+    renumbered[id] = out.Add(std::move(node));
+  }
+  for (const Output& output : graph.outputs()) {
+    out.AddOutput(output.name, {renumbered[output.value.node], output.value.result});
+  }
+  return out;
+}
+
+// Inference finds constraints in the order of the nodes, some of them both ways round.
+std::vector<DimConstraint> Sorted(const std::vector<DimConstraint>& constraints) {
+  std::map<std::pair<std::string, std::string>, DimConstraint> sorted;
+  for (const auto& [a, b] : constraints) {
+    std::string left = a.ToString(), right = b.ToString();
+    const bool swap = right < left;
+    auto key = std::pair(std::move(left), std::move(right));
+    if (swap) std::swap(key.first, key.second);
+    sorted.emplace(std::move(key), swap ? DimConstraint{b, a} : DimConstraint{a, b});
+  }
+  std::vector<DimConstraint> out;
+  for (auto& [text, constraint] : sorted) out.push_back(std::move(constraint));
+  return out;
+}
+
+// Strips nested graphs, each once however many nodes share it. Verified nesting bounds the
+// recursion.
+class Stripper {
+ public:
+  void StripSubgraphs(Node& node) {
+    for (auto& subgraph : node.subgraphs) subgraph = Stripped(subgraph);
+  }
+
+ private:
+  std::shared_ptr<const Graph> Stripped(const std::shared_ptr<const Graph>& graph) {
+    auto [place, added] = done_.emplace(graph.get(), nullptr);
+    if (!added) return place->second;
+    Graph out = Reordered(*graph, CanonicalOrder(*graph, /*drop_dead=*/false));
+    for (NodeId id = 0; id < out.size(); ++id) {
+      Node& node = out.node(id);
+      node.sources.clear();
+      if (!InSignature(node)) node.name.clear();
+      StripSubgraphs(node);
+    }
+    out.constraints = Sorted(graph->constraints);
+    auto stripped = std::make_shared<const Graph>(std::move(out));
+    done_[graph.get()] = stripped;
+    return stripped;
+  }
+
+  std::map<const Graph*, std::shared_ptr<const Graph>> done_;
+};
+
+SourceRef::Kind SourceKind(Stage stage) {
+  return stage == Stage::kHir ? SourceRef::Kind::kHir : SourceRef::Kind::kMir;
+}
+
+}  // namespace
+
+Canonical Canonicalize(const Module& module, bool drop_dead) {
+  const SourceRef::Kind kind = SourceKind(module.stage);
+  const std::vector<NodeId> order = CanonicalOrder(module.graph, drop_dead);
+  Canonical out{{module.stage, module.policy, Reordered(module.graph, order)}, nullptr, {}};
+  Graph& graph = out.module.graph;
+  graph.constraints = Sorted(module.graph.constraints);
+  auto names = std::make_shared<SourceTable>();
+  names->module_name = module.graph.name;
+  names->nodes.resize(order.size());
+  Stripper stripper;
+  for (NodeId id = 0; id < graph.size(); ++id) {
+    Node& node = graph.node(id);
+    std::vector<SourceRef>& authored = names->nodes[id];
+    authored = std::move(node.sources);
+    if (authored.empty()) authored = {{kind, order[id], node.name}};
+    node.sources = {{kind, id, ""}};
+    if (!InSignature(node)) node.name.clear();
+    stripper.StripSubgraphs(node);
+  }
+  out.names = std::move(names);
+  out.digest = DigestModule(out.module);
+  return out;
+}
+
+}  // namespace rlx::engine

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/engine/compile_job.h"
+
+#include "runtime/base/status.h"
+#include "runtime/engine/artifact.h"
+#include "runtime/ir/text.h"
+
+namespace rlx::engine {
+namespace {
+
+CompilePhase PhaseOf(std::string_view stage_phase) {
+  if (stage_phase == "verify") return CompilePhase::kParse;
+  if (stage_phase == "hir") return CompilePhase::kHir;
+  if (stage_phase == "mir") return CompilePhase::kMir;
+  if (stage_phase == "lir") return CompilePhase::kLir;
+  return CompilePhase::kCodegen;
+}
+
+stages::CompileRequest StageRequest(DeviceKind device, const CompileOptions& options,
+                                    const Targets::Choice& choice, const Limits& limits,
+                                    const CancelToken& cancel) {
+  stages::CompileRequest request;
+  request.device = device;
+  request.options = options;
+  request.backend = choice.backend;
+  request.target = choice.target;
+  request.limits = limits;
+  request.cancel = cancel;
+  return request;
+}
+
+FlightResult Keep(const Digest256& key, stages::CompileResult result, const device::Target& target,
+                  const CompileEnvironment& environment, ProgressHub& progress) {
+  progress.Publish(CompilePhase::kLoad, "");
+  FlightResult out;
+  out.module =
+      environment.artifacts.Add(key, ToArtifact(std::move(result), target), environment.keep);
+  progress.Publish(CompilePhase::kDone, "");
+  return out;
+}
+
+}  // namespace
+
+absl::StatusOr<FlightResult> RunCompile(const Job& job, const CompileEnvironment& environment,
+                                        const CancelToken& cancel, ProgressHub& progress) {
+  if (environment.look_up) {
+    if (ModulePtr module = environment.artifacts.Recall(job.key.key)) {
+      return FlightResult{std::move(module), CacheResult::kMemory};
+    }
+  }
+  CompileOptions options = job.request;
+  options.verbose = true;
+  options.assert_fusion_clean = false;
+  stages::CompileRequest request =
+      StageRequest(job.device, options, job.choice, environment.limits, cancel);
+  request.observer.progress = [&](std::string_view phase, std::string_view detail) {
+    progress.Publish(PhaseOf(phase), detail);
+  };
+  RLX_ASSIGN(stages::CompileResult result,
+             stages::CompileModuleStages(job.canonical.module, request));
+  return Keep(job.key.key, std::move(result), job.choice.target, environment, progress);
+}
+
+absl::StatusOr<FlightResult> RunSpecialise(const CompiledModule& module, const Digest256& key,
+                                           const DimBinding& binding, const Targets::Choice& choice,
+                                           const CompileEnvironment& environment,
+                                           ProgressHub& progress) {
+  if (ModulePtr ready = environment.artifacts.Recall(key)) {
+    return FlightResult{std::move(ready), CacheResult::kMemory};
+  }
+  progress.Publish(CompilePhase::kLir, "");
+  RLX_ASSIGN(const stages::CompileResult general, FromArtifact(module.artifact, choice.backend));
+  RLX_ASSIGN(stages::CompileResult bound,
+             general.Specialize(binding, choice.backend, module.artifact.target));
+  return Keep(key, std::move(bound), module.artifact.target, environment, progress);
+}
+
+absl::StatusOr<Lowered> RunLower(const CompileSpec& spec, const CompileOptions& options,
+                                 const Targets::Choice& choice, const Limits& limits, Stage stage,
+                                 const CancelToken& cancel) {
+  Lowered out;
+  if (stage == spec.module.stage && stage != Stage::kLir) {
+    out.module = spec.module;
+  } else {
+    stages::CompileRequest request = StageRequest(spec.device, options, choice, limits, cancel);
+    request.until = stage;
+    RLX_ASSIGN(stages::CompileResult result, stages::CompileModuleStages(spec.module, request));
+    out.module = {stage, spec.module.policy, std::move(result.lir.graph)};
+    out.fusion = std::move(result.fusion);
+    out.dispatch = std::move(result.dispatch);
+    out.passes = std::move(result.passes);
+  }
+  out.text = Print(out.module, {.full_constants = false});
+  return out;
+}
+
+}  // namespace rlx::engine

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/engine/engine.h"
+
+#include <unistd.h>
+
+#include "runtime/base/status.h"
+#include "runtime/engine/housekeeper.h"
+#include "runtime/engine/sessions.h"
+
+namespace rlx::engine {
+namespace {
+
+int64_t MachineMemory() {
+  return static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGE_SIZE);
+}
+
+EngineOptions Completed(EngineOptions options) {
+  if (options.host_memory_bytes <= 0) options.host_memory_bytes = MachineMemory() / 4 * 3;
+  if (options.threads <= 0) {
+    options.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  }
+  return options;
+}
+
+class EngineImpl final : public Engine {
+ public:
+  EngineImpl(EngineOptions options, device::Registry registry, EngineObserver& observer,
+             std::unique_ptr<ArtifactCache> artifacts, std::unique_ptr<cache::BlobStore> blobs)
+      : options_(std::move(options)),
+        artifacts_(std::move(artifacts)),
+        blobs_(std::move(blobs)),
+        targets_(std::move(registry), options_.threads),
+        memory_(options_.host_memory_bytes, [this] { return weights_.EvictOne(); }),
+        weights_([&observer](int64_t bytes) { observer.WeightsEvicted(bytes); }),
+        loader_(weights_, memory_, options_.max_contexts),
+        compiler_(options_, targets_, *artifacts_, observer),
+        sessions_(options_, compiler_, targets_, *blobs_, loader_, observer),
+        observer_(observer),
+        housekeeper_(
+            [this](double now) { return std::min(compiler_.Reap(now), sessions_.Reap(now)); }) {}
+
+  const EngineOptions& options() const override { return options_; }
+
+  absl::StatusOr<Compiled> Compile(const Principal& who, CompileSpec spec, const CompileCall& call,
+                                   const CancelToken& cancel) override {
+    const Gate::Pass pass(gate_);
+    if (!pass) return Draining();
+    return Settled(compiler_.Compile(who, std::move(spec), call, cancel));
+  }
+
+  std::optional<Compiled> Recall(const Principal& who, const Digest256& request) override {
+    const Gate::Pass pass(gate_);
+    return pass ? compiler_.Recall(who, request) : std::nullopt;
+  }
+
+  absl::StatusOr<Compiled> WaitCompile(const Principal& who, const RandomId& operation,
+                                       const CompileCall& call,
+                                       const CancelToken& cancel) override {
+    const Gate::Pass pass(gate_);
+    if (!pass) return Draining();
+    return Settled(compiler_.Wait(who, operation, call, cancel));
+  }
+
+  absl::StatusOr<Lowered> Lower(const CompileSpec& spec, Stage stage,
+                                const CancelToken& cancel) override {
+    const Gate::Pass pass(gate_);
+    if (!pass) return Draining();
+    return compiler_.Lower(spec, stage, cancel);
+  }
+
+  absl::StatusOr<KeyExplanation> ExplainKey(const CompileSpec& spec) override {
+    RLX_ASSIGN(Job job, Understand(spec, options_, targets_));
+    return std::move(job.key);
+  }
+
+  absl::StatusOr<Opened> OpenSession(const Principal& who, OpenSpec spec,
+                                     const CancelToken& cancel) override {
+    const Gate::Pass pass(gate_);
+    if (!pass) return Draining();
+    absl::StatusOr<Opened> opened = sessions_.Open(who, std::move(spec), cancel);
+    CountLimit(opened.status());
+    housekeeper_.Wake();
+    return opened;
+  }
+
+  absl::StatusOr<RunTiming> Run(const Principal& who, const RunSpec& spec, OutputMemory outputs,
+                                const CancelToken& cancel) override {
+    const Gate::Pass pass(gate_);
+    if (!pass) return Draining();
+    absl::StatusOr<RunTiming> timing = sessions_.Run(who, spec, outputs, cancel);
+    if (!timing.ok()) CountLimit(timing.status());
+    return timing;
+  }
+
+  absl::StatusOr<uint32_t> KeepAlive(const Principal& who, const RandomId& handle,
+                                     uint32_t lease_seconds) override {
+    absl::StatusOr<uint32_t> granted = sessions_.KeepAlive(who, handle, lease_seconds);
+    housekeeper_.Wake();
+    return granted;
+  }
+
+  absl::Status CloseSession(const Principal& who, const RandomId& handle,
+                            const CancelToken& cancel) override {
+    return sessions_.Close(who, handle, cancel);
+  }
+
+  std::vector<SessionInfo> ListSessions(const Principal& who) override {
+    return sessions_.List(who);
+  }
+
+  std::vector<DeviceStatus> Devices() override { return targets_.Describe(); }
+  cache::BlobStore& blobs() override { return *blobs_; }
+  std::vector<cache::TierStats> CacheStats() override { return artifacts_->Stats(); }
+  std::vector<cache::EntryInfo> CacheList(size_t limit, size_t& total) override {
+    return artifacts_->List(limit, total);
+  }
+  absl::StatusOr<cache::Cleared> CacheClear(const std::vector<std::string>& tiers) override {
+    return artifacts_->Clear(tiers);
+  }
+
+  EngineStats Stats() override {
+    EngineStats stats;
+    stats.sessions = sessions_.size();
+    stats.runs_in_flight = sessions_.running();
+    const ContextPool::Counters& contexts = loader_.counters();
+    stats.contexts = contexts.contexts;
+    stats.context_bytes = contexts.bytes;
+    stats.runs_waiting = contexts.waiting;
+    const WeightTable::Stats weights = weights_.stats();
+    stats.weight_sets = weights.sets;
+    stats.idle_weight_sets = weights.idle_sets;
+    stats.weight_bytes = weights.bytes;
+    stats.idle_weight_bytes = weights.idle_bytes;
+    stats.host_memory_limit = memory_.limit();
+    const CompilePool::Load load = compiler_.load();
+    stats.compiles_running = load.running;
+    stats.compiles_queued = load.queued;
+    const cache::TierStats decoded = artifacts_->Stats().front();
+    stats.decoded_modules = static_cast<int64_t>(decoded.entries);
+    stats.decoded_bytes = static_cast<int64_t>(decoded.size_bytes);
+    return stats;
+  }
+
+  int64_t Drain(const CancelToken& cancel) override {
+    gate_.Shut();
+    return gate_.WaitEmpty(cancel);
+  }
+  bool draining() const override { return gate_.shut(); }
+
+ private:
+  static absl::Status Draining() { return Unavailable("the server is draining"); }
+
+  // A compile is remembered for a while, also one that was broken off; what a cache had is not.
+  absl::StatusOr<Compiled> Settled(absl::StatusOr<Compiled> answer) {
+    if (!answer.ok()) CountLimit(answer.status());
+    const bool ran = !answer.ok() || answer->cache == CacheResult::kCompiled ||
+                     answer->cache == CacheResult::kFollower;
+    if (ran) housekeeper_.Wake();
+    return answer;
+  }
+
+  void CountLimit(const absl::Status& status) {
+    const LimitDetail limit = LimitOf(status);
+    if (!limit.name.empty()) observer_.LimitRejected(limit.name);
+  }
+
+  // In the order in which they are needed: each uses those above it.
+  const EngineOptions options_;
+  const std::unique_ptr<ArtifactCache> artifacts_;
+  const std::unique_ptr<cache::BlobStore> blobs_;
+  Targets targets_;
+  HostMemory memory_;  // calls weights_ when full
+  WeightTable weights_;
+  Loader loader_;
+  Compiler compiler_;
+  Sessions sessions_;
+  EngineObserver& observer_;
+  Gate gate_;
+  Housekeeper housekeeper_;
+};
+
+// Stands in where nobody listens.
+EngineObserver& Nobody() {
+  static EngineObserver nobody;
+  return nobody;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(EngineOptions options,
+                                                       device::Registry registry,
+                                                       EngineObserver* observer) {
+  options = Completed(std::move(options));
+  RLX_ASSIGN(auto artifacts, ArtifactCache::Open(options));
+  const std::string folder = options.cache_dir.empty() ? "" : Cat(options.cache_dir, "/blobs");
+  RLX_ASSIGN(auto blobs, cache::BlobStore::Open(folder, options.blobs));
+  return std::unique_ptr<Engine>(new EngineImpl(std::move(options), std::move(registry),
+                                                observer != nullptr ? *observer : Nobody(),
+                                                std::move(artifacts), std::move(blobs)));
+}
+
+}  // namespace rlx::engine

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/engine/host_memory.h"
+
+#include "runtime/engine/limit.h"
+
+namespace rlx::engine {
+
+void HostMemory::Reservation::Resize(int64_t bytes) {
+  if (memory_ == nullptr) return;
+  std::lock_guard lock(memory_->mutex_);
+  memory_->used_ += bytes - bytes_;
+  bytes_ = bytes;
+}
+
+bool HostMemory::TryTake(int64_t bytes) {
+  std::lock_guard lock(mutex_);
+  if (bytes > limit_ - used_) return false;
+  used_ += bytes;
+  return true;
+}
+
+absl::StatusOr<HostMemory::Reservation> HostMemory::Reserve(int64_t bytes) {
+  while (!TryTake(bytes)) {
+    if (bytes <= limit_ && evict_one_()) continue;
+    return WithLimit(
+        ResourceExhausted(bytes, " bytes of host memory are wanted, more than is left"),
+        "host_memory_bytes", static_cast<uint64_t>(limit_));
+  }
+  Reservation reservation;
+  reservation.memory_ = this;
+  reservation.bytes_ = bytes;
+  return reservation;
+}
+
+}  // namespace rlx::engine

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/engine/limit.h"
+
+#include <absl/strings/cord.h>
+
+#include "runtime/engine/observer.h"
+
+namespace rlx::engine {
+namespace {
+
+constexpr char kPayload[] = "rlx.engine.limit";  // "name=value"
+
+}  // namespace
+
+absl::Status WithLimit(absl::Status status, std::string_view limit, uint64_t value) {
+  status.SetPayload(kPayload, absl::Cord(Cat(limit, "=", value)));
+  return status;
+}
+
+LimitDetail LimitOf(const absl::Status& status) {
+  const auto payload = status.GetPayload(kPayload);
+  if (!payload) return {};
+  const std::string text(*payload);
+  const size_t equals = text.find('=');
+  if (equals == std::string::npos) return {};
+  const auto value = ParseInt(std::string_view(text).substr(equals + 1));
+  return {text.substr(0, equals), static_cast<uint64_t>(value.value_or(0))};
+}
+
+}  // namespace rlx::engine

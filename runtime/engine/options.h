@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "runtime/ir/options.h"
+
+namespace rlx::stages {
+struct ResolvedOptions;
+}
+
+namespace rlx::engine {
+
+// `request` with what it leaves open taken from `defaults`.
+CompileOptions WithDefaults(CompileOptions request, const CompileOptions& defaults);
+
+// Every field set: what responses echo and artifacts keep. Resolving it again gives the same.
+CompileOptions AsCompileOptions(const stages::ResolvedOptions& options);
+
+// `name=value` a line, in a fixed order: everything that can change an artifact, so without
+// verbose, assert_fusion_clean, dumps and the salt (a field of the key by itself).
+std::string KeyText(const stages::ResolvedOptions& options);
+
+}  // namespace rlx::engine

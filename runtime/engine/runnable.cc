@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/engine/runnable.h"
+
+#include "runtime/base/clock.h"
+#include "runtime/base/status.h"
+#include "runtime/engine/weight_digest.h"
+
+namespace rlx::engine {
+namespace {
+
+using device::Program;
+using device::Step;
+
+Digest256 WeightKey(const Program& program, const device::Device& device,
+                    const OrderedWeights& weights) {
+  FieldHasher key;
+  key.Add(device.info().id).Add(WeightProgramDigest(program));
+  for (const Digest256& source : weights.sources) key.Add(source);
+  return key.Finish();
+}
+
+void MarkParamsRead(const Program& program, const std::vector<Step>& steps,
+                    std::vector<bool>& read) {
+  for (const Step& step : steps) {
+    for (int32_t buffer : step.buffers) {
+      if (buffer >= 0 && program.buffers[buffer].storage == Storage::kParam) {
+        read[program.buffers[buffer].index] = true;
+      }
+    }
+    for (const auto& body : step.bodies) MarkParamsRead(program, body, read);
+  }
+}
+
+// Bytes of the params that runs read as they are: the others are there while weights are bound.
+int64_t ParamBytesRead(const Program& program) {
+  std::vector<bool> read(program.params.size());
+  MarkParamsRead(program, program.steps, read);
+  int64_t bytes = 0;
+  for (size_t i = 0; i < read.size(); ++i) {
+    if (read[i]) bytes += program.params[i].type.ByteSize().value_or(0);
+  }
+  return bytes;
+}
+
+// The weights of a module in the order of its program's params, which have the same names.
+absl::StatusOr<std::vector<SharedBytes>> InProgramOrder(const CompiledModule& module,
+                                                        const OrderedWeights& weights) {
+  const std::vector<IoEntry>& declared = module.artifact.lir.plan.params;
+  const std::vector<device::TensorSpec>& params = module.artifact.program->params;
+  std::map<std::string_view, size_t> places;
+  for (size_t i = 0; i < declared.size(); ++i) places.emplace(declared[i].name, i);
+  std::vector<SharedBytes> out;
+  for (const device::TensorSpec& param : params) {
+    const auto place = places.find(param.name);
+    if (place == places.end()) return Internal("the program has a param \"", param.name, "\" more");
+    out.push_back(weights.bytes[place->second]);
+  }
+  return out;
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const device::Executable>> Loader::Executable(
+    const ModulePtr& module, const device::Device& device) {
+  std::lock_guard lock(mutex_);
+  std::erase_if(loaded_, [](const auto& entry) { return entry.second.expired(); });
+  auto& place = loaded_[{module->key, device.info().id}];
+  std::shared_ptr<const device::Executable> executable = place.lock();
+  if (executable == nullptr) {
+    RLX_ASSIGN(executable, device.Load(module->artifact.program));
+    place = executable;
+  }
+  return executable;
+}
+
+absl::StatusOr<Loader::Loaded> Loader::Load(const ModulePtr& module, const device::Device& device,
+                                            const OrderedWeights& weights,
+                                            const CancelToken& cancel) {
+  const Program& program = *module->artifact.program;
+  RLX_ASSIGN(std::shared_ptr<const device::Executable> executable, Executable(module, device));
+  RLX_ASSIGN(const std::vector<SharedBytes> params, InProgramOrder(*module, weights));
+  int64_t slots = 0;
+  for (int64_t bytes : program.weight_slots) slots += bytes;
+  const auto bind = [&]() -> absl::StatusOr<WeightSet> {
+    WeightSet set;
+    // What binding needs beside the result counts as long as it takes.
+    RLX_ASSIGN(set.memory, memory_.Reserve(slots + program.weight_arena_bytes));
+    RLX_ASSIGN(set.weights, executable->BindWeights(params, cancel));
+    set.memory.Resize(set.weights->bytes() + weights.inline_bytes);
+    return set;
+  };
+  RLX_ASSIGN(WeightTable::Bound bound,
+             weights_.Get(WeightKey(program, device, weights), bind, cancel));
+  const int64_t weight_bytes = bound.use.weights().bytes() + ParamBytesRead(program);
+  auto runnable = std::shared_ptr<Runnable>(
+      new Runnable{.module = module,
+                   .executable = executable,
+                   .weights = std::move(bound.use),
+                   .weight_bytes = weight_bytes,
+                   .contexts = ContextPool(executable, max_contexts_, memory_, counters_)});
+  RLX_TRY(runnable->contexts.Acquire(cancel).status());
+  return Loaded{std::move(runnable), bound.shared};
+}
+
+absl::StatusOr<RunTiming> Loader::Runnable::Run(std::span<const std::span<const uint8_t>> inputs,
+                                                const std::vector<size_t>& wanted,
+                                                OutputMemory memory, const CancelToken& cancel) {
+  const double began = MonotonicSeconds();
+  RLX_ASSIGN(ContextPool::Lease lease, contexts.Acquire(cancel));
+  const double acquired = MonotonicSeconds();
+  const std::vector<device::TensorSpec>& specs = executable->program().outputs;
+  thread_local std::vector<std::span<uint8_t>> outputs;  // kept: a warm run allocates nothing
+  outputs.assign(specs.size(), {});
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    const device::TensorSpec& spec = specs[wanted[i]];
+    const size_t bytes = static_cast<size_t>(spec.type.ByteSize().value_or(0));
+    outputs[wanted[i]] = {memory({i, spec.name, spec.type, bytes}), bytes};
+  }
+  for (size_t i = 0; i < specs.size(); ++i) {
+    if (outputs[i].data() != nullptr) continue;
+    std::string& spare = lease->spare[i];
+    spare.resize(static_cast<size_t>(specs[i].type.ByteSize().value_or(0)));
+    outputs[i] = {reinterpret_cast<uint8_t*>(spare.data()), spare.size()};
+  }
+  RLX_TRY(lease->context->Run(weights.weights(), inputs, outputs, cancel));
+  return RunTiming{acquired - began, MonotonicSeconds() - acquired};
+}
+
+}  // namespace rlx::engine
