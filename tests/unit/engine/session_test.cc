@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gmock/gmock.h>
+
+#include <thread>
+
+#include "runtime/base/status.h"
+#include "tests/unit/engine/engine_fixture.h"
+
+namespace rlx::engine::test {
+namespace {
+
+using testing::FloatNear;
+using testing::HasSubstr;
+using testing::Pointwise;
+
+class SessionTest : public EngineTest {
+ protected:
+  void SetUp() override { Start(); }
+
+  // Opening Mlp with these weights.
+  absl::Status OpenWith(std::vector<WeightSource> weights) {
+    OpenSpec spec;
+    spec.executable = OpenSpec::Compile{Spec(Mlp()), {}};
+    spec.weights = std::move(weights);
+    return engine->OpenSession({}, std::move(spec), {}).status();
+  }
+  // Opening AddOne, which has no weights.
+  absl::StatusOr<Opened> OpenAddOne(const Principal& who = {}, uint32_t lease_seconds = 0) {
+    OpenSpec spec;
+    spec.executable = OpenSpec::Compile{Spec(AddOne()), {}};
+    spec.lease_seconds = lease_seconds;
+    return engine->OpenSession(who, std::move(spec), {});
+  }
+  absl::Status RunWith(const RandomId& handle, std::vector<NamedInput> inputs,
+                       std::vector<std::string_view> outputs = {}) {
+    std::string memory;
+    const auto give = [&](const OutputSpec& output) {
+      memory.resize(output.bytes);
+      return reinterpret_cast<uint8_t*>(memory.data());
+    };
+    return engine->Run({}, {handle, inputs, outputs}, give, {}).status();
+  }
+};
+
+TEST_F(SessionTest, RunsWhatItCompiled) {
+  const auto opened = OpenMlp();
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  EXPECT_GT(opened->weight_bytes, 0);
+  const auto ran = Run(opened->handle, MlpInput(), {4, 8});
+  ASSERT_TRUE(ran.ok()) << ran.status();
+  EXPECT_THAT(ran->outputs.at(0), Pointwise(FloatNear(1e-5f), MlpExpected(MlpInput())));
+  EXPECT_EQ(observer.runs, 1);
+  EXPECT_TRUE(engine->CloseSession({}, opened->handle, {}).ok());
+  EXPECT_TRUE(absl::IsNotFound(Run(opened->handle, MlpInput(), {4, 8}).status()));
+  EXPECT_TRUE(absl::IsNotFound(engine->CloseSession({}, opened->handle, {})));
+  EXPECT_EQ(observer.closed, 1);
+}
+
+TEST_F(SessionTest, OpensByKey) {
+  const auto compiled = Compile(Mlp("mine"));
+  ASSERT_TRUE(compiled.ok());
+  OpenSpec spec;
+  spec.executable = compiled->key();
+  spec.weights = MlpWeights();
+  const auto opened = engine->OpenSession({}, spec, {});
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  EXPECT_EQ(opened->compiled.names->module_name, "mine");
+  ASSERT_EQ(engine->ListSessions({}).size(), 1u);
+  EXPECT_EQ(engine->ListSessions({})[0].module_name, "mine");
+  spec.device = DeviceKind::kCuda;
+  EXPECT_TRUE(absl::IsInvalidArgument(engine->OpenSession({}, spec, {}).status()));
+  spec.device = DeviceKind::kCpu;
+  spec.profile = "cpu:other";
+  EXPECT_TRUE(absl::IsInvalidArgument(engine->OpenSession({}, spec, {}).status()));
+  spec.executable = Sha256Of("nothing");
+  EXPECT_TRUE(absl::IsNotFound(engine->OpenSession({}, spec, {}).status()));
+}
+
+TEST_F(SessionTest, WeightsAreCheckedExactly) {
+  const std::vector<WeightSource> good = MlpWeights();
+  ASSERT_TRUE(OpenWith(good).ok()) << OpenWith(good);
+  const auto expect = [&](absl::StatusCode code, std::string_view says,
+                          const std::function<void(std::vector<WeightSource>&)>& spoil) {
+    std::vector<WeightSource> weights = good;
+    spoil(weights);
+    const absl::Status status = OpenWith(weights);
+    EXPECT_EQ(status.code(), code) << status;
+    EXPECT_THAT(std::string(Message(status)), HasSubstr(std::string(says)));
+  };
+  const auto invalid = absl::StatusCode::kInvalidArgument;
+  using Weights = std::vector<WeightSource>;
+  expect(invalid, "weight \"b\" is missing", [](Weights& w) { w.pop_back(); });
+  expect(invalid, "unknown weight \"c\"", [](Weights& w) { w[1].param = "c"; });
+  expect(invalid, "weight \"w\" is given twice", [](Weights& w) { w[1] = w[0]; });
+  expect(invalid, "f32[8] is wanted, f16[8] given", [](Weights& w) { w[1].dtype = DType::kF16; });
+  expect(invalid, "f32[8,8] is wanted, f32[64] given", [](Weights& w) { w[0].dims = {64}; });
+  expect(invalid, "has 256 bytes, 252 given",
+         [](Weights& w) { std::get<WeightSource::Slice>(w[0].source).length = 252; });
+  expect(absl::StatusCode::kNotFound, "weight \"b\"", [](Weights& w) {
+    std::get<WeightSource::Slice>(w[1].source).blob = Sha256Of("elsewhere");
+  });
+  expect(absl::StatusCode::kOutOfRange, "weight \"b\"",
+         [](Weights& w) { std::get<WeightSource::Slice>(w[1].source).offset = 260; });
+  expect(absl::StatusCode::kOutOfRange, "weight \"b\"",
+         [](Weights& w) { std::get<WeightSource::Slice>(w[1].source).offset = UINT64_MAX; });
+  EXPECT_EQ(engine->Stats().sessions, 1) << "none of these is left behind";
+}
+
+TEST_F(SessionTest, SmallWeightsMayComeInline) {
+  std::vector<WeightSource> weights = MlpWeights();
+  weights[1].source = SharedBytes(FloatBytes({0, .125, .25, .375, .5, .625, .75, .875}));
+  OpenSpec spec;
+  spec.executable = OpenSpec::Compile{Spec(Mlp()), {}};
+  spec.weights = weights;
+  const auto opened = engine->OpenSession({}, std::move(spec), {});
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  const auto ran = Run(opened->handle, MlpInput(), {4, 8});
+  ASSERT_TRUE(ran.ok());
+  EXPECT_THAT(ran->outputs.at(0), Pointwise(FloatNear(1e-5f), MlpExpected(MlpInput())));
+  options.max_inline_weight_bytes = 31;
+  Start();
+  MlpWeights();
+  const absl::Status status = OpenWith(weights);
+  EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
+  EXPECT_EQ(observer.rejections("max_inline_weight_bytes"), 1);
+}
+
+TEST_F(SessionTest, BlobsOfOthersAreNotThere) {
+  const std::vector<WeightSource> weights = MlpWeights({"a"});
+  OpenSpec spec;
+  spec.executable = OpenSpec::Compile{Spec(Mlp()), {}};
+  spec.weights = weights;
+  EXPECT_TRUE(absl::IsNotFound(engine->OpenSession({"b"}, spec, {}).status()));
+  EXPECT_TRUE(engine->OpenSession({"a"}, spec, {}).ok());
+}
+
+TEST_F(SessionTest, InputsAreCheckedExactly) {
+  const auto opened = OpenMlp();
+  ASSERT_TRUE(opened.ok());
+  const std::vector<float> x = MlpInput();
+  const std::vector<int64_t> dims = {4, 8}, wrong = {8, 4};
+  const std::span<const uint8_t> bytes{reinterpret_cast<const uint8_t*>(x.data()), 128};
+  const NamedInput good{"x", DType::kF32, dims, bytes};
+  EXPECT_TRUE(RunWith(opened->handle, {good}).ok());
+  const auto expect = [&](std::string_view says, std::vector<NamedInput> inputs,
+                          std::vector<std::string_view> outputs = {}) {
+    const absl::Status status = RunWith(opened->handle, std::move(inputs), std::move(outputs));
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+    EXPECT_THAT(std::string(Message(status)), HasSubstr(std::string(says)));
+  };
+  expect("input \"x\" is missing", {});
+  expect("unknown input \"z\"", {{"z", DType::kF32, dims, bytes}});
+  expect("input \"x\" is given twice", {good, good});
+  expect("f32[4,8] is wanted, i32[4,8] given", {{"x", DType::kI32, dims, bytes}});
+  expect("f32[4,8] is wanted, f32[8,4] given", {{"x", DType::kF32, wrong, bytes}});
+  expect("has 128 bytes, 127 given", {{"x", DType::kF32, dims, bytes.first(127)}});
+  expect("unknown output \"z\"", {good}, {"z"});
+  expect("output \"y\" is asked for twice", {good}, {"y", "y"});
+  EXPECT_TRUE(RunWith(opened->handle, {good}, {"y"}).ok());
+}
+
+TEST_F(SessionTest, HandlesBelongToTheirPrincipal) {
+  const auto opened = OpenAddOne({"a"});
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  const std::vector<float> x(16, 1);
+  EXPECT_TRUE(Run(opened->handle, x, {16}, {"a"}).ok());
+  EXPECT_TRUE(absl::IsNotFound(Run(opened->handle, x, {16}, {"b"}).status()));
+  EXPECT_TRUE(absl::IsNotFound(engine->KeepAlive({"b"}, opened->handle, 0).status()));
+  EXPECT_TRUE(absl::IsNotFound(engine->CloseSession({"b"}, opened->handle, {})));
+  EXPECT_TRUE(engine->ListSessions({"b"}).empty());
+  EXPECT_EQ(engine->ListSessions({"a"}).at(0).runs, 1u);
+}
+
+TEST_F(SessionTest, ASecondSessionCostsNoSecondCopyOfItsWeights) {
+  const auto first = OpenMlp({"a"});
+  ASSERT_TRUE(first.ok());
+  EXPECT_FALSE(first->weights_shared);
+  const EngineStats one = engine->Stats();
+  EXPECT_EQ(one.weight_sets, 1);
+  const auto second = OpenMlp({"a"});
+  ASSERT_TRUE(second.ok());
+  EXPECT_TRUE(second->weights_shared);
+  const EngineStats two = engine->Stats();
+  EXPECT_EQ(two.sessions, 2);
+  EXPECT_EQ(two.weight_sets, 1);
+  EXPECT_EQ(two.weight_bytes, one.weight_bytes);
+  ASSERT_TRUE(engine->CloseSession({"a"}, first->handle, {}).ok());
+  EXPECT_EQ(engine->Stats().idle_weight_sets, 0);
+  ASSERT_TRUE(engine->CloseSession({"a"}, second->handle, {}).ok());
+  EXPECT_EQ(engine->Stats().idle_weight_sets, 1) << "kept for the next one";
+  EXPECT_TRUE(OpenMlp({"a"})->weights_shared);
+  EXPECT_EQ(observer.shared, 2);
+}
+
+TEST_F(SessionTest, IdleWeightsGoWhenMemoryIsWanted) {
+  const auto first = OpenMlp();
+  ASSERT_TRUE(first.ok());
+  const EngineStats stats = engine->Stats();
+  ASSERT_TRUE(engine->CloseSession({}, first->handle, {}).ok());
+  const int64_t set = stats.weight_bytes;
+  ASSERT_GT(set, 0);
+  // Room for one session's set and context, not for another set beside it.
+  options.host_memory_bytes = set + stats.context_bytes + set / 2;
+  Start();
+  ASSERT_TRUE(engine->CloseSession({}, OpenMlp()->handle, {}).ok());
+  OpenSpec other;
+  other.executable = OpenSpec::Compile{Spec(Mlp()), {}};
+  other.weights = MlpWeights();
+  std::string zeros(256, '\0');
+  other.weights[0].source = SharedBytes(zeros);
+  const auto opened = engine->OpenSession({}, other, {});
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  EXPECT_EQ(engine->Stats().weight_sets, 1);
+  EXPECT_GE(observer.evicted_bytes, set);
+  const auto refused = OpenMlp();
+  EXPECT_TRUE(absl::IsResourceExhausted(refused.status())) << refused.status();
+  EXPECT_EQ(observer.rejections("host_memory_bytes"), 1);
+  const std::vector<float> x = MlpInput();
+  EXPECT_TRUE(Run(opened->handle, x, {4, 8}).ok()) << "what is used stays";
+}
+
+TEST_F(SessionTest, LeasesRunOut) {
+  options.default_lease_seconds = 60;
+  options.max_lease_seconds = 120;
+  Start();
+  EXPECT_EQ(OpenAddOne()->lease_seconds, 60u);
+  EXPECT_EQ(OpenAddOne({}, 1000)->lease_seconds, 120u);
+  const auto brief = OpenAddOne({}, 1);
+  const auto kept = OpenAddOne({}, 1);
+  ASSERT_TRUE(brief.ok() && kept.ok());
+  EXPECT_EQ(*engine->KeepAlive({}, kept->handle, 30), 30u);
+  ASSERT_TRUE(Eventually([&] { return observer.expired == 1; }));
+  const std::vector<float> x(16, 1);
+  EXPECT_TRUE(absl::IsNotFound(Run(brief->handle, x, {16}).status()));
+  EXPECT_TRUE(Run(kept->handle, x, {16}).ok());
+  EXPECT_EQ(engine->Stats().sessions, 3);
+}
+
+TEST_F(SessionTest, SessionsAreBounded) {
+  options.max_sessions = 2;
+  Start();
+  const auto first = OpenAddOne();
+  ASSERT_TRUE(first.ok() && OpenAddOne().ok());
+  const auto third = OpenAddOne();
+  EXPECT_TRUE(absl::IsResourceExhausted(third.status())) << third.status();
+  EXPECT_EQ(observer.rejections("max_sessions"), 1);
+  ASSERT_TRUE(engine->CloseSession({}, first->handle, {}).ok());
+  EXPECT_TRUE(OpenAddOne().ok());
+}
+
+TEST_F(SessionTest, ManyRunAtOnceOnFewContexts) {
+  options.max_contexts = 2;
+  Start();
+  const auto opened = OpenMlp();
+  ASSERT_TRUE(opened.ok());
+  std::atomic<int> wrong{0};
+  std::vector<std::thread> callers;
+  for (int i = 0; i < 8; ++i) {
+    callers.emplace_back([&, i] {
+      std::vector<float> x = MlpInput();
+      x[0] = static_cast<float>(i);
+      const std::vector<float> expected = MlpExpected(x);
+      for (int n = 0; n < 50; ++n) {
+        const auto ran = Run(opened->handle, x, {4, 8});
+        if (!ran.ok()) {
+          ++wrong;
+          continue;
+        }
+        for (size_t j = 0; j < expected.size(); ++j) {
+          if (std::abs(ran->outputs[0][j] - expected[j]) > 1e-4f) ++wrong;
+        }
+      }
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_EQ(wrong, 0);
+  EXPECT_EQ(observer.runs, 400);
+  EXPECT_LE(engine->Stats().contexts, 2);
+}
+
+// A run is held while the engine asks for its output's memory: it has its context then.
+class HeldRun {
+ public:
+  HeldRun(Engine& engine, const RandomId& handle) {
+    thread_ = std::thread([this, &engine, handle] {
+      const std::vector<float> x(16, 1);
+      const std::vector<int64_t> dims = {16};
+      const NamedInput input{
+          "x", DType::kF32, dims, {reinterpret_cast<const uint8_t*>(x.data()), 64}};
+      const auto memory = [&](const OutputSpec&) {
+        held_ = true;
+        while (!released_) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        return reinterpret_cast<uint8_t*>(output_.data());
+      };
+      status_ = engine.Run({}, {handle, {&input, 1}, {}}, memory, {}).status();
+    });
+    EXPECT_TRUE(Eventually([this] { return held_.load(); }));
+  }
+  ~HeldRun() {
+    if (thread_.joinable()) Finish().IgnoreError();
+  }
+  absl::Status Finish() {
+    released_ = true;
+    thread_.join();
+    return status_;
+  }
+  const std::vector<float>& output() const { return output_; }
+
+ private:
+  std::vector<float> output_ = std::vector<float>(16);
+  std::atomic<bool> held_{false}, released_{false};
+  absl::Status status_;
+  std::thread thread_;
+};
+
+TEST_F(SessionTest, AWaitingRunHonoursItsDeadline) {
+  options.max_contexts = 1;
+  Start();
+  const auto opened = OpenAddOne();
+  ASSERT_TRUE(opened.ok());
+  HeldRun held(*engine, opened->handle);
+  const std::vector<float> x(16, 1);
+  EXPECT_TRUE(absl::IsDeadlineExceeded(Run(opened->handle, x, {16}, {}, Within(30)).status()));
+  EXPECT_TRUE(held.Finish().ok());
+  EXPECT_TRUE(Run(opened->handle, x, {16}).ok());
+}
+
+TEST_F(SessionTest, ClosingWaitsForRunsInFlight) {
+  const auto opened = OpenAddOne();
+  ASSERT_TRUE(opened.ok());
+  HeldRun held(*engine, opened->handle);
+  EXPECT_TRUE(absl::IsDeadlineExceeded(engine->CloseSession({}, opened->handle, Within(30))));
+  const std::vector<float> x(16, 1);
+  EXPECT_TRUE(absl::IsNotFound(Run(opened->handle, x, {16}).status()));
+  EXPECT_TRUE(held.Finish().ok()) << "a run in flight finishes";
+  EXPECT_EQ(held.output(), std::vector<float>(16, 2));
+}
+
+TEST_F(SessionTest, DrainingRefusesAndWaits) {
+  const auto opened = OpenAddOne();
+  ASSERT_TRUE(opened.ok());
+  HeldRun held(*engine, opened->handle);
+  EXPECT_EQ(engine->Drain(Within(30)), 1);
+  EXPECT_TRUE(engine->draining());
+  const std::vector<float> x(16, 1);
+  EXPECT_TRUE(absl::IsUnavailable(Run(opened->handle, x, {16}).status()));
+  EXPECT_TRUE(absl::IsUnavailable(Compile(Mlp()).status()));
+  EXPECT_TRUE(absl::IsUnavailable(OpenAddOne().status()));
+  EXPECT_TRUE(held.Finish().ok());
+  EXPECT_EQ(engine->Drain({}), 0);
+}
+
+TEST_F(SessionTest, SymbolicModulesRunAtAnyShapeInRange) {
+  OpenSpec spec;
+  spec.executable = OpenSpec::Compile{Spec(SymbolicMlp()), {}};
+  spec.weights = MlpWeights();
+  const auto opened = engine->OpenSession({}, std::move(spec), {});
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  for (int64_t rows : {4, 1, 4, 7}) {
+    std::vector<float> x;
+    for (int64_t i = 0; i < rows * 8; ++i) x.push_back(static_cast<float>(i % 7) - 3);
+    const auto ran = Run(opened->handle, x, {rows, 8});
+    ASSERT_TRUE(ran.ok()) << ran.status();
+    EXPECT_THAT(ran->outputs.at(0), Pointwise(FloatNear(1e-4f), MlpExpected(x)));
+  }
+  EXPECT_EQ(engine->Stats().weight_sets, 1) << "packing does not depend on the batch";
+  const std::vector<float> x(65 * 8);
+  const auto large = Run(opened->handle, x, {65, 8});
+  EXPECT_TRUE(absl::IsInvalidArgument(large.status())) << large.status();
+  EXPECT_THAT(std::string(Message(large.status())), HasSubstr("rows = 65"));
+  EXPECT_TRUE(absl::IsInvalidArgument(Run(opened->handle, x, {8, 65}).status()));
+}
+
+TEST_F(SessionTest, VariantsOfASymbolicSessionAreBounded) {
+  options.max_variants = 2;
+  Start();
+  OpenSpec spec;
+  spec.executable = OpenSpec::Compile{Spec(SymbolicMlp()), {}};
+  spec.weights = MlpWeights();
+  const auto opened = engine->OpenSession({}, std::move(spec), {});
+  ASSERT_TRUE(opened.ok());
+  for (int64_t rows = 1; rows <= 6; ++rows) {
+    ASSERT_TRUE(Run(opened->handle, std::vector<float>(rows * 8), {rows, 8}).ok());
+  }
+  EXPECT_EQ(engine->Stats().contexts, 2);
+}
+
+TEST_F(SessionTest, WhatHasNoDeviceHereCannotBeOpened) {
+  OpenSpec spec;
+  CompileSpec module = Spec(AddOne());
+  module.device = DeviceKind::kMetal;
+  spec.executable = OpenSpec::Compile{std::move(module), {}};
+  const auto opened = engine->OpenSession({}, std::move(spec), {});
+  EXPECT_TRUE(absl::IsFailedPrecondition(opened.status())) << opened.status();
+  EXPECT_THAT(std::string(Message(opened.status())), HasSubstr("metal"));
+}
+
+}  // namespace
+}  // namespace rlx::engine::test
