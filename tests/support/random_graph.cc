@@ -122,16 +122,16 @@ class Generator {
   void Step() {
     using Method = void (Generator::*)();
     static constexpr Method kPlain[] = {
-        &Generator::UnaryStep,     &Generator::BinaryStep,  &Generator::BinaryStep,
-        &Generator::MatMulStep,    &Generator::SoftmaxStep, &Generator::NormStep,
-        &Generator::TransposeStep, &Generator::ReshapeStep, &Generator::NarrowStep,
-        &Generator::ConcatStep,    &Generator::ReduceStep,  &Generator::CumsumStep,
-        &Generator::WhereStep,     &Generator::GatherStep,  &Generator::TopKStep,
-        &Generator::ExpandStep};
-    static constexpr Method kIdioms[] = {&Generator::LinearIdiom,    &Generator::ResidualIdiom,
-                                         &Generator::SharedIdiom,    &Generator::SwigluIdiom,
-                                         &Generator::GeluIdiom,      &Generator::ChainIdiom,
-                                         &Generator::AttentionIdiom, &Generator::NormIdiom};
+        &Generator::UnaryStep,     &Generator::BinaryStep,     &Generator::BinaryStep,
+        &Generator::MatMulStep,    &Generator::SoftmaxStep,    &Generator::NormStep,
+        &Generator::TransposeStep, &Generator::ReshapeStep,    &Generator::NarrowStep,
+        &Generator::ConcatStep,    &Generator::ReduceStep,     &Generator::CumsumStep,
+        &Generator::WhereStep,     &Generator::GatherStep,     &Generator::TopKStep,
+        &Generator::ExpandStep,    &Generator::DotGeneralStep, &Generator::ConstantStep};
+    static constexpr Method kIdioms[] = {
+        &Generator::LinearIdiom,    &Generator::ResidualIdiom, &Generator::SharedIdiom,
+        &Generator::SwigluIdiom,    &Generator::GeluIdiom,     &Generator::ChainIdiom,
+        &Generator::AttentionIdiom, &Generator::NormIdiom,     &Generator::GatedHalvesIdiom};
     static constexpr Method kComposites[] = {&Generator::AttentionStep, &Generator::RegionStep};
     const int64_t kind = Draw(0, 9);
     const auto run = [&](std::span<const Method> methods) {
@@ -263,6 +263,38 @@ class Generator {
     Keep(b_.Expand(x, std::move(shape)), bound);
   }
 
+  // Over the last axis: with a weight either way round, or batched with a value of the same shape.
+  void DotGeneralStep() {
+    const Item x = Sequence();
+    const int64_t k = LastExtent(x.value), last = b_.type(x.value).rank() - 1;
+    const auto dot = [&](Value rhs, std::vector<int64_t> axes, std::vector<int64_t> batch) {
+      return b_.Emit(OpKind::kDotGeneral, {x.value, rhs},
+                     {{"lhs_contracting", std::vector<int64_t>{last}},
+                      {"rhs_contracting", std::move(axes)},
+                      {"lhs_batch", batch},
+                      {"rhs_batch", batch}});
+    };
+    const double bound = std::sqrt(k) * x.bound + 1;
+    switch (Draw(0, 2)) {
+      case 0:
+        Keep(dot(Param({Draw(1, 9), k}), {1}, {}), bound);
+        break;
+      case 1:
+        Keep(dot(Param({Draw(1, 3), k, Draw(1, 4)}), {1}, {}), bound);
+        break;
+      default:
+        Keep(dot(x.value, {last}, {0}), bound * x.bound);
+    }
+  }
+
+  // A value that is known when the graph is compiled.
+  void ConstantStep() {
+    const Value a = Scalar(static_cast<double>(Draw(-4, 4)) / 4);
+    const Value known = b_.Unary(OpKind::kTanh, b_.Add(a, Scalar(0.5)));
+    const auto [x, bound] = Any();
+    Keep(b_.Add(x, known), bound + 1);
+  }
+
   void ReduceStep() {
     const auto item = AnyOfRank(1);
     if (!item) return;
@@ -388,6 +420,17 @@ class Generator {
     const Value up = Linear(x, inner, false), gate = Linear(x, inner, false);
     Keep(Linear(b_.Mul(up, b_.Unary(OpKind::kSilu, gate)), width, false), 4);
     if (Flip()) Keep(gate, 2);
+  }
+
+  // One product whose halves gate each other, in either order.
+  void GatedHalvesIdiom() {
+    const Item x = Sequence();
+    const int64_t width = LastExtent(x.value), last = b_.type(x.value).rank() - 1;
+    const Item both = Linear(x, 2 * width, Flip());
+    const int64_t gate_at = Flip() ? 0 : width;
+    const Value up = b_.Narrow(both.value, last, width - gate_at, width);
+    const Value gate = b_.Unary(OpKind::kSilu, b_.Narrow(both.value, last, gate_at, width));
+    Keep(Flip() ? b_.Mul(up, gate) : b_.Mul(gate, up), both.bound * both.bound);
   }
 
   void GeluIdiom() {
