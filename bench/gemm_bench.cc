@@ -13,7 +13,7 @@
 #include "bench/fma_peak.h"
 #include "runtime/base/thread_pool.h"
 #if RLX_HAVE_ONEDNN
-#include "bench/onednn_gemm.h"
+#include "bench/onednn.h"
 #endif
 
 namespace rlx::bench {

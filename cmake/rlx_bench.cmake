@@ -15,11 +15,13 @@ foreach(source IN LISTS benches)
   add_dependencies(bench bench_${name})
 endforeach()
 
-# The peer of gemm_bench. Linked directly: its CMake package asks for OpenCL, and OpenMP's flag would part
-# the bench from the precompiled header.
+# The peer of some. Linked directly: its CMake package asks for OpenCL, and OpenMP's flag would part the
+# bench from the precompiled header.
 find_library(RLX_ONEDNN dnnl)
 find_package(OpenMP COMPONENTS CXX QUIET)
-if(TARGET bench_gemm_bench AND RLX_ONEDNN AND OpenMP_CXX_FOUND)
-  target_link_libraries(bench_gemm_bench PRIVATE ${RLX_ONEDNN} ${OpenMP_CXX_LIBRARIES})
-  target_compile_definitions(bench_gemm_bench PRIVATE RLX_HAVE_ONEDNN=1)
-endif()
+foreach(name bench_gemm_bench bench_conv_bench)
+  if(TARGET ${name} AND RLX_ONEDNN AND OpenMP_CXX_FOUND)
+    target_link_libraries(${name} PRIVATE ${RLX_ONEDNN} ${OpenMP_CXX_LIBRARIES})
+    target_compile_definitions(${name} PRIVATE RLX_HAVE_ONEDNN=1)
+  endif()
+endforeach()

@@ -60,8 +60,8 @@ TEST_P(CpuOp, AgreesWithTheOracleOnRandomSamples) {
     for (uint64_t seed = 0; seed < 12; ++seed) {
       Rng rng(seed * 7919 + static_cast<uint64_t>(GetParam()));
       const OpSample sample = info.sample(rng);
-      const Graph graph = test::SampleGraph(info, sample);
-      const TensorMap inputs = test::SampleInputs(sample, rng);
+      const Graph graph = testing::SampleGraph(info, sample);
+      const TensorMap inputs = testing::SampleInputs(sample, rng);
       const device::Claim claim = Cpu().Claims(graph, graph.size() - 1, runner->target());
       if (!claim.native) continue;
       ++claimed;

@@ -8,7 +8,7 @@
 #include "runtime/ir/text.h"
 #include "runtime/ir/verify.h"
 
-namespace rlx::test {
+namespace rlx::testing {
 
 Graph ParseGraph(std::string_view text) {
   auto module = ParseModule(text);
@@ -55,16 +55,6 @@ HostTensor RandomTensor(const TensorType& type, double low, double high, Rng& rn
   return HostTensor::FromDoubles(type.dtype, type.StaticDims(), values);
 }
 
-TensorMap RandomInputs(const Graph& graph, Rng& rng) {
-  TensorMap inputs;
-  for (const Node& node : graph.nodes()) {
-    if (node.op != OpKind::kInput && node.op != OpKind::kParam) continue;
-    const double low = IsExact(node.results[0].dtype) ? 0 : -1;
-    inputs.emplace(node.name, RandomTensor(node.results[0], low, 1, rng));
-  }
-  return inputs;
-}
-
 absl::StatusOr<Graph> Decompose(const Graph& graph, NodeId id) {
   Graph out = graph;
   GraphBuilder b(out);
@@ -77,4 +67,4 @@ absl::StatusOr<Graph> Decompose(const Graph& graph, NodeId id) {
   return out;
 }
 
-}  // namespace rlx::test
+}  // namespace rlx::testing

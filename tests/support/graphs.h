@@ -6,7 +6,7 @@
 #include "runtime/ir/evaluate.h"
 #include "runtime/ir/op_info.h"
 
-namespace rlx::test {
+namespace rlx::testing {
 
 // A graph parsed, completed and verified; a test failure and an empty graph where it is not sound.
 Graph ParseGraph(std::string_view text);
@@ -18,10 +18,8 @@ TensorMap SampleInputs(const OpSample& sample, Rng& rng);
 
 // A tensor with elements between low and high (integers inclusive).
 HostTensor RandomTensor(const TensorType& type, double low, double high, Rng& rng);
-// Values for every input and param of a static graph: floats in [-1, 1], integers 0 or 1.
-TensorMap RandomInputs(const Graph& graph, Rng& rng);
 
 // The graph with node `id` replaced by its row's decomposition.
 absl::StatusOr<Graph> Decompose(const Graph& graph, NodeId id);
 
-}  // namespace rlx::test
+}  // namespace rlx::testing

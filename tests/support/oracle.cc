@@ -5,7 +5,7 @@
 
 #include "runtime/base/status.h"
 
-namespace rlx::test {
+namespace rlx::testing {
 namespace {
 
 using ::testing::AssertionFailure;
@@ -65,20 +65,4 @@ AssertionResult CompareToOracle(const HostTensor& got, const EvalTensor& want,
   return CompareToOracle(EvalTensor::From(got), want, tolerance);
 }
 
-AssertionResult SameOutputs(const Graph& got, const Graph& want, const TensorMap& inputs,
-                            Tolerance tolerance) {
-  const auto left = Evaluate(got, inputs), right = Evaluate(want, inputs);
-  if (!left.ok()) return AssertionFailure() << Message(left.status());
-  if (!right.ok()) return AssertionFailure() << Message(right.status());
-  if (left->size() != right->size())
-    return AssertionFailure() << left->size() << " outputs, want " << right->size();
-  for (size_t i = 0; i < right->size(); ++i) {
-    if (got.outputs()[i].name != want.outputs()[i].name)
-      return AssertionFailure() << "output " << i << " is " << got.outputs()[i].name;
-    if (auto same = CompareToOracle((*left)[i], (*right)[i], tolerance); !same)
-      return AssertionFailure() << "output " << want.outputs()[i].name << ": " << same.message();
-  }
-  return AssertionSuccess();
-}
-
-}  // namespace rlx::test
+}  // namespace rlx::testing

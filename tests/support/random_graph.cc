@@ -8,7 +8,7 @@
 #include "runtime/ir/builder.h"
 #include "runtime/ir/verify.h"
 
-namespace rlx::test {
+namespace rlx::testing {
 namespace {
 
 class Generator {
@@ -66,6 +66,7 @@ class Generator {
   }
 
   // Into the pool; what has grown large is brought back.
+  Value Keep(Item item) { return Keep(item.value, item.bound); }
   Value Keep(Value v, double bound) {
     if (bound > 6) {
       v = Flip() ? b_.Unary(OpKind::kTanh, v) : b_.Mul(v, Scalar(1 / bound));
@@ -88,10 +89,11 @@ class Generator {
     return {Param(std::move(part)), 1};
   }
 
-  // x · w. With elements of either sign in [-1, 1] the sum of k products is around √k/3.
-  Value Linear(Value x, int64_t width, bool bias) {
-    const Value y = b_.MatMul(x, Param({LastExtent(x), width}));
-    return bias ? b_.Add(y, Param({width})) : y;
+  // x · w. A sum of k products with weights of either sign in [-1, 1] is around √k/3 times x.
+  Item Linear(Item x, int64_t width, bool bias) {
+    const int64_t k = LastExtent(x.value);
+    const Value y = b_.MatMul(x.value, Param({k, width}));
+    return {bias ? b_.Add(y, Param({width})) : y, std::sqrt(k) * x.bound + 1};
   }
 
   Value Activation(Value x) {
@@ -196,8 +198,7 @@ class Generator {
 
   void MatMulStep() {
     const auto item = AnyOfRank(2);
-    if (!item || LastExtent(item->value) == 0) return;
-    Keep(Linear(item->value, Draw(1, 17), false), 4 * item->bound);
+    if (item && LastExtent(item->value) > 0) Keep(Linear(*item, Draw(1, 17), false));
   }
 
   void SoftmaxStep() {
@@ -325,8 +326,8 @@ class Generator {
   }
 
   void GatherStep() {
-    // Indices are 0 or 1 (RandomInputs).
-    const Value table = Param({Draw(2, 9), Draw(1, 8)});
+    // RandomInputs gives indices from 0 to 2.
+    const Value table = Param({Draw(3, 9), Draw(1, 8)});
     const TensorType indices = {Pick({DType::kI64, DType::kI32}), {Draw(1, 5), Draw(1, 3)}};
     Keep(b_.Gather(table, Input(indices)), 1);
   }
@@ -377,49 +378,53 @@ class Generator {
   }
 
   void AttentionStep() {
-    const auto [x, width] = Sequence();
+    const Item x = Sequence();
+    const int64_t width = LastExtent(x.value);
     if (width % 4 != 0) return;
     std::vector<Attr> attrs = {{"num_heads", int64_t{2}}, {"head_dim", width / 2}};
     if (Flip()) attrs.push_back({"mask", std::string("causal")});
-    const Value q = Linear(x, width, false), k = Linear(x, width, Flip()),
-                v = Linear(x, width, Flip());
-    Keep(b_.Emit(OpKind::kAttention, {q, k, v}, std::move(attrs)), 3);
+    const Item q = Linear(x, width, false), k = Linear(x, width, Flip());
+    const Item v = Linear(x, width, Flip());
+    Keep(b_.Emit(OpKind::kAttention, {q.value, k.value, v.value}, std::move(attrs)), v.bound);
   }
 
   // --- Idioms ---
   // A value [.., seq, width] of rank 3 to work on, if need be the first input.
-  std::pair<Value, int64_t> Sequence() {
-    for (int tries = 0; tries < 4; ++tries) {
-      const Value v = Any().value;
-      if (b_.type(v).rank() == 3 && LastExtent(v) > 1) return {v, LastExtent(v)};
-    }
-    return {leaves_[0], LastExtent(leaves_[0])};
+  Item Sequence() {
+    for (int tries = 0; tries < 4; ++tries)
+      if (const Item item = Any(); b_.type(item.value).rank() == 3 && LastExtent(item.value) > 1)
+        return item;
+    return {leaves_[0], 1};
   }
 
   void LinearIdiom() {
-    const auto [x, width] = Sequence();
-    Keep(Activation(Linear(x, Flip() ? width : Draw(1, 19), true)), 3);
+    const Item x = Sequence();
+    const int64_t width = Flip() ? LastExtent(x.value) : Draw(1, 19);
+    const Item y = Linear(x, width, true);
+    Keep(Activation(y.value), y.bound);
   }
 
   void ResidualIdiom() {
-    const auto [x, width] = Sequence();
-    Value sum = b_.Add(x, Linear(x, width, Flip()));
-    if (Flip()) Keep(sum, 6);
+    const Item x = Sequence(), y = Linear(x, LastExtent(x.value), Flip());
+    const Value sum = b_.Add(x.value, y.value);
+    if (Flip()) Keep(sum, x.bound + y.bound);
     Keep(Norm(sum), 4);
   }
 
   void SharedIdiom() {
-    const auto [x, width] = Sequence();
+    const Item x = Sequence();
     const bool bias = Flip();
-    for (int64_t count = Draw(2, 3); count > 0; --count) Keep(Linear(x, Draw(1, width), bias), 3);
+    for (int64_t count = Draw(2, 3); count > 0; --count)
+      Keep(Linear(x, Draw(1, LastExtent(x.value)), bias));
   }
 
   void SwigluIdiom() {
-    const auto [x, width] = Sequence();
-    const int64_t inner = Draw(2, 2 * width);
-    const Value up = Linear(x, inner, false), gate = Linear(x, inner, false);
-    Keep(Linear(b_.Mul(up, b_.Unary(OpKind::kSilu, gate)), width, false), 4);
-    if (Flip()) Keep(gate, 2);
+    const Item x = Sequence();
+    const int64_t width = LastExtent(x.value), inner = Draw(2, 2 * width);
+    const Item up = Linear(x, inner, false), gate = Linear(x, inner, false);
+    const Value gated = b_.Mul(up.value, b_.Unary(OpKind::kSilu, gate.value));
+    Keep(Linear({gated, up.bound * gate.bound}, width, false));
+    if (Flip()) Keep(gate);
   }
 
   // One product whose halves gate each other, in either order.
@@ -453,7 +458,8 @@ class Generator {
   }
 
   void NormIdiom() {  // layer norm in primitives
-    const auto [x, width] = Sequence();
+    const Value x = Sequence().value;
+    const int64_t width = LastExtent(x);
     const Value centred = b_.Sub(x, b_.Reduce(OpKind::kReduceMean, x, {-1}, true));
     const Value variance = b_.Reduce(OpKind::kReduceMean, b_.Mul(centred, centred), {-1}, true);
     const Value scale = b_.Unary(OpKind::kRsqrt, b_.Add(variance, Scalar(1e-2)));
@@ -461,17 +467,19 @@ class Generator {
   }
 
   void AttentionIdiom() {  // in primitives, heads split by reshape and transpose
-    const auto [x, width] = Sequence();
+    const Item x = Sequence();
+    const int64_t width = LastExtent(x.value);
     if (width % 2 != 0) return;
-    const Shape shape = ShapeOf(x);
+    const Shape shape = ShapeOf(x.value);
     const auto heads = [&](std::vector<int64_t> perm) {
-      const Value split = b_.Reshape(Linear(x, width, true), {shape[0], shape[1], 2, width / 2});
+      const Value joined = Linear(x, width, true).value;
+      const Value split = b_.Reshape(joined, {shape[0], shape[1], 2, width / 2});
       return b_.Transpose(split, std::move(perm));
     };
     const Value q = heads({0, 2, 1, 3}), k = heads({0, 2, 3, 1}), v = heads({0, 2, 1, 3});
     const Value scores = b_.Mul(b_.MatMul(q, k), Scalar(1 / std::sqrt(width / 2.0)));
     const Value mixed = b_.Transpose(b_.MatMul(b_.Softmax(scores), v), {0, 2, 1, 3});
-    Keep(b_.Reshape(mixed, {shape[0], shape[1], width}), 3);
+    Keep(b_.Reshape(mixed, {shape[0], shape[1], width}), std::sqrt(width) * x.bound + 1);
   }
 
   // --- Leaves and outputs ---
@@ -512,4 +520,4 @@ DimBinding RandomBinding(const Graph& graph, Rng& rng) {
   return binding;
 }
 
-}  // namespace rlx::test
+}  // namespace rlx::testing

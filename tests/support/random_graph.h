@@ -9,7 +9,7 @@
 #include "runtime/ir/op_info.h"
 #include "runtime/ir/text.h"
 
-namespace rlx::test {
+namespace rlx::testing {
 
 struct RandomGraphOptions {
   int steps = 16;  // ops, or idioms of several ops
@@ -24,7 +24,7 @@ struct RandomGraphOptions {
 // A verified graph with several consumers a value, dead nodes, and outputs on intermediate values.
 // Values stay within a few units, and discontinuous ops (comparison, rounding, top-k) look at
 // inputs alone, so that rounding errors stay small. Inputs and params are meant for RandomInputs
-// (tests/support/graphs.h). The same seed gives the same graph.
+// (tests/support/same_results.h). The same seed gives the same graph.
 Graph RandomGraph(uint64_t seed, const RandomGraphOptions& options = {});
 
 // A value in range for every symbol.
@@ -42,4 +42,4 @@ void ForEachRandomGraph(int count, const RandomGraphOptions& options, Fn&& fn) {
   }
 }
 
-}  // namespace rlx::test
+}  // namespace rlx::testing

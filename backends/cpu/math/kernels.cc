@@ -13,6 +13,8 @@ void PackPanel(const PackTask&);
 template <class V>
 void GemmPanel(const PanelTask&);
 template <class V>
+void Finish(const PanelTask&, int64_t begin, int64_t end);
+template <class V>
 float SoftmaxRow(const SoftmaxTask&);
 template <class V>
 void DotRows(const DotTask&);
@@ -22,6 +24,14 @@ template <class V>
 void HideKeys(const KeepTask&);
 template <class V>
 void ScaleRow(const ScaleTask&);
+template <class V>
+void Unfold(const UnfoldTask&);
+template <class V>
+void PadPlane(const PadTask&);
+template <class V>
+void Depthwise(const DepthwiseTask&);
+template <class V>
+void PoolPlane(const PoolTask&);
 
 namespace {
 
@@ -33,11 +43,16 @@ constexpr MathKernels Table(Isa isa, int lanes, int panel_vectors, int tile_rows
           .tile_rows = tile_rows,
           .pack_panel = PackPanel<V>,
           .gemm_panel = GemmPanel<V>,
+          .finish = Finish<V>,
           .softmax_row = SoftmaxRow<V>,
           .dot_rows = DotRows<V>,
           .weighted_rows = WeightedRows<V>,
           .hide_keys = HideKeys<V>,
-          .scale_row = ScaleRow<V>};
+          .scale_row = ScaleRow<V>,
+          .unfold = Unfold<V>,
+          .pad_plane = PadPlane<V>,
+          .depthwise = Depthwise<V>,
+          .pool_plane = PoolPlane<V>};
 }
 
 constexpr MathKernels kTables[] = {Table<Generic>(Isa::kGeneric, 4, 2, 4),

@@ -10,12 +10,16 @@
 
 namespace rlx::cpu {
 
+struct DepthwiseTask;
 struct DotTask;
 struct KeepTask;
 struct PackTask;
+struct PadTask;
 struct PanelTask;
+struct PoolTask;
 struct ScaleTask;
 struct SoftmaxTask;
+struct UnfoldTask;
 struct WeightedTask;
 
 struct MathKernels {
@@ -27,6 +31,7 @@ struct MathKernels {
   // panel_task.h
   void (*pack_panel)(const PackTask&);
   void (*gemm_panel)(const PanelTask&);
+  void (*finish)(const PanelTask&, int64_t begin, int64_t end);  // activation and residual of rows
 
   // attention_task.h
   float (*softmax_row)(const SoftmaxTask&);
@@ -34,6 +39,12 @@ struct MathKernels {
   void (*weighted_rows)(const WeightedTask&);
   void (*hide_keys)(const KeepTask&);
   void (*scale_row)(const ScaleTask&);
+
+  // conv_task.h
+  void (*unfold)(const UnfoldTask&);
+  void (*pad_plane)(const PadTask&);
+  void (*depthwise)(const DepthwiseTask&);
+  void (*pool_plane)(const PoolTask&);
 
   int panel_width() const { return lanes * panel_vectors; }
 };

@@ -148,7 +148,7 @@ template <class V, Act kind>
 }
 
 template <class V>
-[[gnu::always_inline]] inline void Finish(const PanelTask& t, int64_t begin, int64_t end) {
+void Finish(const PanelTask& t, int64_t begin, int64_t end) {
   using Fn = void (*)(const PanelTask&, int64_t, int64_t);
   static constexpr Fn kByAct[] = {FinishRows<V, Act::kNone>,     FinishRows<V, Act::kRelu>,
                                   FinishRows<V, Act::kClip>,     FinishRows<V, Act::kLeakyRelu>,

@@ -6,5 +6,6 @@ namespace rlx::cpu {
 
 template void PackPanel<Avx2>(const PackTask&);
 template void GemmPanel<Avx2>(const PanelTask&);
+template void Finish<Avx2>(const PanelTask&, int64_t, int64_t);
 
 }  // namespace rlx::cpu

@@ -6,5 +6,6 @@ namespace rlx::cpu {
 
 template void PackPanel<Avx512>(const PackTask&);
 template void GemmPanel<Avx512>(const PanelTask&);
+template void Finish<Avx512>(const PanelTask&, int64_t, int64_t);
 
 }  // namespace rlx::cpu

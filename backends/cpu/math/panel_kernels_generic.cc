@@ -6,5 +6,6 @@ namespace rlx::cpu {
 
 template void PackPanel<Generic>(const PackTask&);
 template void GemmPanel<Generic>(const PanelTask&);
+template void Finish<Generic>(const PanelTask&, int64_t, int64_t);
 
 }  // namespace rlx::cpu

@@ -21,7 +21,7 @@ struct Avx2 {
   [[gnu::always_inline]] static F Load(const float* p) { return _mm256_loadu_ps(p); }
   [[gnu::always_inline]] static void Store(float* p, F x) { _mm256_storeu_ps(p, x); }
   [[gnu::always_inline]] static F LoadN(const float* p, int n) {
-    return _mm256_maskload_ps(p, First(n));
+    return n == kLanes ? Load(p) : _mm256_maskload_ps(p, First(n));
   }
   [[gnu::always_inline]] static F LoadBytes(const uint8_t* p) {
     const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
@@ -29,7 +29,7 @@ struct Avx2 {
   }
   [[gnu::always_inline]] static F LaneNumbers() { return _mm256_setr_ps(0, 1, 2, 3, 4, 5, 6, 7); }
   [[gnu::always_inline]] static void StoreN(float* p, F x, int n) {
-    _mm256_maskstore_ps(p, First(n), x);
+    n == kLanes ? Store(p, x) : _mm256_maskstore_ps(p, First(n), x);
   }
 
   [[gnu::always_inline]] static F Add(F a, F b) { return _mm256_add_ps(a, b); }
@@ -66,6 +66,11 @@ struct Avx2 {
     __m128 s = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
     s = _mm_max_ps(s, _mm_movehl_ps(s, s));
     return _mm_cvtss_f32(_mm_max_ss(s, _mm_shuffle_ps(s, s, 1)));
+  }
+
+  [[gnu::always_inline]] static F Even(F a, F b) {
+    const __m256d pairs = _mm256_castps_pd(_mm256_shuffle_ps(a, b, 0x88));
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(pairs, 0xD8));
   }
 
   // Three rounds of two-way exchanges: pairs of lanes, of double lanes, then of 128-bit halves.

@@ -59,6 +59,12 @@ struct Avx512 {
   [[gnu::always_inline]] static float Sum(F a) { return _mm512_reduce_add_ps(a); }
   [[gnu::always_inline]] static float Largest(F a) { return _mm512_reduce_max_ps(a); }
 
+  [[gnu::always_inline]] static F Even(F a, F b) {
+    const __m512i index =
+        _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    return _mm512_permutex2var_ps(a, index, b);
+  }
+
   // Four rounds of two-way exchanges: pairs of lanes, of double lanes, then of 128-bit blocks.
   [[gnu::always_inline]] static void Transpose(F r[16]) {
     F t[16];

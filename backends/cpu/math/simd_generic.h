@@ -78,6 +78,9 @@ struct Generic {
     return x > y ? x : y;
   }
 
+  // Lanes 0, 2, 4, ... of a and b on end.
+  [[gnu::always_inline]] static F Even(F a, F b) { return F{a[0], a[2], b[0], b[2]}; }
+
   // r[i][j] becomes r[j][i], kLanes rows of kLanes.
   [[gnu::always_inline]] static void Transpose(F r[4]) {
     for (int i = 0; i < 4; ++i) {

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// What holds for any graph: the text form is exact, renumbering and decomposition keep the meaning,
+// binding in two steps is binding at once. Also that the random graphs are worth the name.
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "runtime/ir/verify.h"
+#include "tests/support/graphs.h"
+#include "tests/support/random_graph.h"
+#include "tests/support/same_results.h"
+
+namespace rlx {
+namespace {
+
+using testing::ForEachRandomGraph;
+using testing::RandomGraphOptions;
+
+constexpr int kGraphs = 150;
+
+TEST(RandomGraphs, AreReproducibleAndCoverTheOps) {
+  std::set<OpKind> seen;
+  int shared = 0, dead = 0, several_outputs = 0;
+  ForEachRandomGraph(kGraphs, {}, [&](const Graph& graph, Rng&) {
+    const Uses uses(graph);
+    for (NodeId id = 0; id < graph.size(); ++id) {
+      seen.insert(graph.node(id).op);
+      const int count = uses.Count({id, 0});
+      shared += count > 1;
+      dead += count == 0;
+    }
+    several_outputs += graph.outputs().size() > 1;
+  });
+  EXPECT_EQ(Print(testing::RandomGraph(7)), Print(testing::RandomGraph(7)));
+  EXPECT_NE(Print(testing::RandomGraph(7)), Print(testing::RandomGraph(8)));
+  EXPECT_GT(shared, kGraphs);
+  EXPECT_GT(dead, kGraphs / 2);
+  EXPECT_GT(several_outputs, kGraphs / 4);
+  EXPECT_GE(seen.size(), 45u);
+}
+
+TEST(RandomGraphs, EvaluateToModestNumbers) {
+  ForEachRandomGraph(kGraphs, {}, [](const Graph& graph, Rng& rng) {
+    const auto results = Evaluate(graph, testing::RandomInputs(graph, rng()));
+    ASSERT_TRUE(results.ok()) << Message(results.status());
+    for (const EvalTensor& result : *results)
+      for (double value : result.f) ASSERT_LT(std::abs(value), 100);
+  });
+}
+
+TEST(AnyGraph, RoundTripsAsText) {
+  for (bool symbolic : {false, true}) {
+    ForEachRandomGraph(kGraphs, {.symbolic = symbolic}, [](const Graph& graph, Rng&) {
+      const std::string text = Print(graph);
+      const auto parsed = ParseModule(text);
+      ASSERT_TRUE(parsed.ok()) << Message(parsed.status());
+      EXPECT_EQ(Print(*parsed), text);
+      const absl::Status sound = Verify(*parsed);
+      EXPECT_TRUE(sound.ok()) << Message(sound);
+    });
+  }
+}
+
+TEST(AnyGraph, NormalizeKeepsItsMeaning) {
+  ForEachRandomGraph(kGraphs, {}, [](const Graph& graph, Rng& rng) {
+    Graph lean = graph;
+    ASSERT_TRUE(lean.Normalize().ok());
+    EXPECT_TRUE(VerifyGraph(lean).ok());
+    EXPECT_TRUE(testing::SameResults(graph, lean, rng(), 0));
+    const std::string once = Print(lean);
+    ASSERT_TRUE(lean.Normalize().ok());
+    EXPECT_EQ(Print(lean), once);
+  });
+}
+
+TEST(AnyGraph, DecompositionKeepsItsMeaning) {
+  ForEachRandomGraph(kGraphs, {}, [](const Graph& graph, Rng& rng) {
+    const uint64_t seed = rng();
+    for (NodeId id = 0; id < graph.size(); ++id) {
+      if (Info(graph.node(id).op).decompose == nullptr) continue;
+      const auto decomposed = testing::Decompose(graph, id);
+      ASSERT_TRUE(decomposed.ok()) << Message(decomposed.status());
+      const absl::Status sound = VerifyGraph(*decomposed);
+      EXPECT_TRUE(sound.ok()) << NodeLabel(graph, id) << ": " << Message(sound);
+      EXPECT_TRUE(testing::SameResults(graph, *decomposed, seed)) << NodeLabel(graph, id);
+    }
+  });
+}
+
+TEST(AnyGraph, BindsAtOnceAsInSteps) {
+  ForEachRandomGraph(kGraphs, {.symbolic = true}, [](const Graph& graph, Rng& rng) {
+    const DimBinding binding = testing::RandomBinding(graph, rng);
+    const auto at_once = BindSymbols(graph, binding);
+    ASSERT_TRUE(at_once.ok()) << Message(at_once.status());
+    EXPECT_TRUE(VerifyGraph(*at_once).ok());
+    EXPECT_TRUE(CheckConstraints(graph.constraints, binding).ok());
+    const auto first = BindSymbols(graph, {*binding.begin()});
+    ASSERT_TRUE(first.ok()) << Message(first.status());
+    const auto then = BindSymbols(*first, binding);
+    ASSERT_TRUE(then.ok()) << Message(then.status());
+    EXPECT_EQ(Print(*then), Print(*at_once));
+    EXPECT_TRUE(Evaluate(*at_once, testing::RandomInputs(*at_once, rng())).ok());
+  });
+}
+
+}  // namespace
+}  // namespace rlx
