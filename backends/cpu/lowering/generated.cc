@@ -36,6 +36,8 @@ std::vector<Rule> MakeRules() {
   }
   add(OpKind::kSoftmax, OpKind::kSoftmax, device::WhyNotSoftmax, Lower<device::GenerateSoftmax>);
   add(OpKind::kCumsum, OpKind::kCumsum, device::WhyNotCumsum, Lower<device::GenerateCumsum>);
+  add(OpKind::kConv, OpKind::kConv, device::WhyNotWindow, Lower<device::GenerateConv>);
+  add(OpKind::kPool, OpKind::kPool, device::WhyNotWindow, Lower<device::GeneratePool>);
   add(OpKind::kFusedSwiglu, OpKind::kFusedSwiglu, device::WhyNotSwiglu,
       Lower<device::GenerateSwiglu>);
   return rules;

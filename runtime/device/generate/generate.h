@@ -44,6 +44,12 @@ absl::Status GenerateSwiglu(ProgramBuilder& out, NodeId id, const Schedule& sche
 std::string WhyNotMatMul(const Graph& graph, const Node& node);
 absl::Status GenerateMatMul(ProgramBuilder& out, NodeId id, const Schedule& schedule);
 
+// conv and pool over any number of spatial dims: for what no library routine takes.
+std::string WhyNotWindow(const Graph& graph, const Node& node);
+absl::Status GenerateConv(ProgramBuilder& out, NodeId id, const Schedule& schedule);
+absl::Status GeneratePool(ProgramBuilder& out, NodeId id, const Schedule& schedule);
+
+
 // Says which operand or result has no kernel type; empty when all have.
 std::string WhyNotTypes(const Graph& graph, const Node& node);
 
