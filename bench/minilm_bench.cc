@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// MiniLM-L6's shape through the stages and the CPU back end, in this process: compile time by phase,
+// then run time as a share of the multiply-add peak measured in the same run.
+//
+//   bench_minilm_bench [batch [seq [threads]]]
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+
+#include "backends/cpu/cpu_backend.h"
+#include "bench/fma_peak.h"
+#include "bench/minilm_module.h"
+#include "runtime/base/check.h"
+#include "runtime/stages/stages.h"
+
+namespace rlx::bench {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+struct Loaded {
+  std::shared_ptr<const device::Executable> executable;
+  std::shared_ptr<const device::Weights> weights;
+  std::unique_ptr<device::ExecContext> context;
+};
+
+std::vector<SharedBytes> Bytes(const std::vector<device::TensorSpec>& specs, const TensorMap& all) {
+  std::vector<SharedBytes> out;
+  for (const auto& spec : specs) out.push_back(all.at(spec.name).bytes());
+  return out;
+}
+
+double MedianMillis(Loaded& loaded, const TensorMap& tensors, int runs) {
+  const device::Program& program = loaded.executable->program();
+  const std::vector<SharedBytes> inputs = Bytes(program.inputs, tensors);
+  std::vector<std::span<const uint8_t>> in;
+  for (const SharedBytes& bytes : inputs) in.push_back(bytes.span());
+  std::vector<uint8_t> result(static_cast<size_t>(*program.outputs[0].type.ByteSize()));
+  const std::span<uint8_t> out(result);
+  std::vector<double> millis;
+  for (int r = 0; r < runs; ++r) {
+    const auto start = Clock::now();
+    const absl::Status status = loaded.context->Run(*loaded.weights, in, {&out, 1}, {});
+    CHECK(status.ok(), Cat(status));
+    millis.push_back(SecondsSince(start) * 1e3);
+  }
+  std::sort(millis.begin(), millis.end());
+  return millis[millis.size() / 2];
+}
+
+int Main(int argc, char** argv) {
+  const int64_t batch = argc > 1 ? std::atoll(argv[1]) : 1;
+  const int64_t seq = argc > 2 ? std::atoll(argv[2]) : 128;
+  const int threads = argc > 3 ? std::atoi(argv[3]) : 2;
+  const EncoderShape shape;
+  const auto backend = cpu::MakeCpuBackend();
+  const Module module = EncoderModule(shape, batch, seq);
+  const TensorMap tensors = EncoderTensors(module.graph, shape);
+
+  const auto start = Clock::now();
+  auto compiled = stages::CompileModuleStages(
+      module, {.device = DeviceKind::kCpu, .backend = backend.get(), .target = backend->Targets()[0]});
+  CHECK(compiled.ok(), Cat(compiled.status()));
+  std::printf("compile %.1f ms:", SecondsSince(start) * 1e3);
+  for (const auto& [phase, seconds] : compiled->phase_seconds) {
+    std::printf(" %s %.1f", phase.c_str(), seconds * 1e3);
+  }
+  std::printf("\n%s\n", compiled->fusion.Summary().c_str());
+  CHECK(compiled->program != nullptr, compiled->why_no_program);
+  std::printf("%zu steps, %zu kernels, arena %.2f MiB\n", compiled->program->steps.size(),
+              compiled->program->kernels.size(),
+              static_cast<double>(compiled->program->arena_bytes) / (1 << 20));
+
+  const auto device = backend->Open("cpu:0", {.threads = threads});
+  CHECK(device.ok(), Cat(device.status()));
+  Loaded loaded;
+  loaded.executable = *(*device)->Load(compiled->program);
+  loaded.weights = *loaded.executable->BindWeights(Bytes(compiled->program->params, tensors), {});
+  loaded.context = *loaded.executable->NewContext();
+  MedianMillis(loaded, tensors, 20);  // warm
+  const double flops = EncoderFlops(shape, batch, seq);
+  for (int round = 0; round < 3; ++round) {
+    const double peak = FmaPeak(cpu::DetectIsa(), threads);
+    const double millis = MedianMillis(loaded, tensors, 100);
+    const double rate = flops / millis * 1e-6;
+    std::printf("b%ld s%ld, %d threads: median %.3f ms, %.1f GFLOP/s of %.1f peak: %.0f %%\n",
+                static_cast<long>(batch), static_cast<long>(seq), threads, millis, rate, peak,
+                100 * rate / peak);
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace rlx::bench
+
+int main(int argc, char** argv) { return rlx::bench::Main(argc, argv); }
