@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include "backends/cpu/cpu_backend.h"
+#include "runtime/base/text.h"
+#include "runtime/ir/text.h"
+#include "runtime/ir/tolerance.h"
+#include "runtime/ir/verify.h"
+#include "tests/support/graphs.h"
+#include "tests/support/oracle.h"
+#include "tests/support/random_graph.h"
+#include "tests/support/run_on_backend.h"
+
+namespace rlx::testing {
+namespace {
+
+const BackendRunner& Runner() {
+  static const auto backend = cpu::MakeCpuBackend();
+  static const auto runner = BackendRunner::Create(*backend, 2);
+  return *runner;
+}
+
+// Fused, planned, compiled and run: the meaning stays.
+void ExpectSame(const Graph& graph, Rng& rng, const CompileOptions& options) {
+  const TensorMap inputs = test::RandomInputs(graph, rng);
+  const auto want = Evaluate(graph, inputs);
+  ASSERT_TRUE(want.ok()) << Cat(want.status());
+  const auto got = Runner().Run(graph, inputs, options);
+  ASSERT_TRUE(got.ok()) << Cat(got.status());
+  ASSERT_EQ(got->size(), want->size());
+  const Tolerance tolerance = ToleranceOf(graph);
+  for (size_t i = 0; i < want->size(); ++i) {
+    EXPECT_TRUE(test::CompareToOracle((*got)[i], (*want)[i], tolerance)) << "output " << i;
+  }
+}
+
+TEST(CpuGraphs, FusedGraphsAgreeWithTheOracle) {
+  test::ForEachRandomGraph(150, {}, [](const Graph& graph, Rng& rng) { ExpectSame(graph, rng, {}); });
+}
+
+TEST(CpuGraphs, UnfusedGraphsAgreeWithTheOracle) {
+  CompileOptions options;
+  options.fusion.skip_fusion = true;
+  test::ForEachRandomGraph(
+      60, {}, [&](const Graph& graph, Rng& rng) { ExpectSame(graph, rng, options); });
+}
+
+TEST(CpuGraphs, BoundSymbolicGraphsAgreeWithTheOracle) {
+  test::ForEachRandomGraph(60, {.symbolic = true}, [](const Graph& graph, Rng& rng) {
+    const auto bound = BindSymbols(graph, test::RandomBinding(graph, rng));
+    ASSERT_TRUE(bound.ok()) << Cat(bound.status());
+    ExpectSame(*bound, rng, {});
+  });
+}
+
+TEST(CpuGraphs, DoublesAgreeWithTheOracle) {
+  test::ForEachRandomGraph(60, {.dtype = DType::kF64},
+                           [](const Graph& graph, Rng& rng) { ExpectSame(graph, rng, {}); });
+}
+
+}  // namespace
+}  // namespace rlx::testing
