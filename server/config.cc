@@ -32,7 +32,7 @@ constexpr Flag kFlags[] = {
      "HTTP address of /metrics, /livez and /readyz; empty: none (127.0.0.1:8002)"},
     {"cache_dir", "cache_dir",
      "folder for compiled modules and uploaded blobs; empty: memory only (empty)"},
-    {"backend_dir", "backend_dir", "folder of back-end plug-ins (../lib/rlxd beside the binary)"},
+    {"backend_dir", "backend_dir", "folder of back-end plug-ins (../lib/rlxd/backends beside the binary)"},
     {"threads", "threads", "threads that the CPU device computes with; 0: one per core (0)"},
     {"compile_threads", "compile_threads", "compiles at a time (2)"},
     {"drain_delay_seconds", "drain_delay_seconds",
@@ -157,7 +157,7 @@ std::string DefaultBackendDir() {
   const ssize_t length = readlink("/proc/self/exe", path, sizeof path);
   const std::string_view exe(path, length > 0 ? static_cast<size_t>(length) : 0);
   const std::string bin(exe.substr(0, exe.rfind('/')));
-  return Cat(bin, "/../lib/rlxd");
+  return Cat(bin, "/../lib/rlxd/backends");
 }
 
 template <typename T>
