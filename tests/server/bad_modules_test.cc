@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/server/fixture.h"
+
+namespace rlx::server {
+namespace {
+
+// What a client may send, how it must be refused, and a word that names the offending thing.
+struct Bad {
+  const char* name;
+  std::function<void(v1::CompileRequest&)> spoil;  // of a request for LinearModule(2, 3, 4)
+  grpc::StatusCode code;
+  const char* names;
+};
+
+v1::Graph& Main(v1::CompileRequest& request) {
+  return *request.mutable_spec()->mutable_module()->mutable_graphs(0);
+}
+
+void SetDim(v1::CompileRequest& request, int node, int dim, int64_t value) {
+  Main(request).mutable_nodes(node)->mutable_results(0)->mutable_dims(dim)->set_value(value);
+}
+
+// A chain of nested `if`s, each in the branch of the one before.
+void Nest(v1::CompileRequest& request, int depth) {
+  v1::GraphModule& module = *request.mutable_spec()->mutable_module();
+  module.clear_graphs();
+  for (int d = 0; d <= depth; ++d) {
+    v1::Graph& graph = *module.add_graphs();
+    AddInput(graph, "input", "c", {}, v1::DTYPE_BOOL);
+    if (d == depth) {
+      AddOutput(graph, "y", 0);
+      continue;
+    }
+    v1::Node& node = AddNode(graph, "if", {0, 0});
+    node.add_subgraphs(static_cast<uint32_t>(d + 1));
+    node.add_subgraphs(static_cast<uint32_t>(d + 1));
+    AddOutput(graph, "y", 1);
+  }
+}
+
+const Bad kBad[] = {
+    {"UnknownOp", [](auto& r) { Main(r).mutable_nodes(3)->set_op("matmull"); },
+     grpc::INVALID_ARGUMENT, "matmull"},
+    {"ForwardNode", [](auto& r) { Main(r).mutable_nodes(3)->mutable_operands(0)->set_node(5); },
+     grpc::INVALID_ARGUMENT, "node 3"},
+    {"DanglingNode", [](auto& r) { Main(r).mutable_nodes(3)->mutable_operands(0)->set_node(99); },
+     grpc::INVALID_ARGUMENT, "99"},
+    {"Cycle", [](auto& r) { Main(r).mutable_nodes(4)->mutable_operands(0)->set_node(4); },
+     grpc::INVALID_ARGUMENT, "node 4"},
+    {"DanglingResult",
+     [](auto& r) { Main(r).mutable_nodes(4)->mutable_operands(0)->set_result(7); },
+     grpc::INVALID_ARGUMENT, "result 7"},
+    {"DuplicateNames", [](auto& r) { Main(r).mutable_nodes(2)->set_name("w"); },
+     grpc::INVALID_ARGUMENT, "\"w\""},
+    {"WrongArity", [](auto& r) { Main(r).mutable_nodes(3)->mutable_operands()->RemoveLast(); },
+     grpc::INVALID_ARGUMENT, "matmul"},
+    {"ShapeMismatch", [](auto& r) { SetDim(r, 1, 0, 5); }, grpc::INVALID_ARGUMENT, "matmul"},
+    {"DtypeMismatch",
+     [](auto& r) { Main(r).mutable_nodes(2)->mutable_results(0)->set_dtype(v1::DTYPE_F64); },
+     grpc::INVALID_ARGUMENT, "add"},
+    {"DeclaredTypeDiffers",
+     [](auto& r) {
+       v1::TensorType& type = *Main(r).mutable_nodes(3)->add_results();
+       type.set_dtype(v1::DTYPE_F32);
+       type.add_dims()->set_value(9);
+     },
+     grpc::INVALID_ARGUMENT, "matmul"},
+    {"OverflowingDims",
+     [](auto& r) {
+       SetDim(r, 0, 0, int64_t{1} << 40);
+       SetDim(r, 0, 1, int64_t{1} << 40);
+       SetDim(r, 1, 0, int64_t{1} << 40);
+     },
+     grpc::INVALID_ARGUMENT, "overflow"},
+    {"NegativeDim", [](auto& r) { SetDim(r, 0, 0, -3); }, grpc::INVALID_ARGUMENT, "-3"},
+    {"ZeroDim", [](auto& r) { SetDim(r, 0, 0, 0); }, grpc::INVALID_ARGUMENT, "extent 0"},
+    {"Rank65",
+     [](auto& r) {
+       for (int d = 0; d < 63; ++d) {
+         Main(r).mutable_nodes(0)->mutable_results(0)->add_dims()->set_value(1);
+       }
+     },
+     grpc::RESOURCE_EXHAUSTED, "rank"},
+    {"ConstantBytes",
+     [](auto& r) {
+       v1::Node& node = *Main(r).mutable_nodes(2);
+       node.set_op("constant");
+       v1::Attribute& value = *node.add_attributes();
+       value.set_name("value");
+       *value.mutable_tensor() = Floats({4}, 1);
+       value.mutable_tensor()->mutable_data()->pop_back();
+     },
+     grpc::INVALID_ARGUMENT, "bytes"},
+    {"TooManyNodes",
+     [](auto& r) {
+       for (uint32_t n = 5; n < 60; ++n) AddNode(Main(r), "neg", {n});
+     },
+     grpc::RESOURCE_EXHAUSTED, "max_nodes"},
+    {"Nesting1000", [](auto& r) { Nest(r, 1000); }, grpc::RESOURCE_EXHAUSTED, "nodes"},
+    {"NestingBeyondLimit", [](auto& r) { Nest(r, 12); }, grpc::RESOURCE_EXHAUSTED, "nest"},
+    {"SharedSubgraph", [](auto& r) { Nest(r, 2); }, grpc::INVALID_ARGUMENT, "owner"},
+    {"UnknownAttribute", [](auto& r) { SetInt(*Main(r).mutable_nodes(3), "colour", 3); },
+     grpc::INVALID_ARGUMENT, "colour"},
+    {"UnknownDtype",
+     [](auto& r) {
+       Main(r).mutable_nodes(0)->mutable_results(0)->set_dtype(static_cast<v1::DType>(77));
+     },
+     grpc::INVALID_ARGUMENT, "77"},
+    {"UnknownStage",
+     [](auto& r) {
+       r.mutable_spec()->mutable_module()->set_stage(static_cast<v1::Stage>(9));
+     },
+     grpc::INVALID_ARGUMENT, "stage 9"},
+    {"UnknownDevice",
+     [](auto& r) {
+       r.mutable_spec()->mutable_target()->set_device(static_cast<v1::Device>(40));
+     },
+     grpc::INVALID_ARGUMENT, "40"},
+    {"UnknownProfile", [](auto& r) { r.mutable_spec()->mutable_target()->set_profile("cpu:vax"); },
+     grpc::NOT_FOUND, "cpu:vax"},
+    {"UndeclaredSymbol",
+     [](auto& r) {
+       Main(r).mutable_nodes(0)->mutable_results(0)->mutable_dims(0)->set_symbol("tokens");
+     },
+     grpc::INVALID_ARGUMENT, "tokens"},
+    {"NoOutput", [](auto& r) { Main(r).clear_outputs(); }, grpc::INVALID_ARGUMENT, "output"},
+    {"NoModule", [](auto& r) { r.mutable_spec()->clear_source(); }, grpc::INVALID_ARGUMENT,
+     "module"},
+    {"MissingBlob",
+     [](auto& r) {
+       r.mutable_spec()->mutable_module_blob()->set_sha256(std::string(32, 'x'));
+     },
+     grpc::NOT_FOUND, "blob"},
+    {"Alignment0",
+     [](auto& r) { r.mutable_spec()->mutable_options()->set_arena_alignment(0); },
+     grpc::INVALID_ARGUMENT, "arena_alignment"},
+    {"Alignment48",
+     [](auto& r) { r.mutable_spec()->mutable_options()->set_arena_alignment(48); },
+     grpc::INVALID_ARGUMENT, "arena_alignment"},
+    {"UnknownPrecision",
+     [](auto& r) {
+       r.mutable_spec()->mutable_options()->set_precision(static_cast<v1::Precision>(12));
+     },
+     grpc::INVALID_ARGUMENT, "precision"},
+    {"UnknownClaim",
+     [](auto& r) {
+       r.mutable_spec()->mutable_options()->mutable_supported_ops()->add_names("MatMull");
+     },
+     grpc::INVALID_ARGUMENT, "MatMull"},
+    {"UnknownPass",
+     [](auto& r) {
+       r.mutable_spec()->mutable_options()->mutable_disabled_passes()->add_names("fuse_all");
+     },
+     grpc::INVALID_ARGUMENT, "fuse_all"},
+    {"LongSalt",
+     [](auto& r) { r.mutable_spec()->mutable_options()->set_salt(std::string(65, 's')); },
+     grpc::INVALID_ARGUMENT, "salt"},
+    {"LongName", [](auto& r) { Main(r).mutable_nodes(0)->set_name(std::string(10'000, 'n')); },
+     grpc::RESOURCE_EXHAUSTED, "name"},
+};
+
+class BadModules : public DaemonTest {
+ protected:
+  void SetUp() override { Start({"--max_nodes=50", "--max_nesting=8"}); }
+};
+
+TEST_F(BadModules, AreRefusedByNameAndTheServerLives) {
+  for (const Bad& bad : kBad) {
+    SCOPED_TRACE(bad.name);
+    v1::CompileRequest request = RequestFor(LinearModule(2, 3, 4));
+    bad.spoil(request);
+    const Compiled compiled = Compile(request);
+    EXPECT_EQ(compiled.status.error_code(), bad.code) << compiled.status.error_message();
+    EXPECT_NE(compiled.status.error_message().find(bad.names), std::string::npos)
+        << compiled.status.error_message();
+  }
+  EXPECT_TRUE(Serves());
+  EXPECT_TRUE(Compile(LinearModule(2, 3, 4)).status.ok());
+  EXPECT_EQ(Metric("rlxd_compile_inflight"), 0);
+}
+
+TEST_F(BadModules, LimitsThatWerePassedAreNamedAndCounted) {
+  v1::CompileRequest request = RequestFor(LinearModule(2, 3, 4));
+  for (uint32_t n = 5; n < 60; ++n) AddNode(Main(request), "neg", {n});
+  const Compiled compiled = Compile(request);
+  EXPECT_EQ(compiled.status.error_code(), grpc::RESOURCE_EXHAUSTED);
+  EXPECT_GE(Metric("rlxd_limit_rejections_total{limit=\"max_nodes\"}"), 1);
+}
+
+TEST_F(BadModules, MessagesAboveTheLimitAreRefused) {
+  Start({"--max_message_bytes=1048576"});
+  v1::CompileRequest request = RequestFor(LinearModule(2, 3, 4));
+  Main(request).set_name(std::string(3 << 20, 'x'));
+  EXPECT_EQ(Compile(request).status.error_code(), grpc::RESOURCE_EXHAUSTED);
+  EXPECT_TRUE(Serves());
+}
+
+
+}  // namespace
+}  // namespace rlx::server
