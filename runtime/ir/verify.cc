@@ -77,19 +77,20 @@ absl::Status CheckConstraintList(const Graph& main, const Limits& limits) {
   return absl::OkStatus();
 }
 
-// The greatest size of `dim` where its symbols have a capacity; those that have none count by their
-// least value.
-int64_t Capacity(const Dim& dim, SymbolTable symbols) {
-  std::vector<std::string> names;
-  dim.CollectSymbols(names);
-  for (const std::string& name : names) {
-    SymbolRange& range = symbols[name];
-    if (range.max == SymbolRange{}.max) range.max = range.min;
+// The ranges that sizes are judged by.
+struct Ranges {
+  explicit Ranges(const SymbolTable& declared) : declared(declared), capacity(declared) {
+    for (std::string_view name : {kBatch, kSeq, kRows, kPastSeq})
+      capacity.try_emplace(std::string(name));
+    for (auto& [name, range] : capacity)
+      if (range.max == SymbolRange{}.max) range.max = range.min;
   }
-  return dim.UpperBound(symbols);
-}
 
-absl::Status CheckType(const TensorType& type, const SymbolTable& symbols, const Limits& limits) {
+  const SymbolTable& declared;
+  SymbolTable capacity;  // a symbol that has no capacity counts by its least value
+};
+
+absl::Status CheckType(const TensorType& type, const Ranges& ranges, const Limits& limits) {
   if (static_cast<int>(type.dtype) >= kDTypeCount) return InvalidArgument("unknown dtype");
   if (type.rank() > limits.max_rank)
     return ResourceExhausted("rank ", type.rank(), " exceeds ", limits.max_rank);
@@ -98,9 +99,9 @@ absl::Status CheckType(const TensorType& type, const SymbolTable& symbols, const
     if (dim.is_overflow()) return InvalidArgument("an extent overflows or is too long");
     if (dim.is_static() && dim.value() < 1)
       return InvalidArgument("extent ", dim, " of ", type, " is not positive");
-    RLX_TRY(CheckDeclared(dim, symbols));
-    const int64_t capacity = dim.is_static() ? dim.value() : Capacity(dim, symbols);
-    if (!dim.is_static() && dim.UpperBound(symbols) < 1)
+    RLX_TRY(CheckDeclared(dim, ranges.declared));
+    const int64_t capacity = dim.is_static() ? dim.value() : dim.UpperBound(ranges.capacity);
+    if (!dim.is_static() && dim.UpperBound(ranges.declared) < 1)
       return InvalidArgument("extent ", dim, " of ", type, " is never positive");
     if (bytes) bytes = CheckedMul(*bytes, std::max<int64_t>(capacity, 1));
   }
@@ -205,10 +206,10 @@ absl::StatusOr<std::vector<Task>> CheckStructure(const Graph& main, const Limits
 // --- Types, once the structure is sound
 // -------------------------------------------------------------
 
-absl::Status CheckInference(const Graph& graph, NodeId id, const SymbolTable& symbols,
+absl::Status CheckInference(const Graph& graph, NodeId id, const Ranges& ranges,
                             const Limits& limits) {
   const Node& node = graph.node(id);
-  for (const TensorType& type : node.results) RLX_TRY(CheckType(type, symbols, limits));
+  for (const TensorType& type : node.results) RLX_TRY(CheckType(type, ranges, limits));
   for (const Attr& attr : node.attrs) RLX_TRY(CheckName("an attribute's", attr.name, limits));
   Node again = node;
   std::vector<DimConstraint> constraints;
@@ -219,10 +220,10 @@ absl::Status CheckInference(const Graph& graph, NodeId id, const SymbolTable& sy
 }
 
 absl::Status CheckTypes(const std::vector<Task>& tasks, const Limits& limits) {
-  const SymbolTable& symbols = tasks.front().graph->symbols;
+  const Ranges ranges(tasks.front().graph->symbols);
   for (const Task& task : tasks) {
     for (NodeId id = 0; id < task.graph->size(); ++id) {
-      absl::Status status = CheckInference(*task.graph, id, symbols, limits);
+      absl::Status status = CheckInference(*task.graph, id, ranges, limits);
       if (!status.ok()) return Annotate(std::move(status), task.path, NodeLabel(*task.graph, id));
     }
   }
