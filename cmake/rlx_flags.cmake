@@ -34,6 +34,8 @@ endif()
 if(RLX_SANITIZE)
   add_compile_options(-fsanitize=${RLX_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${RLX_SANITIZE})
+  # Checked code is not timed; -O1 compiles in two thirds of the time of -O2.
+  string(REPLACE "-O2" "-O1" CMAKE_CXX_FLAGS_RELEASE "${CMAKE_CXX_FLAGS_RELEASE}")
   # The sanitizers' instrumentation hides initialisation from the optimiser's data flow.
   list(APPEND RLX_WARNINGS -Wno-maybe-uninitialized)
   if(RLX_SANITIZE MATCHES "thread")
