@@ -15,6 +15,7 @@ namespace rlx::cpu {
 struct Generic {
   typedef float F __attribute__((vector_size(16)));
   typedef int32_t Mask __attribute__((vector_size(16)));
+  typedef uint32_t Bits __attribute__((vector_size(16)));
   static constexpr int kLanes = 4;
   static constexpr int kTileRows = 4, kTileVectors = 2;  // register tile of the matrix product
 
@@ -63,10 +64,11 @@ struct Generic {
   // moves, which costs a quarter of the speed.
   [[gnu::always_inline]] static void Accumulate(F& sum, F a, F b) { sum += a * b; }
 
-  // a 2^n for an integral n; a, n and the result within the normal range.
+  // a 2^n for an integral n; a, n and the result within the normal range. Other lanes are anything:
+  // callers compute them and select them away, so the sum must wrap.
   [[gnu::always_inline]] static F TimesPowerOfTwo(F a, F n) {
-    const Mask exponent = __builtin_convertvector(n, Mask) << 23;
-    return reinterpret_cast<F>(reinterpret_cast<Mask>(a) + exponent);
+    const Bits exponent = reinterpret_cast<Bits>(__builtin_convertvector(n, Mask)) << 23;
+    return reinterpret_cast<F>(reinterpret_cast<Bits>(a) + exponent);
   }
 
   [[gnu::always_inline]] static Mask Less(F a, F b) { return a < b; }

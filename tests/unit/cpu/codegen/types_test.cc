@@ -134,7 +134,8 @@ TEST(Types, IntegerOperationsAgree) {
   for (Type t : {kI32, kU32, kI64}) {
     Elements x, y;
     const Bits top = Bits{1} << (8 * ByteWidth(t) - 1);
-    const Bits corners[] = {0, 1, -1, 2, -2, 7, -7, 31, 33, 100, top, top - 1, top + 1, 123456789};
+    const Bits below = static_cast<Bits>(static_cast<uint64_t>(top) - 1);  // top may be the least
+    const Bits corners[] = {0, 1, -1, 2, -2, 7, -7, 31, 33, 100, top, below, top + 1, 123456789};
     for (Bits a : corners) {
       for (Bits c : corners) {
         x.push_back(kernel::EncodeInt(t, a));
