@@ -5,7 +5,7 @@
 
 #include "runtime/base/clock.h"
 #include "runtime/base/text.h"
-#include "runtime/engine/observer.h"
+#include "runtime/base/limit.h"
 
 namespace rlx::server {
 namespace {
@@ -44,7 +44,7 @@ grpc::Status Call::End(const absl::Status& status, const FusionReport* misses) {
     return grpc::Status::OK;
   }
   if (status.code() == absl::StatusCode::kResourceExhausted) {
-    const engine::LimitDetail limit = engine::LimitOf(status);
+    const LimitDetail limit = LimitOf(status);
     if (!limit.name.empty()) frontend_.metrics.LimitRejected(limit.name);
   }
   const bool ours = status.code() == absl::StatusCode::kInternal ||

@@ -2,6 +2,12 @@
 #include "server/http.h"
 
 #include <CivetServer.h>
+#include <arpa/inet.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <thread>
 
 #include "runtime/base/status.h"
 #include "server/metrics.h"
@@ -54,6 +60,23 @@ class HttpEndpointImpl final : public HttpEndpoint {
     server_.addHandler("/metrics$", metrics_);
     server_.addHandler("/livez$", alive_);
     server_.addHandler("/readyz$", ready_);
+  }
+
+  // civetweb looks for its end only between connections, or every two seconds: one connection ends
+  // the wait.
+  ~HttpEndpointImpl() override {
+    std::thread waker([port = port()] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+      const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+      sockaddr_in address{};
+      address.sin_family = AF_INET;
+      address.sin_port = htons(static_cast<uint16_t>(port));
+      address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+      (void)connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address);
+      close(fd);
+    });
+    server_.close();
+    waker.join();
   }
 
   int port() const override {

@@ -4,7 +4,7 @@
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "rlx/v1/error.pb.h"
-#include "runtime/engine/observer.h"
+#include "runtime/base/limit.h"
 #include "runtime/ir/report.h"
 #include "runtime/wire/report.h"
 
@@ -12,6 +12,9 @@ namespace rlx::server {
 namespace {
 
 constexpr int kRetryMillis = 500;
+// Statuses travel in HTTP/2 trailers, which gRPC holds to 8 KiB in all, details encoded in base64.
+constexpr size_t kMaxMessageBytes = 1500;
+constexpr size_t kMaxMissBytes = 2500;
 
 std::string_view Reason(const absl::Status& status) {
   switch (status.code()) {
@@ -24,8 +27,16 @@ std::string_view Reason(const absl::Status& status) {
   }
 }
 
+std::string Message(const absl::Status& status) {
+  std::string out(status.message().data(), status.message().size());
+  if (out.size() <= kMaxMessageBytes) return out;
+  size_t end = kMaxMessageBytes;
+  while (end > 0 && (static_cast<unsigned char>(out[end]) & 0xC0) == 0x80) --end;  // whole UTF-8
+  return out.substr(0, end) + "...";
+}
+
 void AddDetails(const absl::Status& status, const FusionReport* misses, google::rpc::Status& out) {
-  const engine::LimitDetail limit = engine::LimitOf(status);
+  const LimitDetail limit = LimitOf(status);
   v1::ErrorDetail detail;
   detail.set_reason(limit.name.empty() ? std::string(Reason(status)) : "limit_exceeded");
   detail.set_limit(limit.name);
@@ -44,6 +55,10 @@ void AddDetails(const absl::Status& status, const FusionReport* misses, google::
   for (const Remark& remark : misses->remarks) {
     if (remark.kind == Remark::Kind::kMissed && remark.actionable) {
       wire::RemarkToWire(remark, *missed.add_missed());
+      if (missed.ByteSizeLong() > kMaxMissBytes) {  // the summary counts them all
+        missed.mutable_missed()->RemoveLast();
+        break;
+      }
     }
   }
   out.add_details()->PackFrom(missed);
@@ -54,7 +69,7 @@ void AddDetails(const absl::Status& status, const FusionReport* misses, google::
 void ToRpcStatus(const absl::Status& status, google::rpc::Status& out) {
   out.set_code(static_cast<int>(status.code()));
   if (status.ok()) return;
-  out.set_message(status.message().data(), status.message().size());
+  out.set_message(Message(status));
   AddDetails(status, nullptr, out);
 }
 
@@ -62,7 +77,7 @@ grpc::Status ToGrpc(const absl::Status& status, const FusionReport* misses) {
   if (status.ok()) return grpc::Status::OK;
   google::rpc::Status details;
   details.set_code(static_cast<int>(status.code()));
-  details.set_message(status.message().data(), status.message().size());
+  details.set_message(Message(status));
   AddDetails(status, misses, details);
   const std::string bytes = details.details().empty() ? "" : details.SerializeAsString();
   return grpc::Status(static_cast<grpc::StatusCode>(status.code()), details.message(), bytes);

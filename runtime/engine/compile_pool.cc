@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "runtime/engine/limit.h"
+#include "runtime/base/limit.h"
 
 namespace rlx::engine {
 

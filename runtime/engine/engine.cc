@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include "runtime/base/limit.h"
 #include "runtime/base/status.h"
 #include "runtime/engine/housekeeper.h"
 #include "runtime/engine/sessions.h"

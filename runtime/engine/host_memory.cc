@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/engine/host_memory.h"
 
-#include "runtime/engine/limit.h"
+#include "runtime/base/limit.h"
 
 namespace rlx::engine {
 

@@ -43,12 +43,4 @@ class EngineObserver {
   virtual void WeightsEvicted(int64_t bytes) { (void)bytes; }
 };
 
-// The limit that a ResourceExhausted or InvalidArgument status of the engine is about, and its
-// value; empty for others.
-struct LimitDetail {
-  std::string name;
-  uint64_t value = 0;
-};
-LimitDetail LimitOf(const absl::Status& status);
-
 }  // namespace rlx::engine

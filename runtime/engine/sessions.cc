@@ -6,7 +6,7 @@
 #include "runtime/base/clock.h"
 #include "runtime/base/status.h"
 #include "runtime/cache/blob_store.h"
-#include "runtime/engine/limit.h"
+#include "runtime/base/limit.h"
 
 namespace rlx::engine {
 namespace {

@@ -5,7 +5,7 @@
 
 #include "runtime/base/checked.h"
 #include "runtime/base/status.h"
-#include "runtime/engine/limit.h"
+#include "runtime/base/limit.h"
 
 namespace rlx::engine {
 namespace {

@@ -48,7 +48,11 @@ const HostTensor& Node::Tensor(std::string_view attr) const { return Get<HostTen
 
 std::string NodeLabel(NodeId id, const Node& node) {
   std::string label = Cat('%', id, ' ', Name(node.op));
-  if (!node.name.empty()) label += Cat(" \"", node.name, '"');
+  constexpr size_t kMost = 64;  // of a client's name in a message
+  if (!node.name.empty()) {
+    label += Cat(" \"", std::string_view(node.name).substr(0, kMost),
+                 node.name.size() > kMost ? "…\"" : "\"");
+  }
   return label;
 }
 

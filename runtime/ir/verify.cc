@@ -5,7 +5,7 @@
 #include <set>
 
 #include "runtime/base/checked.h"
-#include "runtime/base/status.h"
+#include "runtime/base/limit.h"
 #include "runtime/ir/op_info.h"
 
 namespace rlx {
@@ -35,8 +35,8 @@ bool IsWellKnown(std::string_view name) {
 
 absl::Status CheckName(std::string_view what, std::string_view name, const Limits& limits) {
   if (static_cast<int64_t>(name.size()) <= limits.max_name_bytes) return absl::OkStatus();
-  return ResourceExhausted(what, " name has ", name.size(), " bytes, at most ",
-                           limits.max_name_bytes, " are allowed");
+  return LimitExceeded("max_name_bytes", limits.max_name_bytes, what, " name has ", name.size(),
+                       " bytes");
 }
 
 // --- Symbols, dims, types
@@ -44,8 +44,8 @@ absl::Status CheckName(std::string_view what, std::string_view name, const Limit
 
 absl::Status CheckSymbols(const Graph& main, const Limits& limits) {
   if (static_cast<int64_t>(main.symbols.size()) > limits.max_symbols)
-    return ResourceExhausted("the graph has ", main.symbols.size(), " symbols, at most ",
-                             limits.max_symbols, " are allowed");
+    return LimitExceeded("max_symbols", limits.max_symbols, "the graph has ", main.symbols.size(),
+                         " symbols");
   for (const auto& [name, range] : main.symbols) {
     RLX_TRY(CheckName("a symbol's", name, limits));
     if (!IsSymbolName(name)) return InvalidArgument("\"", name, "\" is no name for a symbol");
@@ -66,8 +66,8 @@ absl::Status CheckDeclared(const Dim& dim, const SymbolTable& symbols) {
 
 absl::Status CheckConstraintList(const Graph& main, const Limits& limits) {
   if (static_cast<int64_t>(main.constraints.size()) > limits.max_constraints)
-    return ResourceExhausted("the graph has ", main.constraints.size(), " constraints, at most ",
-                             limits.max_constraints, " are allowed");
+    return LimitExceeded("max_constraints", limits.max_constraints, "the graph has ",
+                         main.constraints.size(), " constraints");
   for (const auto& [a, b] : main.constraints) {
     if (a.is_overflow() || b.is_overflow()) return InvalidArgument("a constraint overflows");
     if (a.is_static() && b.is_static() && a != b)
@@ -93,7 +93,7 @@ struct Ranges {
 absl::Status CheckType(const TensorType& type, const Ranges& ranges, const Limits& limits) {
   if (static_cast<int>(type.dtype) >= kDTypeCount) return InvalidArgument("unknown dtype");
   if (type.rank() > limits.max_rank)
-    return ResourceExhausted("rank ", type.rank(), " exceeds ", limits.max_rank);
+    return LimitExceeded("max_rank", limits.max_rank, "rank ", type.rank());
   std::optional<int64_t> bytes = ByteWidth(type.dtype);
   for (const Dim& dim : type.shape) {
     if (dim.is_overflow()) return InvalidArgument("an extent overflows or is too long");
@@ -107,8 +107,7 @@ absl::Status CheckType(const TensorType& type, const Ranges& ranges, const Limit
   }
   if (!bytes) return InvalidArgument("the size of ", type, " overflows");
   if (*bytes > limits.max_tensor_bytes)
-    return ResourceExhausted(type, " has ", *bytes, " bytes, at most ", limits.max_tensor_bytes,
-                             " are allowed");
+    return LimitExceeded("max_tensor_bytes", limits.max_tensor_bytes, type, " has ", *bytes, " bytes");
   return absl::OkStatus();
 }
 
@@ -150,8 +149,8 @@ absl::Status CheckNode(const Task& task, NodeId id, const Limits& limits, Stage 
   for (const auto& subgraph : node.subgraphs)
     if (subgraph == nullptr) return InvalidArgument("a subgraph is missing");
   if (static_cast<int64_t>(node.operands.size()) > limits.max_operands)
-    return ResourceExhausted("has ", node.operands.size(), " operands, at most ",
-                             limits.max_operands, " are allowed");
+    return LimitExceeded("max_operands", limits.max_operands, "has ", node.operands.size(),
+                         " operands");
   RLX_TRY(CheckPrecedes(*task.graph, id));
   if (task.depth > 0 && node.op == OpKind::kParam)
     return InvalidArgument("a nested graph has no params of its own");
@@ -160,7 +159,7 @@ absl::Status CheckNode(const Task& task, NodeId id, const Limits& limits, Stage 
   const auto sum = CheckedAdd<int64_t>(totals.constant_bytes,
                                        static_cast<int64_t>(node.Tensor("value").bytes().size()));
   if (!sum || *sum > limits.max_constant_bytes)
-    return ResourceExhausted("constants have more than ", limits.max_constant_bytes, " bytes");
+    return LimitExceeded("max_constant_bytes", limits.max_constant_bytes, "the constants' bytes");
   totals.constant_bytes = *sum;
   return absl::OkStatus();
 }
@@ -185,9 +184,9 @@ absl::StatusOr<std::vector<Task>> CheckStructure(const Graph& main, const Limits
     const Task task = tasks[t];
     totals.nodes += task.graph->size();
     if (totals.nodes > limits.max_nodes)
-      return ResourceExhausted("the module has more than ", limits.max_nodes, " nodes");
+      return LimitExceeded("max_nodes", limits.max_nodes, "the module has ", totals.nodes, " nodes");
     if (task.depth > limits.max_nesting)
-      return ResourceExhausted("graphs are nested deeper than ", limits.max_nesting);
+      return LimitExceeded("max_nesting", limits.max_nesting, "graphs nest ", task.depth, " deep");
     for (NodeId id = 0; id < task.graph->size(); ++id) {
       const Node& node = task.graph->node(id);
       if (static_cast<int>(node.op) >= kOpKindCount)

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <deque>
 
-#include "runtime/base/status.h"
+#include "runtime/base/limit.h"
 #include "runtime/ir/op_info.h"
 #include "runtime/wire/enums.h"
 #include "runtime/wire/tensor.h"
@@ -12,9 +12,11 @@
 namespace rlx::wire {
 namespace {
 
-std::string Place(int graph, int node, const std::string& name) {
-  std::string out = Cat("node ", node);
-  if (!name.empty()) out += Cat(" \"", std::string_view(name).substr(0, 64), "\"");
+// `node 17 matmul "ffn"`, whatever the client wrote there.
+std::string Place(int graph, int index, const v1::Node& node) {
+  std::string out = Cat("node ", index);
+  if (!node.op().empty()) out += Cat(" ", std::string_view(node.op()).substr(0, 64));
+  if (!node.name().empty()) out += Cat(" \"", std::string_view(node.name()).substr(0, 64), "\"");
   if (graph > 0) out += Cat(" of nested graph ", graph);
   return out;
 }
@@ -52,12 +54,11 @@ struct Reader {
     int64_t nodes = 0;
     for (const v1::Graph& graph : in.graphs()) nodes += graph.nodes_size();
     if (nodes > limits.max_nodes) {
-      return ResourceExhausted("the module has ", nodes, " nodes, more than max_nodes ",
-                               limits.max_nodes);
+      return LimitExceeded("max_nodes", limits.max_nodes, "the module has ", nodes, " nodes");
     }
     if (in.symbols_size() > limits.max_symbols) {
-      return ResourceExhausted("the module has ", in.symbols_size(),
-                               " symbols, more than max_symbols ", limits.max_symbols);
+      return LimitExceeded("max_symbols", limits.max_symbols, "the module has ",
+                           in.symbols_size(), " symbols");
     }
     return absl::OkStatus();
   }
@@ -95,7 +96,7 @@ struct Reader {
     graph->name = from.name();
     for (int n = 0; n < from.nodes_size(); ++n) {
       absl::Status status = ReadNode(g, from.nodes(n), *graph);
-      if (!status.ok()) return Annotate(status, Place(g, n, from.nodes(n).name()));
+      if (!status.ok()) return Annotate(status, Place(g, n, from.nodes(n)));
     }
     for (const v1::Output& output : from.outputs()) {
       RLX_ASSIGN(Value value, Reference(output.value(), *graph, Cat("output \"", output.name(), "\"")));
@@ -126,8 +127,8 @@ struct Reader {
     Node node{.op = info->kind};
     node.name = from.name();
     if (from.operands_size() > limits.max_operands) {
-      return ResourceExhausted(from.operands_size(), " operands are more than max_operands ",
-                               limits.max_operands);
+      return LimitExceeded("max_operands", limits.max_operands, from.operands_size(),
+                           " operands");
     }
     for (const v1::ValueRef& ref : from.operands()) {
       RLX_ASSIGN(Value value, Reference(ref, graph, Cat("operand ", node.operands.size())));
@@ -135,6 +136,9 @@ struct Reader {
     }
     RLX_TRY(ReadSubgraphs(g, from, node));
     for (const v1::TensorType& type : from.results()) {
+      if (type.dims_size() > limits.max_rank) {
+        return LimitExceeded("max_rank", limits.max_rank, "rank ", type.dims_size());
+      }
       RLX_ASSIGN(TensorType result, TypeFromWire(type, symbols));
       node.results.push_back(std::move(result));
     }
@@ -178,7 +182,8 @@ struct Reader {
       if (!graphs[index]) return InvalidArgument("subgraph ", index, " has another owner already");
       depth[g] = std::max(depth[g], depth[index] + 1);
       if (depth[g] > limits.max_nesting) {
-        return ResourceExhausted("graphs nest deeper than max_nesting ", limits.max_nesting);
+        return LimitExceeded("max_nesting", limits.max_nesting, "graphs nest ", depth[g],
+                             " deep");
       }
       node.subgraphs.push_back(std::move(graphs[index]));
       graphs[index] = nullptr;

@@ -20,22 +20,28 @@ void SetDim(v1::CompileRequest& request, int node, int dim, int64_t value) {
   Main(request).mutable_nodes(node)->mutable_results(0)->mutable_dims(dim)->set_value(value);
 }
 
-// A chain of nested `if`s, each in the branch of the one before.
-void Nest(v1::CompileRequest& request, int depth) {
+// A chain of nested `if`s, each in the branch of the one before; the other branch is a leaf.
+void Nest(v1::CompileRequest& request, uint32_t depth) {
   v1::GraphModule& module = *request.mutable_spec()->mutable_module();
   module.clear_graphs();
-  for (int d = 0; d <= depth; ++d) {
+  const auto leaf = [&]() -> v1::Graph& {
     v1::Graph& graph = *module.add_graphs();
     AddInput(graph, "input", "c", {}, v1::DTYPE_BOOL);
-    if (d == depth) {
-      AddOutput(graph, "y", 0);
-      continue;
-    }
+    return graph;
+  };
+  for (uint32_t d = 0; d < depth; ++d) {
+    v1::Graph& graph = leaf();
     v1::Node& node = AddNode(graph, "if", {0, 0});
-    node.add_subgraphs(static_cast<uint32_t>(d + 1));
-    node.add_subgraphs(static_cast<uint32_t>(d + 1));
+    node.add_subgraphs(d + 1);
+    node.add_subgraphs(depth + 1 + d);
     AddOutput(graph, "y", 1);
   }
+  for (uint32_t d = 0; d < depth + 1; ++d) AddOutput(leaf(), "y", 0);
+}
+
+void ShareSubgraph(v1::CompileRequest& request) {
+  Nest(request, 2);
+  Main(request).mutable_nodes(1)->set_subgraphs(1, 1);
 }
 
 const Bad kBad[] = {
@@ -96,9 +102,8 @@ const Bad kBad[] = {
        for (uint32_t n = 5; n < 60; ++n) AddNode(Main(r), "neg", {n});
      },
      grpc::RESOURCE_EXHAUSTED, "max_nodes"},
-    {"Nesting1000", [](auto& r) { Nest(r, 1000); }, grpc::RESOURCE_EXHAUSTED, "nodes"},
-    {"NestingBeyondLimit", [](auto& r) { Nest(r, 12); }, grpc::RESOURCE_EXHAUSTED, "nest"},
-    {"SharedSubgraph", [](auto& r) { Nest(r, 2); }, grpc::INVALID_ARGUMENT, "owner"},
+    {"NestingBeyondLimit", [](auto& r) { Nest(r, 12); }, grpc::RESOURCE_EXHAUSTED, "max_nesting"},
+    {"SharedSubgraph", ShareSubgraph, grpc::INVALID_ARGUMENT, "owner"},
     {"UnknownAttribute", [](auto& r) { SetInt(*Main(r).mutable_nodes(3), "colour", 3); },
      grpc::INVALID_ARGUMENT, "colour"},
     {"UnknownDtype",
@@ -185,6 +190,16 @@ TEST_F(BadModules, LimitsThatWerePassedAreNamedAndCounted) {
   const Compiled compiled = Compile(request);
   EXPECT_EQ(compiled.status.error_code(), grpc::RESOURCE_EXHAUSTED);
   EXPECT_GE(Metric("rlxd_limit_rejections_total{limit=\"max_nodes\"}"), 1);
+}
+
+TEST_F(BadModules, AThousandNestedGraphsAreRefused) {
+  Start();
+  v1::CompileRequest request = RequestFor(LinearModule(2, 3, 4));
+  Nest(request, 1000);
+  const Compiled compiled = Compile(request);
+  EXPECT_EQ(compiled.status.error_code(), grpc::RESOURCE_EXHAUSTED);
+  EXPECT_NE(compiled.status.error_message().find("max_nesting"), std::string::npos)
+      << compiled.status.error_message();
 }
 
 TEST_F(BadModules, MessagesAboveTheLimitAreRefused) {

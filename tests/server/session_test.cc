@@ -105,7 +105,7 @@ TEST_F(SessionTest, BadOpensAreNamed) {
          w.add_shape(4);
        },
        grpc::NOT_FOUND, "\"b\""},
-      {"NoSuchKey", [](auto& r) { r.set_key(std::string(32, 'k')); }, grpc::NOT_FOUND, "key"},
+      {"NoSuchKey", [](auto& r) { r.set_key(std::string(32, 'k')); }, grpc::NOT_FOUND, "executable"},
       {"ShortKey", [](auto& r) { r.set_key("k"); }, grpc::INVALID_ARGUMENT, "key"},
       {"OtherDevice", [](auto& r) { r.mutable_device()->set_device(v1::DEVICE_CUDA); },
        grpc::INVALID_ARGUMENT, "cuda"},

@@ -3,6 +3,7 @@
 
 #include <thread>
 
+#include "runtime/base/limit.h"
 #include "runtime/base/file.h"
 #include "runtime/base/status.h"
 #include "runtime/cache/disk_store.h"

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "runtime/engine/limit.h"
+#include "runtime/base/limit.h"
 
 #include <absl/strings/cord.h>
 
-#include "runtime/engine/observer.h"
-
-namespace rlx::engine {
+namespace rlx {
 namespace {
 
-constexpr char kPayload[] = "rlx.engine.limit";  // "name=value"
+constexpr char kPayload[] = "rlx.limit";  // "name=value"
 
 }  // namespace
 
@@ -27,4 +25,4 @@ LimitDetail LimitOf(const absl::Status& status) {
   return {text.substr(0, equals), static_cast<uint64_t>(value.value_or(0))};
 }
 
-}  // namespace rlx::engine
+}  // namespace rlx
