@@ -51,8 +51,8 @@ struct AttrSpec {
   std::string_view name;
   AttrType type = AttrType::kInt;
   bool required = true;
-  // Filled in when an optional attribute is absent, so that writing the default or leaving it out is
-  // the same node. A monostate default leaves it absent.
+  // Filled in when an optional attribute is absent, so that writing the default or leaving it out
+  // is the same node. A monostate default leaves it absent.
   std::variant<std::monostate, int64_t, double, bool, std::string_view> fallback = {};
   // For kString: the values allowed; empty allows any.
   std::span<const std::string_view> choices = {};

@@ -11,8 +11,8 @@
 
 namespace rlx {
 
-// Appends inferred nodes to a graph. The first error sticks: later calls return an invalid Value and
-// do nothing, and status() tells (for code whose inputs are the caller's). Example:
+// Appends inferred nodes to a graph. The first error sticks: later calls return an invalid Value
+// and do nothing, and status() tells (for code whose inputs are the caller's). Example:
 //
 //   Graph g;
 //   GraphBuilder b(g);

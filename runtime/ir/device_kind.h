@@ -31,7 +31,7 @@ inline constexpr int kFusionTargetCount = 7;
 std::string_view Name(DeviceKind kind);         // "cpu" … "webgpu": what clients write
 std::string_view DisplayName(DeviceKind kind);  // "CPU", "GPU (wgpu)", "DirectX 12" …
 std::optional<DeviceKind> ParseDeviceKind(std::string_view name);
-std::string_view Name(FusionTarget target);     // "cpu" "metal" "mlx" "wgpu" "cuda" "rocm" "tpu"
+std::string_view Name(FusionTarget target);  // "cpu" "metal" "mlx" "wgpu" "cuda" "rocm" "tpu"
 std::optional<FusionTarget> ParseFusionTarget(std::string_view name);
 
 }  // namespace rlx

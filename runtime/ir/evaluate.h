@@ -18,11 +18,11 @@ struct EvalTensor {
   std::vector<double> f;   // when dtype is a float or C64
   std::vector<int64_t> i;  // when IsExact(dtype)
 
-  int64_t size() const;                   // elements
+  int64_t size() const;  // elements
   double at(int64_t k) const { return i.empty() ? f[k] : static_cast<double>(i[k]); }
   static EvalTensor Zeros(DType dtype, std::vector<int64_t> dims);
   static EvalTensor From(const HostTensor& tensor);
-  HostTensor ToHost() const;              // rounded to dtype
+  HostTensor ToHost() const;  // rounded to dtype
 };
 
 // What a row's evaluate function reads and fills: results arrive zeroed with their inferred types.

@@ -29,8 +29,8 @@ void AppendTo(std::string& out, Value value);
 struct SourceRef {
   enum class Kind : uint8_t { kHir, kOnnx, kMir };
   Kind kind = Kind::kMir;
-  int64_t id = 0;     // node number in the author's module
-  std::string name;   // the author's name or the block's label; may be empty
+  int64_t id = 0;    // node number in the author's module
+  std::string name;  // the author's name or the block's label; may be empty
   friend auto operator<=>(const SourceRef&, const SourceRef&) = default;
 };
 
@@ -39,11 +39,12 @@ class Graph;
 struct Node {
   OpKind op = OpKind::kInput;
   std::vector<Value> operands;
-  std::vector<Attr> attrs;           // in the order of the row's specs, defaults filled in
-  std::vector<TensorType> results;   // declared for leaves, inferred for the rest
-  std::string name;                  // leaves: the signature's name; others: for people, may be empty
+  std::vector<Attr> attrs;          // in the order of the row's specs, defaults filled in
+  std::vector<TensorType> results;  // declared for leaves, inferred for the rest
+  std::string name;  // leaves: the signature's name; others: for people, may be empty
   std::vector<SourceRef> sources;
-  std::vector<std::shared_ptr<const Graph>> subgraphs;  // region bodies, branches; immutable, shared
+  std::vector<std::shared_ptr<const Graph>>
+      subgraphs;  // region bodies, branches; immutable, shared
 
   // Attribute access by name. The typed forms require presence and type, which Verify established.
   const AttrValue* Find(std::string_view attr) const;
@@ -107,8 +108,8 @@ class Graph {
   // Renumbers: leaves of the signature first, in order; then what the outputs reach, in today's
   // order but for operands that come later, which move to just before their first user: so appended
   // replacements fall into place. With `keep_dead` unreached nodes stay (in order, at their place);
-  // else they go. Fails, with the graph as it was, on a cycle or a dangling operand. Returns old id →
-  // new id (-1 for dropped).
+  // else they go. Fails, with the graph as it was, on a cycle or a dangling operand. Returns old id
+  // → new id (-1 for dropped).
   absl::StatusOr<std::vector<NodeId>> Normalize(bool keep_dead = false);
 
  private:

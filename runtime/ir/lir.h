@@ -26,7 +26,7 @@ enum class Phase : uint8_t { kPrologue, kSteadyState, kEpilogue };
 struct Assignment {
   Value value;
   Storage storage = Storage::kNone;
-  int64_t offset = 0;   // kArena: bytes from the arena's start, aligned
+  int64_t offset = 0;  // kArena: bytes from the arena's start, aligned
   int64_t bytes = 0;
   // kView: the value aliased (never itself a view), the element offset into it, and the element
   // strides when the view is not dense.
@@ -46,14 +46,14 @@ struct IoEntry {
 struct BufferPlan {
   int64_t arena_bytes = 0;
   int64_t alignment = 64;
-  int64_t unshared_bytes = 0;              // the arena without reuse
-  std::vector<Assignment> assignments;     // sorted by value, one per value
+  int64_t unshared_bytes = 0;           // the arena without reuse
+  std::vector<Assignment> assignments;  // sorted by value, one per value
   std::vector<NodeId> schedule;
-  std::vector<Phase> phases;               // per node id
+  std::vector<Phase> phases;  // per node id
   std::vector<IoEntry> inputs, params, outputs;
   std::vector<std::string> dynamic_symbols;  // unbound: empty when runnable
 
-  const Assignment& of(Value v) const;     // CHECKs that it is there
+  const Assignment& of(Value v) const;  // CHECKs that it is there
   friend bool operator==(const BufferPlan&, const BufferPlan&) = default;
 };
 

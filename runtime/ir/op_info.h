@@ -39,7 +39,7 @@ struct InferContext {
 // A random valid instance of an op, for generated tests.
 struct OpSample {
   struct Operand {
-    TensorType type;          // static
+    TensorType type;            // static
     double low = -2, high = 2;  // element range (integers: inclusive); masks: 0 and 1
   };
   std::vector<Operand> operands;
@@ -52,14 +52,14 @@ using Rng = std::mt19937_64;
 // legality, evaluation, decomposition, generated conformance tests and docs iterate the table.
 struct OpInfo {
   OpKind kind;
-  std::string_view name;       // text form and wire: "matmul"
-  std::string_view claim;      // the op kind that claim lists and reports speak of: "MatMul",
-                               // "Activation", "Binary", "Compare" …; empty for blocks
+  std::string_view name;   // text form and wire: "matmul"
+  std::string_view claim;  // the op kind that claim lists and reports speak of: "MatMul",
+                           // "Activation", "Binary", "Compare" …; empty for blocks
   OpClass op_class;
-  Stage level = Stage::kMir;   // kHir: a block, gone after HIR lowering
+  Stage level = Stage::kMir;  // kHir: a block, gone after HIR lowering
   int min_operands = 0;
-  int max_operands = 0;        // -1: any number from min_operands
-  int results = 1;             // -1: as many as inference finds
+  int max_operands = 0;  // -1: any number from min_operands
+  int results = 1;       // -1: as many as inference finds
   int subgraphs = 0;
   bool commutative = false;
   std::span<const AttrSpec> attrs = {};
@@ -78,9 +78,9 @@ struct OpInfo {
 
 const OpInfo& Info(OpKind kind);
 inline std::string_view Name(OpKind kind) { return Info(kind).name; }
-const OpInfo* FindOp(std::string_view name);   // null when unknown
-std::span<const OpInfo* const> AllOps();       // in OpKind order
-bool IsClaimName(std::string_view claim);      // whether some row carries it
+const OpInfo* FindOp(std::string_view name);  // null when unknown
+std::span<const OpInfo* const> AllOps();      // in OpKind order
+bool IsClaimName(std::string_view claim);     // whether some row carries it
 
 inline bool IsLeaf(OpKind kind) { return Info(kind).op_class == OpClass::kLeaf; }
 inline bool IsElementwise(OpKind kind) { return Info(kind).op_class == OpClass::kElementwise; }

@@ -6,7 +6,8 @@
 namespace rlx {
 
 // Every op of HIR and MIR. What an op *is* stands in its row (op_info.h); nothing outside the rows
-// and the back ends' claims switches on this enum. The numbers are internal: wire and text use names.
+// and the back ends' claims switches on this enum. The numbers are internal: wire and text use
+// names.
 enum class OpKind : uint16_t {
   // Leaves.
   kInput,

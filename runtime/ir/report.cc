@@ -56,8 +56,9 @@ bool FusionReport::clean() const {
 }
 
 std::string FusionReport::Summary() const {
-  std::string line = Cat("nodes=", nodes_before, "→", nodes_after, " matmul=",
-                         CountOf(ops_before, "matmul"), "→", CountOf(ops_after, "matmul"));
+  std::string line =
+      Cat("nodes=", nodes_before, "→", nodes_after, " matmul=", CountOf(ops_before, "matmul"), "→",
+          CountOf(ops_after, "matmul"));
   for (const Token& token : kFusedOps) {
     line += Cat(" ", token.key, "=", CountOf(ops_after, std::string(token.name)));
   }

@@ -14,11 +14,11 @@ namespace rlx {
 struct Remark {
   enum class Kind : uint8_t { kApplied, kMissed };
   Kind kind = Kind::kApplied;
-  std::string pass;     // the pass that says so
-  std::string rule;     // "matmul_bias_act", "shared_input_matmul", "swiglu", "residual_norm" …
-  std::string reason;   // kMissed: "multi_consumer", "bias_rank_too_high" …
-  std::string message;  // "%3 (erf) has 2 uses"
-  std::string hint;     // kMissed: what the author can do about it
+  std::string pass;         // the pass that says so
+  std::string rule;         // "matmul_bias_act", "shared_input_matmul", "swiglu", "residual_norm" …
+  std::string reason;       // kMissed: "multi_consumer", "bias_rank_too_high" …
+  std::string message;      // "%3 (erf) has 2 uses"
+  std::string hint;         // kMissed: what the author can do about it
   bool actionable = false;  // kMissed: only these make a report unclean
   std::vector<SourceRef> sources;
   int64_t launches_saved = 0;  // kApplied

@@ -10,10 +10,10 @@ namespace rlx {
 struct Limits {
   int64_t max_nodes = 100'000;  // nested graphs included
   int max_rank = 64;
-  int64_t max_operands = 4096;       // of one node
-  int64_t max_nesting = 64;          // of control flow
+  int64_t max_operands = 4096;  // of one node
+  int64_t max_nesting = 64;     // of control flow
   int64_t max_name_bytes = 512;
-  int64_t max_tensor_bytes = int64_t{1} << 40;   // of any one value, by capacity
+  int64_t max_tensor_bytes = int64_t{1} << 40;     // of any one value, by capacity
   int64_t max_constant_bytes = int64_t{64} << 20;  // of all constants together
   int64_t max_symbols = 256;
   int64_t max_constraints = 1024;
@@ -25,8 +25,8 @@ struct Limits {
 // products that fit, constants with the right bytes, declared symbols (or batch, seq, rows,
 // past_seq), aliases whose input nobody reads after the output is made, limits. Sizes count by
 // capacity where the symbols have declared ranges, else by their least values. InvalidArgument
-// naming the node (`%17 matmul "ffn": k differs (64 vs 32)`), or ResourceExhausted naming the limit.
-// Iterative: nesting costs no stack.
+// naming the node (`%17 matmul "ffn": k differs (64 vs 32)`), or ResourceExhausted naming the
+// limit. Iterative: nesting costs no stack.
 absl::Status Verify(const Module& module, const Limits& limits = {});
 // A MIR graph between passes.
 absl::Status VerifyGraph(const Graph& graph, const Limits& limits = {}, Stage level = Stage::kMir);

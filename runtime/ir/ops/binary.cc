@@ -69,7 +69,7 @@ struct Or {
 
 template <class Op>
 concept TakesComplex = std::is_invocable_v<Op, Complex, Complex> &&
-    std::is_same_v<std::invoke_result_t<Op, Complex, Complex>, Complex>;
+                       std::is_same_v<std::invoke_result_t<Op, Complex, Complex>, Complex>;
 template <class Op>
 concept TakesBool = !std::is_same_v<std::invoke_result_t<Op, double, double>, double>;
 
