@@ -95,7 +95,7 @@ class CpuBackend final : public device::Backend {
       std::string_view id, const device::DeviceOptions& options) const override {
     const DeviceInfo info = DescribeHost(Describe(HostTarget(), "cpu"));
     if (id != info.id) return NotFound("no device \"", id, "\"");
-    return MakeCpuDevice(info, options, MathFor(IsaOf(HostTarget())));
+    return MakeCpuDevice(info, options);
   }
 
  private:

@@ -4,10 +4,11 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include <cstdio>
+
 #include "backends/cpu/codegen/codegen.h"
 #include "backends/cpu/executable.h"
 #include "backends/cpu/math/kernels.h"
-#include "runtime/base/file.h"
 #include "runtime/base/status.h"
 
 namespace rlx::cpu {
@@ -21,45 +22,54 @@ int AvailableCores() {
 }
 
 std::string ProcessorModel() {
-  const auto text = ReadFile("/proc/cpuinfo", 16 << 20);
-  if (!text.ok()) return "unknown processor";
-  const size_t key = text->find("model name");
-  const size_t colon = text->find(": ", key);
-  if (key == std::string::npos || colon == std::string::npos) return "unknown processor";
-  return text->substr(colon + 2, text->find('\n', colon) - colon - 2);
+  FILE* file = std::fopen("/proc/cpuinfo", "re");
+  if (file == nullptr) return "unknown processor";
+  char line[512];
+  std::string model = "unknown processor";
+  while (std::fgets(line, sizeof line, file) != nullptr) {
+    const std::string_view text(line);
+    if (!text.starts_with("model name")) continue;
+    const size_t colon = text.find(": ");
+    if (colon != text.npos) model = text.substr(colon + 2, text.find('\n') - colon - 2);
+    break;
+  }
+  std::fclose(file);
+  return model;
+}
+
+// The hand-written kernels that a program was lowered for: how its weights are packed follows from
+// them, so no others will do.
+std::optional<Isa> IsaOf(const device::Program& program) {
+  for (Isa isa : {Isa::kGeneric, Isa::kAvx2, Isa::kAvx512}) {
+    if (program.target_fingerprint.ends_with(Cat(";math=", IsaName(isa)))) return isa;
+  }
+  return std::nullopt;
 }
 
 class CpuDevice final : public device::Device {
  public:
-  CpuDevice(device::DeviceInfo info, int threads, const MathKernels& math)
-      : info_(std::move(info)), host_{std::make_shared<ThreadPool>(threads - 1), threads, &math} {}
+  CpuDevice(device::DeviceInfo info, int threads)
+      : info_(std::move(info)),
+        pool_(std::make_shared<ThreadPool>(threads - 1)),
+        threads_(threads) {}
 
   const device::DeviceInfo& info() const override { return info_; }
   absl::Status Health() const override { return absl::OkStatus(); }
 
   absl::StatusOr<std::shared_ptr<const device::Executable>> Load(
       std::shared_ptr<const device::Program> program) const override {
-    if (program->target_fingerprint != info_.target.fingerprint) {
-      RLX_TRY(CheckRuns(*program));
+    const std::optional<Isa> isa = IsaOf(*program);
+    if (!isa || *isa > DetectIsa()) {
+      return FailedPrecondition("the program was made for ", program->target_fingerprint,
+                                ", this device is ", info_.target.fingerprint);
     }
-    return LoadExecutable(std::move(program), host_);
+    return LoadExecutable(std::move(program), {pool_, threads_, &MathFor(*isa)});
   }
 
  private:
-  // A portable profile's program: this machine must have the features, and the same packing of
-  // weights must be at hand.
-  absl::Status CheckRuns(const device::Program& program) const {
-    for (Isa isa : {Isa::kGeneric, Isa::kAvx2, Isa::kAvx512}) {
-      const std::string math = Cat(";math=", IsaName(isa));
-      if (!program.target_fingerprint.ends_with(math)) continue;
-      if (isa <= DetectIsa()) return absl::OkStatus();
-    }
-    return FailedPrecondition("the program was made for ", program.target_fingerprint,
-                              ", this device is ", info_.target.fingerprint);
-  }
-
   device::DeviceInfo info_;
-  Host host_;
+  std::shared_ptr<ThreadPool> pool_;
+  int threads_;
 };
 
 }  // namespace
@@ -74,10 +84,9 @@ device::DeviceInfo DescribeHost(const device::Target& target) {
 }
 
 std::shared_ptr<device::Device> MakeCpuDevice(device::DeviceInfo info,
-                                              const device::DeviceOptions& options,
-                                              const MathKernels& math) {
+                                              const device::DeviceOptions& options) {
   const int threads = options.threads > 0 ? options.threads : AvailableCores();
-  return std::make_shared<CpuDevice>(std::move(info), threads, math);
+  return std::make_shared<CpuDevice>(std::move(info), threads);
 }
 
 }  // namespace rlx::cpu

@@ -7,12 +7,9 @@
 
 namespace rlx::cpu {
 
-struct MathKernels;
-
 // This machine's processors as one device, "cpu:0".
 device::DeviceInfo DescribeHost(const device::Target& target);
 std::shared_ptr<device::Device> MakeCpuDevice(device::DeviceInfo info,
-                                              const device::DeviceOptions& options,
-                                              const MathKernels& math);
+                                              const device::DeviceOptions& options);
 
 }  // namespace rlx::cpu

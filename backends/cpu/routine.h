@@ -45,6 +45,7 @@ const Routine* FindRoutine(std::string_view name);
 // One list per file of lowering/.
 std::span<const Routine> GemmRoutines();
 std::span<const Routine> AttentionRoutines();
+std::span<const Routine> ConvRoutines();
 std::span<const Routine> GatherRoutines();
 std::span<const Routine> TopKRoutines();
 

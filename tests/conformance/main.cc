@@ -101,10 +101,15 @@ absl::StatusOr<Case> MakeCase(const OpInfo& info, Rng& rng) {
     out.tensors.emplace(name, Draw(operand, rng));
   }
   int results = 0;
-  for (Value v : b.EmitAll(info.kind, operands, sample.attrs)) b.Output(Cat("y", results++), v);
+  for (Value v : b.EmitAll(info.kind, operands, sample.attrs, sample.subgraphs)) b.Output(Cat("y", results++), v);
   RLX_TRY(b.status());
   RLX_TRY(VerifyGraph(out.graph));
   return out;
+}
+
+// What a product may underflow to zero from.
+double Smallest(DType dtype) {
+  return dtype == DType::kF64 ? 0 : dtype == DType::kF16 ? 6.2e-5 : 1.2e-38;
 }
 
 // Empty when the result is within tolerance.
@@ -126,7 +131,8 @@ std::string Compare(const HostTensor& got, const EvalTensor& want, Tolerance tol
     const double expected = want.f[i];
     if (std::isnan(expected) && std::isnan(values[i])) continue;
     if (expected == values[i]) continue;
-    const double allowed = tolerance.relative * std::abs(expected) + tolerance.scale * top;
+    const double allowed =
+        tolerance.relative * std::abs(expected) + tolerance.scale * top + Smallest(got.dtype());
     if (!(std::abs(values[i] - expected) <= allowed)) {
       return Cat("[", i, "] is ", values[i], ", not ", expected, " within ", allowed);
     }

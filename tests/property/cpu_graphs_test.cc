@@ -10,6 +10,7 @@
 #include "tests/support/oracle.h"
 #include "tests/support/random_graph.h"
 #include "tests/support/run_on_backend.h"
+#include "tests/support/same_results.h"
 
 namespace rlx::testing {
 namespace {
@@ -22,7 +23,7 @@ const BackendRunner& Runner() {
 
 // Fused, planned, compiled and run: the meaning stays.
 void ExpectSame(const Graph& graph, Rng& rng, const CompileOptions& options) {
-  const TensorMap inputs = test::RandomInputs(graph, rng);
+  const TensorMap inputs = RandomInputs(graph, rng());
   const auto want = Evaluate(graph, inputs);
   ASSERT_TRUE(want.ok()) << Cat(want.status());
   const auto got = Runner().Run(graph, inputs, options);
@@ -30,31 +31,31 @@ void ExpectSame(const Graph& graph, Rng& rng, const CompileOptions& options) {
   ASSERT_EQ(got->size(), want->size());
   const Tolerance tolerance = ToleranceOf(graph);
   for (size_t i = 0; i < want->size(); ++i) {
-    EXPECT_TRUE(test::CompareToOracle((*got)[i], (*want)[i], tolerance)) << "output " << i;
+    EXPECT_TRUE(CompareToOracle((*got)[i], (*want)[i], tolerance)) << "output " << i;
   }
 }
 
 TEST(CpuGraphs, FusedGraphsAgreeWithTheOracle) {
-  test::ForEachRandomGraph(150, {}, [](const Graph& graph, Rng& rng) { ExpectSame(graph, rng, {}); });
+  ForEachRandomGraph(150, {}, [](const Graph& graph, Rng& rng) { ExpectSame(graph, rng, {}); });
 }
 
 TEST(CpuGraphs, UnfusedGraphsAgreeWithTheOracle) {
   CompileOptions options;
   options.fusion.skip_fusion = true;
-  test::ForEachRandomGraph(
+  ForEachRandomGraph(
       60, {}, [&](const Graph& graph, Rng& rng) { ExpectSame(graph, rng, options); });
 }
 
 TEST(CpuGraphs, BoundSymbolicGraphsAgreeWithTheOracle) {
-  test::ForEachRandomGraph(60, {.symbolic = true}, [](const Graph& graph, Rng& rng) {
-    const auto bound = BindSymbols(graph, test::RandomBinding(graph, rng));
+  ForEachRandomGraph(60, {.symbolic = true}, [](const Graph& graph, Rng& rng) {
+    const auto bound = BindSymbols(graph, RandomBinding(graph, rng));
     ASSERT_TRUE(bound.ok()) << Cat(bound.status());
     ExpectSame(*bound, rng, {});
   });
 }
 
 TEST(CpuGraphs, DoublesAgreeWithTheOracle) {
-  test::ForEachRandomGraph(60, {.dtype = DType::kF64},
+  ForEachRandomGraph(60, {.dtype = DType::kF64},
                            [](const Graph& graph, Rng& rng) { ExpectSame(graph, rng, {}); });
 }
 
