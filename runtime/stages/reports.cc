@@ -49,17 +49,23 @@ device::Claim ClaimFor(const Graph& graph, NodeId id, const ResolvedOptions& opt
   return backend->Claims(graph, id, target);
 }
 
-// What the nodes of a rewritten kind became, by the sources they share.
+// What the nodes of a rewritten kind became: kinds that there are more of now, made of nodes with
+// the same sources.
 std::string BecameWhat(const Graph& before, const Graph& after, const std::string& claim) {
   std::set<SourceRef> sources;
   for (const Node& node : before.nodes()) {
     if (Info(node.op).claim == claim) sources.insert(node.sources.begin(), node.sources.end());
   }
+  const std::map<std::string, int64_t> was = ClaimCounts(before), is = ClaimCounts(after);
+  const auto grew = [&](const std::string& kind) {
+    const auto then = was.find(kind), now = is.find(kind);
+    return now != is.end() && (then == was.end() || then->second < now->second);
+  };
   std::set<std::string> kinds;
   for (const Node& node : after.nodes()) {
     const bool made = std::ranges::any_of(
         node.sources, [&](const SourceRef& source) { return sources.count(source) > 0; });
-    if (made && !IsLeaf(node.op)) kinds.emplace(Info(node.op).claim);
+    if (made && grew(std::string(Info(node.op).claim))) kinds.emplace(Info(node.op).claim);
   }
   return kinds.empty() ? "computed at compile time" : Cat("rewritten to ", Join(kinds, ", "));
 }
