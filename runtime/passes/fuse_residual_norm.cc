@@ -29,10 +29,10 @@ absl::Status FuseResidualNorm(Graph& graph, PassContext& context, const Residual
   Rewriter rewriter(graph, context);
   const std::vector<bool> fixed = WeightOnly(graph);
   for (NodeId root = 0; root < rewriter.size(); ++root) {
-    const Node norm = graph.node(root);
+    const Node& norm = graph.node(root);  // until the fused node is emitted
     if (norm.op != kind.norm || !OverLastAxis(norm)) continue;
     const Value sum = norm.operands[0];
-    const Node add = graph.node(sum.node);
+    const Node& add = graph.node(sum.node);
     if (add.op != OpKind::kAdd || rewriter.Taken(sum.node)) continue;
     if (!ReadyBefore(norm, sum.node, fixed) || fixed[sum.node]) continue;
     const Value a = add.operands[0], b = add.operands[1];

@@ -13,7 +13,8 @@
 namespace rlx::passes {
 namespace {
 
-void LowerIf(Rewriter& rewriter, NodeId id, const Node& node) {
+// A copy of the node: the graph grows.
+void LowerIf(Rewriter& rewriter, NodeId id, Node node) {
   GraphBuilder& b = rewriter.For({id});
   const std::vector<Value> captures(node.operands.begin() + 1, node.operands.end());
   const std::vector<Value> yes = Inline(b, *node.subgraphs[0], captures);
@@ -35,11 +36,10 @@ absl::Status LowerControlFlow(Graph& graph, PassContext& context) {
     context.changed = false;
     Rewriter rewriter(graph, context);
     for (NodeId id = 0; id < rewriter.size(); ++id) {
-      const Node node = graph.node(id);
-      if (node.op != OpKind::kIf) continue;
+      if (graph.node(id).op != OpKind::kIf) continue;
       Applied(context, Rule::kControlFlow, graph, {id},
               Cat(Label(graph, id), " computes both branches"));
-      LowerIf(rewriter, id, node);
+      LowerIf(rewriter, id, graph.node(id));
     }
     RLX_TRY(rewriter.Finish());
     changed |= context.changed;

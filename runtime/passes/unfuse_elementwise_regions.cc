@@ -22,11 +22,12 @@ absl::Status InlineRegions(Graph& graph, PassContext& context,
                            const std::function<bool(const Node&)>& wanted, std::string_view why) {
   Rewriter rewriter(graph, context);
   for (NodeId id = 0; id < rewriter.size(); ++id) {
-    const Node region = graph.node(id);
-    if (region.op != OpKind::kElementwiseRegion || !wanted(region)) continue;
+    if (graph.node(id).op != OpKind::kElementwiseRegion || !wanted(graph.node(id))) continue;
+    // Copies: the graph grows.
+    const std::shared_ptr<const Graph> body = graph.node(id).subgraphs.front();
+    const std::vector<Value> operands = graph.node(id).operands;
     Applied(context, Rule::kDecompose, graph, {id}, Cat(Label(graph, id), " ", why));
-    const std::vector<Value> values =
-        Inline(rewriter.For({id}), *region.subgraphs.front(), region.operands);
+    const std::vector<Value> values = Inline(rewriter.For({id}), *body, operands);
     for (size_t r = 0; r < values.size(); ++r) {
       rewriter.Replace({id, static_cast<int32_t>(r)}, values[r]);
     }

@@ -5,7 +5,6 @@ namespace rlx::passes {
 namespace {
 
 using ::testing::HasSubstr;
-using ::testing::Not;
 
 int64_t CountOf(const Graph& graph, OpKind op) {
   return std::ranges::count(graph.nodes(), op, &Node::op);

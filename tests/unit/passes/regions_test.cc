@@ -4,8 +4,6 @@
 namespace rlx::passes {
 namespace {
 
-using ::testing::HasSubstr;
-
 TEST(MarkElementwiseRegions, MakesOneRegionOfAChain) {
   ExpectRewrite(MarkElementwiseRegions, R"(mir "m" {
     %0 = input "a" : f32[2,4]

@@ -13,7 +13,6 @@
 namespace rlx::stages {
 namespace {
 
-using ::testing::Contains;
 using ::testing::HasSubstr;
 
 class PaperBackend final : public device::Backend {
