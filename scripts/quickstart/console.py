@@ -61,14 +61,14 @@ class Step:
         self._stop.set()
         self._ticker.join()
         mark, text = ("ok  ", self._result) if error is None else ("FAIL", type(error).__name__)
-        self._line(f"{mark} {self.title:{_TITLE}}{text}", f"{self.seconds:8.2f} s", "\n")
+        self._line(f"{mark} {self.title:{_TITLE}}{text}", duration(self.seconds), "\n")
 
     def _tick(self) -> None:
         """Redraws ten times a second on a terminal; elsewhere speaks up every two seconds."""
         count = 0
         while not self._stop.wait(0.1 if self._terminal else 2.0):
             frame = _FRAMES[count % len(_FRAMES)] if self._terminal else "..."
-            elapsed = f"{time.perf_counter() - self._start:8.0f} s"
+            elapsed = f"{time.perf_counter() - self._start:8.0f} s "
             end = "" if self._terminal else "\n"
             self._line(f"{frame:4} {self.title:{_TITLE}}{self._state}", elapsed, end)
             count += 1
@@ -81,6 +81,11 @@ class Step:
 
 def heading(text: str) -> None:
     print(f"\n{text}\n{'-' * len(text)}")
+
+
+def duration(seconds: float) -> str:
+    """Eight characters and a unit: `   1.23 s`, `  80.2 ms`."""
+    return f"{seconds:8.2f} s " if seconds >= 1 else f"{seconds * 1e3:8.1f} ms"
 
 
 def megabytes(count: float) -> str:
