@@ -49,7 +49,7 @@ def _play(arguments: argparse.Namespace) -> None:
     step = _Steps()
     with ExitStack() as stack:
         daemon = story.start(step("Start rlxd"), stack, arguments.cache_dir)
-        results = _use(step, daemon, arguments.model_dir)
+        results = _use(step, daemon, arguments)
         metrics = daemon.metrics()
         if arguments.keep:
             stack.pop_all()
@@ -57,14 +57,14 @@ def _play(arguments: argparse.Namespace) -> None:
             story.stop(step("Stop rlxd"), daemon)
     spent = dict(arguments.spent) | {one.title: one.seconds for one in step}
     _print(results, daemon, metrics, spent)
-    print(_how_to_go_on(daemon) if arguments.keep else _HOW_TO_KEEP)
+    print(_how_to_go_on(daemon, _copy(arguments)) if arguments.keep else _HOW_TO_KEEP)
 
 
-def _use(step: _Steps, daemon: Daemon, model_dir: Path) -> _Results:
+def _use(step: _Steps, daemon: Daemon, arguments: argparse.Namespace) -> _Results:
     """What a user of rlxd does."""
-    files = story.fetch(step("Fetch the model"), model_dir)
+    files = story.fetch(step("Fetch the model"), arguments.model_dir)
     batch = story.tokenize(step("Tokenize"), files)
-    module = story.describe(step("Describe the network"), files, batch)
+    module = story.describe(step("Describe the network"), files, batch, _copy(arguments))
     with rlxd.Client(daemon.address) as client:
         weights = story.upload(step("Upload the weights"), client, files.weights)
         first = story.compile_module(step("Compile"), client, module)
@@ -95,10 +95,16 @@ _HOW_TO_KEEP = (
 )
 
 
-def _how_to_go_on(daemon: Daemon) -> str:
+def _copy(arguments: argparse.Namespace) -> Path:
+    """Where the module is kept for rlxctl."""
+    return arguments.cache_dir / "minilm.pb"
+
+
+def _how_to_go_on(daemon: Daemon, module: Path) -> str:
     return f"""
 rlxd goes on running:
-  try it     build/bin/rlxctl --server {daemon.address} devices
+  ask it     build/bin/rlxctl devices --server={daemon.address}
+             build/bin/rlxctl explain {module} --server={daemon.address}
   metrics    {daemon.http}/metrics
   log        {daemon.log}
   stop it    kill {daemon.pid}"""

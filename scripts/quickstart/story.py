@@ -37,10 +37,15 @@ def tokenize(step: Step, files: fetch_model.ModelFiles) -> tokens.Batch:
     return batch
 
 
-def describe(step: Step, files: fetch_model.ModelFiles, batch: tokens.Batch) -> rlxd.HirModule:
+def describe(
+    step: Step, files: fetch_model.ModelFiles, batch: tokens.Batch, copy: Path
+) -> rlxd.HirModule:
+    """The module, and a copy in a file, for rlxctl."""
     with step:
         module = encoder.build(encoder.Config.read(files.config), *batch.ids.shape)
-        step.done(f"an HIR module of {len(module.build().graphs[0].nodes)} nodes")
+        message = module.build()
+        copy.write_bytes(message.SerializeToString())
+        step.done(f"an HIR module of {len(message.graphs[0].nodes)} nodes")
     return module
 
 
