@@ -65,35 +65,70 @@ std::string ResultText(const v1::CompileResult& result) {
   return out;
 }
 
-// The components side by side; those that differ are marked.
-std::string KeyText(const v1::ExplainKeyResponse& answer) {
-  constexpr size_t kDigits = 16;
-  const bool two = !answer.other_key().empty();
-  Table table(two ? std::vector<std::string>{"", "component", "sha256", "other", "what", "other"}
-                  : std::vector<std::string>{"", "component", "sha256", "what"});
-  const auto& differing = answer.differing();
-  for (int i = 0; i < answer.components_size(); ++i) {
-    const v1::KeyComponent& one = answer.components(i);
-    const bool differs =
-        std::find(differing.begin(), differing.end(), one.name()) != differing.end();
-    const std::string digest = Hex(one.sha256()).substr(0, kDigits);
-    if (!two) {
-      table.Row({"", one.name(), digest, one.text()});
-      continue;
-    }
-    const auto& others = answer.other_components();
-    const auto other = std::find_if(others.begin(), others.end(),
-                                    [&](const auto& c) { return c.name() == one.name(); });
-    const bool found = other != others.end();
-    table.Row({differs ? "*" : "", one.name(), digest,
-               found ? Hex(other->sha256()).substr(0, kDigits) : "", one.text(),
-               found && differs ? other->text() : ""});
+constexpr size_t kDigits = 16;
+
+bool IsLong(std::string_view text) { return text.find('\n') != std::string_view::npos; }
+
+const v1::KeyComponent* Find(const google::protobuf::RepeatedPtrField<v1::KeyComponent>& all,
+                             std::string_view name) {
+  for (const v1::KeyComponent& component : all) {
+    if (component.name() == name) return &component;
   }
-  std::string out = Cat("key    ", Hex(answer.key()), "\n");
-  if (two) out += Cat("other  ", Hex(answer.other_key()), "\n");
-  out += table.ToString();
-  if (two) out += differing.empty() ? "equal\n" : Cat("differs: ", Join(differing, ", "), "\n");
+  return nullptr;
+}
+
+std::string ComponentsText(const google::protobuf::RepeatedPtrField<v1::KeyComponent>& all) {
+  Table table({"component", "sha256", "what"});
+  std::string longer;
+  for (const v1::KeyComponent& component : all) {
+    table.Row({component.name(), Hex(component.sha256()).substr(0, kDigits),
+               IsLong(component.text()) ? "(below)" : component.text()});
+    if (!IsLong(component.text())) continue;
+    longer += Cat(component.name(), "\n");
+    for (std::string_view line : Split(Trim(component.text()), '\n')) longer += Cat("  ", line, "\n");
+  }
+  return Cat(table.ToString("  "), longer);
+}
+
+// The lines of one text that are not in the other, each after `mark`.
+std::string LinesOnlyIn(std::string_view text, std::string_view other, char mark) {
+  const std::vector<std::string_view> others = Split(other, '\n');
+  std::string out;
+  for (std::string_view line : Split(Trim(text), '\n')) {
+    if (std::find(others.begin(), others.end(), line) == others.end())
+      out += Cat("  ", mark, " ", line, "\n");
+  }
   return out;
+}
+
+// What two keys have in common and, of what differs, both sides.
+std::string DifferenceText(const v1::ExplainKeyResponse& answer) {
+  const auto& differing = answer.differing();
+  Table table({"component", "sha256", "other"});
+  for (const v1::KeyComponent& component : answer.components()) {
+    const v1::KeyComponent* other = Find(answer.other_components(), component.name());
+    const std::string digest =
+        other == nullptr ? "absent" : Hex(other->sha256()).substr(0, kDigits);
+    const std::string own = Hex(component.sha256()).substr(0, kDigits);
+    table.Row({component.name(), own, digest == own ? "the same" : digest});
+  }
+  std::string out = Cat("other  ", Hex(answer.other_key()), "\n", table.ToString("  "));
+  if (differing.empty()) return Cat(out, "equal\n");
+  for (const std::string& name : differing) {
+    const v1::KeyComponent* one = Find(answer.components(), name);
+    const v1::KeyComponent* other = Find(answer.other_components(), name);
+    const std::string_view text = one == nullptr ? std::string_view() : one->text();
+    const std::string_view other_text = other == nullptr ? std::string_view() : other->text();
+    out += Cat(name, " differs\n", LinesOnlyIn(text, other_text, '-'),
+               LinesOnlyIn(other_text, text, '+'));
+  }
+  return out;
+}
+
+std::string KeyText(const v1::ExplainKeyResponse& answer) {
+  const bool two = !answer.other_key().empty();
+  return Cat(two ? "key    " : "key  ", Hex(answer.key()), "\n",
+             two ? DifferenceText(answer) : ComponentsText(answer.components()));
 }
 
 }  // namespace

@@ -41,6 +41,7 @@ absl::StatusOr<Executable> FindExecutable(Context& context) {
   if (has_module) {
     RLX_ASSIGN(v1::CompileSpec spec, MakeSpec(context.flags.operands()[0], context));
     RLX_ASSIGN(v1::CompileResult result, Compile(std::move(spec), context));
+    if (!result.runnable()) return FailedPrecondition("cannot run here: ", result.reason());
     std::string key = result.key();
     return Executable{std::move(key), std::move(result)};
   }

@@ -33,6 +33,7 @@ std::string Table::ToString(std::string_view indent) const {
     if (right[c]) rows[0][c].erase(0, 1);
     for (std::vector<std::string>& row : rows) {
       row.resize(columns);
+      std::replace(row[c].begin(), row[c].end(), '\n', ' ');
       width[c] = std::max(width[c], Width(row[c]));
     }
   }

@@ -15,7 +15,7 @@ class Table {
  public:
   explicit Table(std::vector<std::string> titles) : rows_{std::move(titles)} {}
 
-  // As many cells as there are titles; missing ones are empty.
+  // As many cells as there are titles; missing ones are empty. A line end becomes a blank.
   void Row(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
   bool empty() const { return rows_.size() == 1; }
 
