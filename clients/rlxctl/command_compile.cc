@@ -67,7 +67,14 @@ std::string ResultText(const v1::CompileResult& result) {
 
 constexpr size_t kDigits = 16;
 
-bool IsLong(std::string_view text) { return text.find('\n') != std::string_view::npos; }
+// The statements of a component's text: lines, and what semicolons separate.
+std::vector<std::string_view> Statements(std::string_view text) {
+  std::vector<std::string_view> out;
+  for (std::string_view line : Split(Trim(text), '\n')) {
+    for (std::string_view statement : Split(line, ';')) out.push_back(statement);
+  }
+  return out;
+}
 
 const v1::KeyComponent* Find(const google::protobuf::RepeatedPtrField<v1::KeyComponent>& all,
                              std::string_view name) {
@@ -81,22 +88,23 @@ std::string ComponentsText(const google::protobuf::RepeatedPtrField<v1::KeyCompo
   Table table({"component", "sha256", "what"});
   std::string longer;
   for (const v1::KeyComponent& component : all) {
+    const std::vector<std::string_view> statements = Statements(component.text());
     table.Row({component.name(), Hex(component.sha256()).substr(0, kDigits),
-               IsLong(component.text()) ? "(below)" : component.text()});
-    if (!IsLong(component.text())) continue;
+               statements.size() > 1 ? "(below)" : component.text()});
+    if (statements.size() == 1) continue;
     longer += Cat(component.name(), "\n");
-    for (std::string_view line : Split(Trim(component.text()), '\n')) longer += Cat("  ", line, "\n");
+    for (std::string_view statement : statements) longer += Cat("  ", statement, "\n");
   }
   return Cat(table.ToString("  "), longer);
 }
 
-// The lines of one text that are not in the other, each after `mark`.
-std::string LinesOnlyIn(std::string_view text, std::string_view other, char mark) {
-  const std::vector<std::string_view> others = Split(other, '\n');
+// The statements of one text that are not in the other, each after `mark`.
+std::string OnlyIn(std::string_view text, std::string_view other, char mark) {
+  const std::vector<std::string_view> others = Statements(other);
   std::string out;
-  for (std::string_view line : Split(Trim(text), '\n')) {
-    if (std::find(others.begin(), others.end(), line) == others.end())
-      out += Cat("  ", mark, " ", line, "\n");
+  for (std::string_view statement : Statements(text)) {
+    if (std::find(others.begin(), others.end(), statement) == others.end())
+      out += Cat("  ", mark, " ", statement, "\n");
   }
   return out;
 }
@@ -119,8 +127,8 @@ std::string DifferenceText(const v1::ExplainKeyResponse& answer) {
     const v1::KeyComponent* other = Find(answer.other_components(), name);
     const std::string_view text = one == nullptr ? std::string_view() : one->text();
     const std::string_view other_text = other == nullptr ? std::string_view() : other->text();
-    out += Cat(name, " differs\n", LinesOnlyIn(text, other_text, '-'),
-               LinesOnlyIn(other_text, text, '+'));
+    out += Cat(name, " differs\n", OnlyIn(text, other_text, '-'),
+               OnlyIn(other_text, text, '+'));
   }
   return out;
 }
