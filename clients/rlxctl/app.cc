@@ -34,18 +34,21 @@ constexpr FlagSpec kGlobalFlags[] = {
 };
 
 constexpr std::string_view kModuleHelp =
-    "MODULE is a serialized GraphModule (.pb), one in protobuf's text format (.pbtxt, .txtpb), or -\n"
+    "MODULE is a serialized GraphModule (.pb), one in protobuf's text format (.pbtxt, .txtpb), or "
+    "-\n"
     "for stdin.\n";
 
 constexpr Command kCommands[] = {
-    {"devices", "", 0, 0, RunDevices, "the twelve device kinds, and what this server can do with each",
-     ""},
+    {"devices", "", 0, 0, RunDevices,
+     "the twelve device kinds, and what this server can do with each", ""},
     {"capabilities", "", 0, 0, RunCapabilities, "versions, limits, devices, ops and passes", ""},
     {"health", "", 0, 0, RunHealth, "whether it serves: exit code 0, else 3 or 6", ""},
-    {"compile", "MODULE", 1, 1, RunCompile, "compile a module, or find it in the cache", kModuleHelp},
+    {"compile", "MODULE", 1, 1, RunCompile, "compile a module, or find it in the cache",
+     kModuleHelp},
     {"run", "[MODULE]", 0, 1, RunRun, "open a session, run it once or often, close it",
      "MODULE is as for compile; --key names an executable that is there already instead. Every\n"
-     "parameter needs a weight: a safetensors file holds them by name. Inputs come from .npy files\n"
+     "parameter needs a weight: a safetensors file holds them by name. Inputs come from .npy "
+     "files\n"
      "or are made up: NAME=random, NAME=zeros or NAME=ones, with * for all that are not named.\n"
      "With --key all tensors of the files are bound.\n"},
     {"lower", "MODULE", 1, 1, RunLower, "print the module as text at a stage", kModuleHelp},
@@ -95,8 +98,8 @@ std::string GeneralHelp() {
   for (const Command& command : kCommands)
     commands.Row({Cat(command.name, " ", command.operands), std::string(command.summary)});
   commands.Row({"help [COMMAND]", "this, or a command's flags"});
-  return Cat("rlxctl COMMAND [FLAGS]: talks to rlxd\n\n", commands.ToString("  "), "\nflags of all\n",
-             FlagHelp(kGlobalFlags),
+  return Cat("rlxctl COMMAND [FLAGS]: talks to rlxd\n\n", commands.ToString("  "),
+             "\nflags of all\n", FlagHelp(kGlobalFlags),
              "\nexit codes\n"
              "  0  done\n"
              "  1  the server refused, or a file is wrong\n"

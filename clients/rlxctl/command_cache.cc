@@ -83,8 +83,7 @@ absl::Status RunSessions(Context& context) {
   for (const v1::SessionInfo& session : answer.sessions()) {
     table.Row({Hex(session.handle()), session.module_name(), TargetWord(session.target()),
                Cat(session.runs()), BytesText(session.weight_bytes()),
-               SecondsText(session.lease_remaining_seconds()),
-               Hex(session.key()).substr(0, 16)});
+               SecondsText(session.lease_remaining_seconds()), Hex(session.key()).substr(0, 16)});
   }
   if (!table.empty()) context.text = table.ToString();
   context.text += Cat(answer.sessions_size(), " sessions\n");

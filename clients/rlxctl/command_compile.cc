@@ -20,7 +20,8 @@ constexpr FlagSpec kLower[] = {
     {"output", "FILE", "write the module too: .pbtxt and .txtpb as text, else serialized"},
 };
 constexpr FlagSpec kExplainKey[] = {
-    {"other-target", "DEVICE[:PROFILE]", "compare with another target, of OTHER or the same module"},
+    {"other-target", "DEVICE[:PROFILE]",
+     "compare with another target, of OTHER or the same module"},
 };
 
 std::string Hex(std::string_view bytes) {
@@ -47,12 +48,12 @@ std::string ResultText(const v1::CompileResult& result) {
   table.Row({"target", Cat(TargetWord(result.target()), " ", result.target().arch())});
   table.Row({"inputs", BindingsText(result.manifest().inputs())});
   table.Row({"outputs", BindingsText(result.manifest().outputs())});
-  table.Row({"params", Cat(result.manifest().params_size(), ", ",
-                           BytesText(ParamBytes(result.manifest())))});
-  table.Row({"memory", Cat("arena ", BytesText(memory.arena_bytes()), ", weights ",
-                           BytesText(memory.weight_bytes()), ", code ",
-                           BytesText(memory.code_bytes()), ", constants ",
-                           BytesText(memory.constant_bytes()))});
+  table.Row({"params",
+             Cat(result.manifest().params_size(), ", ", BytesText(ParamBytes(result.manifest())))});
+  table.Row(
+      {"memory", Cat("arena ", BytesText(memory.arena_bytes()), ", weights ",
+                     BytesText(memory.weight_bytes()), ", code ", BytesText(memory.code_bytes()),
+                     ", constants ", BytesText(memory.constant_bytes()))});
   table.Row({"artifact", BytesText(result.artifact_bytes())});
   table.Row({"fusion", result.fusion().summary()});
   table.Row({"phases", Join(result.phases(), ", ", [](std::string& out, const v1::PhaseTime& p) {
@@ -127,8 +128,7 @@ std::string DifferenceText(const v1::ExplainKeyResponse& answer) {
     const v1::KeyComponent* other = Find(answer.other_components(), name);
     const std::string_view text = one == nullptr ? std::string_view() : one->text();
     const std::string_view other_text = other == nullptr ? std::string_view() : other->text();
-    out += Cat(name, " differs\n", OnlyIn(text, other_text, '-'),
-               OnlyIn(other_text, text, '+'));
+    out += Cat(name, " differs\n", OnlyIn(text, other_text, '-'), OnlyIn(other_text, text, '+'));
   }
   return out;
 }

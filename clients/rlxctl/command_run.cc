@@ -41,7 +41,6 @@ absl::StatusOr<Executable> FindExecutable(Context& context) {
   if (has_module) {
     RLX_ASSIGN(v1::CompileSpec spec, MakeSpec(context.flags.operands()[0], context));
     RLX_ASSIGN(v1::CompileResult result, Compile(std::move(spec), context));
-    if (!result.runnable()) return FailedPrecondition("cannot run here: ", result.reason());
     std::string key = result.key();
     return Executable{std::move(key), std::move(result)};
   }
@@ -172,9 +171,9 @@ absl::Status RunRun(Context& context) {
   const v1::OpenResponse& opened = session.opened();
   Table table({"", ""});
   if (executable.compiled) table.Row({"executable", OriginText(*executable.compiled)});
-  table.Row({"weights", Cat(BytesText(opened.weight_bytes()),
-                            opened.weights_shared() ? ", shared" : "", ", ", BytesText(uploaded),
-                            " uploaded")});
+  table.Row(
+      {"weights", Cat(BytesText(opened.weight_bytes()), opened.weights_shared() ? ", shared" : "",
+                      ", ", BytesText(uploaded), " uploaded")});
   table.Row({"run", TimesText(runs)});
   context.text = Cat(table.ToString(), OutputsText(outputs, static_cast<uint64_t>(values)));
   WriteRun(executable, opened, uploaded, runs, context.document);

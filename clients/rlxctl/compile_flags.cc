@@ -87,8 +87,7 @@ absl::Status DispatchFrom(const Flags& flags, v1::CompileOptions& out) {
     *out.mutable_kernel_dispatch()->mutable_force_native_kinds() =
         Names(flags.Text("force-native"));
   }
-  if (flags.Has("supported-ops"))
-    *out.mutable_supported_ops() = Names(flags.Text("supported-ops"));
+  if (flags.Has("supported-ops")) *out.mutable_supported_ops() = Names(flags.Text("supported-ops"));
   return absl::OkStatus();
 }
 

@@ -21,8 +21,8 @@ struct FlagSpec {
 // What one command line gave. A flag that was not given differs from one given an empty value.
 class Flags {
  public:
-  // A usage error (failure.h) for flags that no spec names, for a value missing or out of place, and
-  // for a flag given twice that may not be.
+  // A usage error (failure.h) for flags that no spec names, for a value missing or out of place,
+  // and for a flag given twice that may not be.
   static absl::StatusOr<Flags> Parse(std::span<const std::string_view> args,
                                      std::span<const std::span<const FlagSpec>> specs);
 

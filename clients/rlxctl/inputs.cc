@@ -17,12 +17,18 @@ constexpr double kRange = 1;
 
 std::optional<int64_t> Apply(v1::DimExpr::Op op, int64_t a, int64_t b) {
   switch (op) {
-    case v1::DimExpr::OP_ADD: return CheckedAdd(a, b);
-    case v1::DimExpr::OP_MUL: return CheckedMul(a, b);
-    case v1::DimExpr::OP_FLOOR_DIV: return b >= 1 && a >= 0 ? std::optional(a / b) : std::nullopt;
-    case v1::DimExpr::OP_MIN: return std::min(a, b);
-    case v1::DimExpr::OP_MAX: return std::max(a, b);
-    default: return std::nullopt;
+    case v1::DimExpr::OP_ADD:
+      return CheckedAdd(a, b);
+    case v1::DimExpr::OP_MUL:
+      return CheckedMul(a, b);
+    case v1::DimExpr::OP_FLOOR_DIV:
+      return b >= 1 && a >= 0 ? std::optional(a / b) : std::nullopt;
+    case v1::DimExpr::OP_MIN:
+      return std::min(a, b);
+    case v1::DimExpr::OP_MAX:
+      return std::max(a, b);
+    default:
+      return std::nullopt;
   }
 }
 
@@ -110,10 +116,9 @@ absl::StatusOr<std::map<std::string_view, std::string_view>> SourcesFrom(
     if (!pair || pair->second.empty())
       return Usage("--input is NAME=FILE.npy or NAME=random|zeros|ones, not \"", text, "\"");
     const auto& inputs = manifest.inputs();
-    const bool known =
-        pair->first == "*" || std::any_of(inputs.begin(), inputs.end(), [&](const auto& input) {
-          return input.name() == pair->first;
-        });
+    const bool known = pair->first == "*" ||
+                       std::any_of(inputs.begin(), inputs.end(),
+                                   [&](const auto& input) { return input.name() == pair->first; });
     if (!known) return InvalidArgument("the module has no input \"", pair->first, "\"");
     if (!sources.insert(*pair).second) return Usage("--input ", pair->first, " is given twice");
   }

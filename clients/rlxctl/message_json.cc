@@ -49,15 +49,17 @@ class Field {
         json.Value(Get(&Reflection::GetBool, &Reflection::GetRepeatedBool));
         return;
       case FieldDescriptor::CPPTYPE_ENUM:
-        json.String(WordOf(*field_.enum_type(), Get(&Reflection::GetEnumValue,
-                                                    &Reflection::GetRepeatedEnumValue)));
+        json.String(WordOf(*field_.enum_type(),
+                           Get(&Reflection::GetEnumValue, &Reflection::GetRepeatedEnumValue)));
         return;
       case FieldDescriptor::CPPTYPE_STRING: {
         const std::string text = Get(&Reflection::GetString, &Reflection::GetRepeatedString);
         json.String(field_.type() == FieldDescriptor::TYPE_BYTES ? Hex(text) : text);
         return;
       }
-      case FieldDescriptor::CPPTYPE_MESSAGE: WriteMessage(Sub(), json); return;
+      case FieldDescriptor::CPPTYPE_MESSAGE:
+        WriteMessage(Sub(), json);
+        return;
     }
   }
 

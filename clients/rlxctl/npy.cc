@@ -160,7 +160,8 @@ absl::StatusOr<v1::Tensor> ParseNpy(std::string_view bytes) {
   tensor.set_dtype(dtype);
   tensor.mutable_shape()->Add(header.shape.begin(), header.shape.end());
   const std::optional<uint64_t> size = TensorBytes(dtype, header.shape);
-  if (!size) return InvalidArgument("shape (", Join(header.shape, ", "), ") holds nothing, or too much");
+  if (!size)
+    return InvalidArgument("shape (", Join(header.shape, ", "), ") holds nothing, or too much");
   if (*size != parts.second.size()) {
     return InvalidArgument("has ", parts.second.size(), " bytes of data where its shape needs ",
                            *size);
@@ -179,9 +180,9 @@ std::string NpyHeader(const v1::Tensor& tensor) {
     if (known.dtype == tensor.dtype()) name = known.numpy;
   }
   const bool ordered = ElementBytes(tensor.dtype()) > 1 && name[0] != 'V';
-  std::string dict = Cat("{'descr': '", ordered ? '<' : '|', name,
-                         "', 'fortran_order': False, 'shape': (", Join(tensor.shape(), ", "),
-                         tensor.shape_size() == 1 ? ",), }" : "), }");
+  std::string dict =
+      Cat("{'descr': '", ordered ? '<' : '|', name, "', 'fortran_order': False, 'shape': (",
+          Join(tensor.shape(), ", "), tensor.shape_size() == 1 ? ",), }" : "), }");
   dict.append(kAlignment - 1 - (kBefore + dict.size()) % kAlignment, ' ');
   dict += '\n';
   std::string out(kMagic);

@@ -36,7 +36,8 @@ std::string RulesText(const v1::FusionReport& report) {
 
 std::string OpsText(const v1::FusionReport& report) {
   Table table({"op", ">before", ">after"});
-  for (const v1::OpCount& op : report.ops()) table.Row({op.op(), Cat(op.before()), Cat(op.after())});
+  for (const v1::OpCount& op : report.ops())
+    table.Row({op.op(), Cat(op.before()), Cat(op.after())});
   return table.empty() ? "" : table.ToString("  ");
 }
 
@@ -63,9 +64,8 @@ std::string Section(std::string_view title, const std::string& body) {
 std::string FusionText(const v1::FusionReport& report) {
   return Cat("fusion: ", report.clean() ? "clean" : "misses that can be acted on", ", ",
              report.nodes_before(), " nodes became ", report.nodes_after(), ", saves ",
-             report.launches_saved(), " launches and ", BytesText(report.bytes_saved()),
-             " a run\n", RulesText(report),
-             Section("fused", RemarksText(report, v1::Remark::KIND_APPLIED)),
+             report.launches_saved(), " launches and ", BytesText(report.bytes_saved()), " a run\n",
+             RulesText(report), Section("fused", RemarksText(report, v1::Remark::KIND_APPLIED)),
              Section("missed", RemarksText(report, v1::Remark::KIND_MISSED)),
              Section("ops", OpsText(report)));
 }

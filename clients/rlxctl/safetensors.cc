@@ -23,10 +23,10 @@ struct DTypeName {
   v1::DType dtype;
 };
 constexpr DTypeName kDTypes[] = {
-    {"BOOL", v1::DTYPE_BOOL}, {"U8", v1::DTYPE_U8},   {"I8", v1::DTYPE_I8},
+    {"BOOL", v1::DTYPE_BOOL}, {"U8", v1::DTYPE_U8},     {"I8", v1::DTYPE_I8},
     {"I16", v1::DTYPE_I16},   {"BF16", v1::DTYPE_BF16}, {"F16", v1::DTYPE_F16},
-    {"U32", v1::DTYPE_U32},   {"I32", v1::DTYPE_I32}, {"I64", v1::DTYPE_I64},
-    {"F32", v1::DTYPE_F32},   {"F64", v1::DTYPE_F64}, {"C64", v1::DTYPE_C64},
+    {"U32", v1::DTYPE_U32},   {"I32", v1::DTYPE_I32},   {"I64", v1::DTYPE_I64},
+    {"F32", v1::DTYPE_F32},   {"F64", v1::DTYPE_F64},   {"C64", v1::DTYPE_C64},
 };
 
 const Value* Find(const Struct& object, const char* key) {

@@ -9,8 +9,8 @@
 
 namespace rlx::ctl {
 
-// Columns as wide as their widest cell. A title that starts with `>` aligns its column to the right.
-// With empty titles alone there is no title line.
+// Columns as wide as their widest cell. A title that starts with `>` aligns its column to the
+// right. With empty titles alone there is no title line.
 class Table {
  public:
   explicit Table(std::vector<std::string> titles) : rows_{std::move(titles)} {}
@@ -26,10 +26,10 @@ class Table {
   std::vector<std::vector<std::string>> rows_;  // titles first
 };
 
-std::string BytesText(uint64_t bytes);      // "86.7 MiB"
-std::string SecondsText(double seconds);    // "35.1 ms"
+std::string BytesText(uint64_t bytes);          // "86.7 MiB"
+std::string SecondsText(double seconds);        // "35.1 ms"
 std::string Decimal(double value, int digits);  // "%.*f"
-std::string Shorten(double value);          // six significant digits
+std::string Shorten(double value);              // six significant digits
 
 // The text without control characters, which a terminal would obey: they come from the server or a
 // file. Line ends stay.

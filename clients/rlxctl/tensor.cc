@@ -15,21 +15,19 @@ namespace {
 double FromF16(uint16_t bits) {
   const int exponent = (bits >> 10) & 31;
   const int fraction = bits & 1023;
-  double value = exponent == 0 ? std::ldexp(fraction, -24)
-                               : std::ldexp(1024 + fraction, exponent - 25);
+  double value =
+      exponent == 0 ? std::ldexp(fraction, -24) : std::ldexp(1024 + fraction, exponent - 25);
   if (exponent == 31) value = fraction == 0 ? HUGE_VAL : std::nan("");
   return (bits & 0x8000) != 0 ? -value : value;
 }
 
-double FromBf16(uint16_t bits) {
-  return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
-}
+double FromBf16(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
 
 uint16_t ToF16(double value) {
   const uint16_t sign = std::signbit(value) ? 0x8000 : 0;
   if (value == 0) return sign;
   int exponent = 0;
-  std::frexp(value, &exponent);  // |value| in [2^(exponent - 1), 2^exponent)
+  std::frexp(value, &exponent);                        // |value| in [2^(exponent - 1), 2^exponent)
   const int scale = std::max(exponent - 1, -14) - 10;  // of the last bit
   const int fraction = static_cast<int>(std::nearbyint(std::ldexp(std::fabs(value), -scale)));
   // A subnormal has exponent field 0; otherwise the implicit bit carries into the field.
@@ -55,11 +53,17 @@ void Append(std::string& out, T value) {
 
 void AppendNumber(std::string& out, v1::DType dtype, double value) {
   switch (dtype) {
-    case v1::DTYPE_BF16: return Append(out, ToBf16(value));
-    case v1::DTYPE_F16: return Append(out, ToF16(value));
-    case v1::DTYPE_F32: return Append(out, static_cast<float>(value));
-    case v1::DTYPE_F64: return Append(out, value);
-    case v1::DTYPE_C64: Append(out, static_cast<float>(value)); return Append(out, 0.0F);
+    case v1::DTYPE_BF16:
+      return Append(out, ToBf16(value));
+    case v1::DTYPE_F16:
+      return Append(out, ToF16(value));
+    case v1::DTYPE_F32:
+      return Append(out, static_cast<float>(value));
+    case v1::DTYPE_F64:
+      return Append(out, value);
+    case v1::DTYPE_C64:
+      Append(out, static_cast<float>(value));
+      return Append(out, 0.0F);
     default: {
       const auto whole = static_cast<int64_t>(value);
       out.append(reinterpret_cast<const char*>(&whole), ElementBytes(dtype));
@@ -88,17 +92,22 @@ size_t ElementBytes(v1::DType dtype) {
   switch (dtype) {
     case v1::DTYPE_BOOL:
     case v1::DTYPE_U8:
-    case v1::DTYPE_I8: return 1;
+    case v1::DTYPE_I8:
+      return 1;
     case v1::DTYPE_I16:
     case v1::DTYPE_BF16:
-    case v1::DTYPE_F16: return 2;
+    case v1::DTYPE_F16:
+      return 2;
     case v1::DTYPE_U32:
     case v1::DTYPE_I32:
-    case v1::DTYPE_F32: return 4;
+    case v1::DTYPE_F32:
+      return 4;
     case v1::DTYPE_I64:
     case v1::DTYPE_F64:
-    case v1::DTYPE_C64: return 8;
-    default: return 0;
+    case v1::DTYPE_C64:
+      return 8;
+    default:
+      return 0;
   }
 }
 
@@ -112,7 +121,8 @@ std::optional<uint64_t> TensorBytes(v1::DType dtype, std::span<const int64_t> sh
 }
 
 absl::Status CheckTensor(const v1::Tensor& tensor) {
-  const auto bytes = TensorBytes(tensor.dtype(), {tensor.shape().data(), static_cast<size_t>(tensor.shape_size())});
+  const auto bytes = TensorBytes(tensor.dtype(),
+                                 {tensor.shape().data(), static_cast<size_t>(tensor.shape_size())});
   if (bytes && *bytes == tensor.data().size()) return absl::OkStatus();
   return InvalidArgument("a tensor ", TypeText(tensor.dtype(), tensor.shape()), " has ",
                          tensor.data().size(), " bytes");
@@ -121,18 +131,30 @@ absl::Status CheckTensor(const v1::Tensor& tensor) {
 double ElementAt(v1::DType dtype, std::string_view data, uint64_t i) {
   switch (dtype) {
     case v1::DTYPE_BOOL:
-    case v1::DTYPE_U8: return Load<uint8_t>(data, i);
-    case v1::DTYPE_I8: return Load<int8_t>(data, i);
-    case v1::DTYPE_I16: return Load<int16_t>(data, i);
-    case v1::DTYPE_BF16: return FromBf16(Load<uint16_t>(data, i));
-    case v1::DTYPE_F16: return FromF16(Load<uint16_t>(data, i));
-    case v1::DTYPE_U32: return Load<uint32_t>(data, i);
-    case v1::DTYPE_I32: return Load<int32_t>(data, i);
-    case v1::DTYPE_I64: return static_cast<double>(Load<int64_t>(data, i));
-    case v1::DTYPE_F32: return Load<float>(data, i);
-    case v1::DTYPE_F64: return Load<double>(data, i);
-    case v1::DTYPE_C64: return Load<float>(data, 2 * i);
-    default: return 0;
+    case v1::DTYPE_U8:
+      return Load<uint8_t>(data, i);
+    case v1::DTYPE_I8:
+      return Load<int8_t>(data, i);
+    case v1::DTYPE_I16:
+      return Load<int16_t>(data, i);
+    case v1::DTYPE_BF16:
+      return FromBf16(Load<uint16_t>(data, i));
+    case v1::DTYPE_F16:
+      return FromF16(Load<uint16_t>(data, i));
+    case v1::DTYPE_U32:
+      return Load<uint32_t>(data, i);
+    case v1::DTYPE_I32:
+      return Load<int32_t>(data, i);
+    case v1::DTYPE_I64:
+      return static_cast<double>(Load<int64_t>(data, i));
+    case v1::DTYPE_F32:
+      return Load<float>(data, i);
+    case v1::DTYPE_F64:
+      return Load<double>(data, i);
+    case v1::DTYPE_C64:
+      return Load<float>(data, 2 * i);
+    default:
+      return 0;
   }
 }
 

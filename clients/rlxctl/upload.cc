@@ -108,7 +108,8 @@ absl::StatusOr<uint64_t> Upload(const Blob& blob, Connection& server, Progress& 
       return DataLoss("the server keeps less than was sent of a blob");
     }
     const double wait = written.ok() ? 0 : RetryAfter(written.status());
-    std::this_thread::sleep_for(std::chrono::duration<double>(wait > 0 ? wait : 0.05 * (1 << tries)));
+    std::this_thread::sleep_for(
+        std::chrono::duration<double>(wait > 0 ? wait : 0.05 * (1 << tries)));
   }
 }
 

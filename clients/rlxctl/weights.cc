@@ -35,8 +35,8 @@ absl::StatusOr<Places> PlacesIn(const std::vector<WeightFile>& files) {
     for (const auto& [name, slice] : file.tensors) {
       const auto [found, added] = places.emplace(name, Place{&file, &slice});
       if (!added) {
-        return InvalidArgument("tensor \"", name, "\" is in ", found->second.file->path,
-                               " and in ", file.path);
+        return InvalidArgument("tensor \"", name, "\" is in ", found->second.file->path, " and in ",
+                               file.path);
       }
     }
   }
@@ -107,7 +107,8 @@ absl::StatusOr<Weights> BindParams(const v1::Manifest& manifest,
     weights.bindings.push_back(Bind(param.name(), found->second.file->blob, *found->second.slice));
   }
   if (missing.empty()) return weights;
-  const std::string more = missing.size() > kNamed ? Cat(", ... (", missing.size(), " in all)") : "";
+  const std::string more =
+      missing.size() > kNamed ? Cat(", ... (", missing.size(), " in all)") : "";
   missing.resize(std::min(missing.size(), kNamed));
   return NotFound(files.empty() ? "no --weights for params: " : "no tensor for params: ",
                   Join(missing, ", "), more);

@@ -23,10 +23,14 @@ std::string Lower(std::string_view name, std::string_view prefix) {
 // Two operands as one, in brackets or as a call.
 std::string Combine(v1::DimExpr::Op op, const std::string& a, const std::string& b) {
   switch (op) {
-    case v1::DimExpr::OP_ADD: return Cat("(", a, "+", b, ")");
-    case v1::DimExpr::OP_MUL: return Cat(a, "*", b);
-    case v1::DimExpr::OP_FLOOR_DIV: return Cat("(", a, "/", b, ")");
-    default: return Cat(Word(op), "(", a, ",", b, ")");
+    case v1::DimExpr::OP_ADD:
+      return Cat("(", a, "+", b, ")");
+    case v1::DimExpr::OP_MUL:
+      return Cat(a, "*", b);
+    case v1::DimExpr::OP_FLOOR_DIV:
+      return Cat("(", a, "/", b, ")");
+    default:
+      return Cat(Word(op), "(", a, ",", b, ")");
   }
 }
 
@@ -80,18 +84,22 @@ std::string TargetWord(const v1::Target& target) {
 
 std::string DimText(const v1::Dim& dim) {
   switch (dim.kind_case()) {
-    case v1::Dim::kValue: return Cat(dim.value());
-    case v1::Dim::kSymbol: return dim.symbol();
-    case v1::Dim::kExpr: return ExprText(dim.expr());
-    default: return "?";
+    case v1::Dim::kValue:
+      return Cat(dim.value());
+    case v1::Dim::kSymbol:
+      return dim.symbol();
+    case v1::Dim::kExpr:
+      return ExprText(dim.expr());
+    default:
+      return "?";
   }
 }
 
 std::string TypeText(const v1::TensorType& type) {
-  return Cat(Word(type.dtype()), "[",
-             Join(type.dims(), ",",
-                  [](std::string& out, const v1::Dim& dim) { out += DimText(dim); }),
-             "]");
+  return Cat(
+      Word(type.dtype()), "[",
+      Join(type.dims(), ",", [](std::string& out, const v1::Dim& dim) { out += DimText(dim); }),
+      "]");
 }
 
 std::string TypeText(v1::DType dtype, const google::protobuf::RepeatedField<int64_t>& shape) {

@@ -76,9 +76,7 @@ absl::StatusOr<v1::CompileOptions> Options(std::vector<std::string_view> args) {
   return OptionsFrom(flags);
 }
 
-TEST(CompileFlags, NothingGivenIsNothingSaid) {
-  EXPECT_EQ(Options({})->ByteSizeLong(), 0u);
-}
+TEST(CompileFlags, NothingGivenIsNothingSaid) { EXPECT_EQ(Options({})->ByteSizeLong(), 0u); }
 
 TEST(CompileFlags, AnEmptyListIsAValue) {
   EXPECT_TRUE(Options({"--supported-ops="})->has_supported_ops());
@@ -104,12 +102,12 @@ TEST(CompileFlags, AnExplicitFalseIsAValue) {
 }
 
 TEST(CompileFlags, SetsEveryField) {
-  const auto options =
-      Options({"--precision=bf16", "--policy=compute=f16,reduction=f32", "--fusion-target=cuda",
-               "--max-elementwise-steps=8", "--max-elementwise-inputs=unbounded",
-               "--arena-alignment=128", "--assert-fusion-clean", "--bind=batch=2", "--bind",
-               "seq=128", "--dispatch=force-common", "--force-common=Softmax", "--force-native=",
-               "--constant-folding=false", "--unfuse-elementwise-regions", "--salt=s"});
+  const auto options = Options(
+      {"--precision=bf16", "--policy=compute=f16,reduction=f32", "--fusion-target=cuda",
+       "--max-elementwise-steps=8", "--max-elementwise-inputs=unbounded", "--arena-alignment=128",
+       "--assert-fusion-clean", "--bind=batch=2", "--bind", "seq=128", "--dispatch=force-common",
+       "--force-common=Softmax", "--force-native=", "--constant-folding=false",
+       "--unfuse-elementwise-regions", "--salt=s"});
   ASSERT_TRUE(options.ok()) << options.status();
   EXPECT_EQ(options->precision(), v1::PRECISION_BF16);
   EXPECT_EQ(options->policy().kind(), v1::PrecisionPolicy::KIND_CUSTOM);

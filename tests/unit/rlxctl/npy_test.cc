@@ -33,8 +33,7 @@ std::string ErrorOf(std::string_view bytes) {
 std::vector<double> ValuesOf(const v1::Tensor& tensor) {
   std::vector<double> values;
   const size_t count = tensor.data().size() / ElementBytes(tensor.dtype());
-  for (size_t i = 0; i < count; ++i)
-    values.push_back(ElementAt(tensor.dtype(), tensor.data(), i));
+  for (size_t i = 0; i < count; ++i) values.push_back(ElementAt(tensor.dtype(), tensor.data(), i));
   return values;
 }
 
@@ -56,8 +55,8 @@ TEST(Npy, ReadsColumnMajorData) {
 }
 
 TEST(Npy, ReadsScalarsAndVectors) {
-  const auto scalar = ParseNpy(
-      Npy("{'descr': '<f4', 'fortran_order': False, 'shape': (), }", Floats({7})));
+  const auto scalar =
+      ParseNpy(Npy("{'descr': '<f4', 'fortran_order': False, 'shape': (), }", Floats({7})));
   ASSERT_TRUE(scalar.ok()) << scalar.status();
   EXPECT_EQ(scalar->shape_size(), 0);
   const auto vector =
@@ -72,7 +71,8 @@ TEST(Npy, SaysWhatIsWrong) {
   EXPECT_THAT(ErrorOf(""), HasSubstr("is no .npy file"));
   EXPECT_THAT(ErrorOf("PK\x03\x04 a zip archive"), HasSubstr("is no .npy file"));
   EXPECT_THAT(ErrorOf(std::string("\x93NUMPY\x09\x00", 8)), HasSubstr("version 9"));
-  EXPECT_THAT(ErrorOf(std::string("\x93NUMPY\x01\x00\xFF\xFF{", 11)), HasSubstr("ends in its header"));
+  EXPECT_THAT(ErrorOf(std::string("\x93NUMPY\x01\x00\xFF\xFF{", 11)),
+              HasSubstr("ends in its header"));
   EXPECT_THAT(ErrorOf(std::string("\x93NUMPY\x02\x00\x01", 9)), HasSubstr("ends in its header"));
   EXPECT_THAT(ErrorOf(Npy("{'descr': '>f4', 'fortran_order': False, 'shape': (2,)}", data)),
               HasSubstr("big-endian"));

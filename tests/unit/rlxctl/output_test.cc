@@ -60,10 +60,9 @@ TEST(MessageJson, WritesNumbersWordsAndHex) {
   options.add_dump(v1::STAGE_LIR);
   JsonWriter json;
   WriteMessage(options, json);
-  EXPECT_EQ(json.text(),
-            R"({"precision":"f16","dce":false,"fusion_target":"unspecified",)"
-            R"("arena_alignment":1152921504606846976,"supported_ops":{"names":[]},)"
-            R"("dim_binding":{"values":{"batch":-2}},"dump":["lir"],"salt":"00ff"})");
+  EXPECT_EQ(json.text(), R"({"precision":"f16","dce":false,"fusion_target":"unspecified",)"
+                         R"("arena_alignment":1152921504606846976,"supported_ops":{"names":[]},)"
+                         R"("dim_binding":{"values":{"batch":-2}},"dump":["lir"],"salt":"00ff"})");
 }
 
 absl::Status Refusal() {
@@ -112,8 +111,8 @@ TEST(Failure, HasAnExitCodeForEach) {
   v1::FusionMisses misses;
   misses.add_missed()->set_hint("split it");
   status.add_details()->PackFrom(misses);
-  const absl::Status missed = FromGrpc(grpc::Status(grpc::StatusCode::FAILED_PRECONDITION,
-                                                    "not clean", status.SerializeAsString()));
+  const absl::Status missed = FromGrpc(
+      grpc::Status(grpc::StatusCode::FAILED_PRECONDITION, "not clean", status.SerializeAsString()));
   EXPECT_EQ(ExitCodeOf(missed), kExitFusionMissed);
   EXPECT_THAT(FailureText(missed), HasSubstr("hint: split it"));
   // Details that are no details are no reason to fall over.

@@ -63,7 +63,8 @@ TEST(Safetensors, NamesTheTensorThatIsWrong) {
               HasSubstr("tensor \"w\": rlxd has no element type \"F8_E4M3\""));
   EXPECT_THAT(error(R"({"shape":[24],"data_offsets":[0,24]})"), HasSubstr("no element type"));
   EXPECT_THAT(error(R"({"dtype":"F32","data_offsets":[0,24]})"), HasSubstr("has no shape"));
-  EXPECT_THAT(error(R"({"dtype":"F32","shape":[6],"data_offsets":[0]})"), HasSubstr("has no shape"));
+  EXPECT_THAT(error(R"({"dtype":"F32","shape":[6],"data_offsets":[0]})"),
+              HasSubstr("has no shape"));
   EXPECT_THAT(error(R"({"dtype":"F32","shape":[-6],"data_offsets":[0,24]})"),
               HasSubstr("has no shape"));
   EXPECT_THAT(error(R"({"dtype":"F32","shape":[1.5],"data_offsets":[0,6]})"),
@@ -93,7 +94,8 @@ TEST(Safetensors, SurvivesDamage) {
       damaged[i] = byte;
       const auto tensors = ParseSafetensors(damaged);
       if (!tensors.ok()) continue;
-      for (const auto& [name, slice] : *tensors) EXPECT_LE(slice.offset + slice.length, whole.size());
+      for (const auto& [name, slice] : *tensors)
+        EXPECT_LE(slice.offset + slice.length, whole.size());
     }
   }
 }

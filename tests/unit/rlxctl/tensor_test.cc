@@ -88,11 +88,12 @@ TEST(Inputs, EvaluatesDims) {
   EXPECT_EQ(EvaluateDim(dim, {{"seq", 100}}), 25);
   EXPECT_EQ(EvaluateDim(dim, {{"seq", 1}}), 8);
   EXPECT_EQ(EvaluateDim(dim, {}), std::nullopt);
-  for (const char* bad : {"expr { terms { op: OP_ADD } }", "expr { terms { constant: 1 } terms { constant: 2 } }",
-                          "expr {}", "value: 0", "symbol: 'other'", "",
-                          "expr { terms { constant: 1 } terms { constant: 0 } terms { op: OP_FLOOR_DIV } }",
-                          "expr { terms { constant: 9223372036854775807 } terms { constant: 2 } "
-                          "terms { op: OP_MUL } }"}) {
+  for (const char* bad :
+       {"expr { terms { op: OP_ADD } }", "expr { terms { constant: 1 } terms { constant: 2 } }",
+        "expr {}", "value: 0", "symbol: 'other'", "",
+        "expr { terms { constant: 1 } terms { constant: 0 } terms { op: OP_FLOOR_DIV } }",
+        "expr { terms { constant: 9223372036854775807 } terms { constant: 2 } "
+        "terms { op: OP_MUL } }"}) {
     EXPECT_EQ(EvaluateDim(FromText<v1::Dim>(bad), {{"seq", 1}}), std::nullopt) << bad;
   }
 }
