@@ -4,9 +4,14 @@
 namespace rlx::engine {
 namespace {
 
-// Encoded and decoded forms are about equally large: object code, constants and text dominate both.
+// Object code and constants are as large decoded as encoded; the rest, graphs and reports of many
+// small strings and lists, takes several times its encoded size.
 uint64_t Cost(const CompiledModule& module) {
-  return static_cast<uint64_t>(module.artifact_bytes) + 4096;
+  constexpr uint64_t kDecodedFactor = 8, kFixedBytes = 4096;
+  const uint64_t encoded = static_cast<uint64_t>(module.artifact_bytes);
+  const uint64_t bulk = std::min(
+      encoded, static_cast<uint64_t>(module.memory.code_bytes + module.memory.constant_bytes));
+  return bulk + kDecodedFactor * (encoded - bulk) + kFixedBytes;
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/engine/operations.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "runtime/base/clock.h"
@@ -43,13 +44,18 @@ void Operations::Leave(const std::shared_ptr<Operation>& operation, bool seen, b
   } else if (auto gone = table_.Erase(operation->id)) {
     dropped.push_back(*std::move(gone));
   }
-  for (auto oldest = table_.entries().rbegin();
-       table_.size() > kMaxRemembered && oldest != table_.entries().rend(); ++oldest) {
-    if (!oldest->second->finished || oldest->second->callers > 0) continue;
-    dropped.push_back(oldest->second);
-    table_.Erase(oldest->first);
-    break;
-  }
+  ForgetOldestLocked(dropped);
+}
+
+void Operations::ForgetOldestLocked(std::vector<std::shared_ptr<Operation>>& dropped) {
+  const auto remembered = [](const auto& entry) {
+    return entry.second->finished && entry.second->callers == 0;
+  };
+  const auto& entries = table_.entries();
+  if (std::count_if(entries.begin(), entries.end(), remembered) <= kMaxRemembered) return;
+  const auto oldest = std::find_if(entries.rbegin(), entries.rend(), remembered);
+  dropped.push_back(oldest->second);
+  table_.Erase(dropped.back()->id);
 }
 
 double Operations::Reap(double now) {

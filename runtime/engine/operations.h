@@ -40,7 +40,8 @@ struct Operation {
 class Operations {
  public:
   static constexpr double kRememberSeconds = 60;
-  static constexpr size_t kMaxRemembered = 256;  // finished ones
+  // Finished ones: each may hold a module that no cache holds any more.
+  static constexpr int kMaxRemembered = 64;
 
   explicit Operations(double reattach_seconds) : reattach_seconds_(reattach_seconds) {}
 
@@ -73,6 +74,7 @@ class Operations {
  private:
   void Enter(const std::shared_ptr<Operation>& operation);
   void Leave(const std::shared_ptr<Operation>& operation, bool seen, bool broken_off);
+  void ForgetOldestLocked(std::vector<std::shared_ptr<Operation>>& dropped);
 
   const double reattach_seconds_;
   std::mutex mutex_;
