@@ -50,13 +50,7 @@ absl::StatusOr<engine::Compiled> CompileNow(EventStream& stream, Call& call,
 grpc::Status EndCompile(EventStream& stream, Call& call,
                         const absl::StatusOr<engine::Compiled>& compiled,
                         const FusionReport& misses) {
-  if (compiled.ok()) {
-    PushResult(stream, *compiled);
-    if (call.frontend().log_fusion && compiled->cache == engine::CacheResult::kCompiled) {
-      call.frontend().log.Info("fusion report", {{"module", compiled->names->module_name},
-                                                 {"report", compiled->Fusion().ToString()}});
-    }
-  }
+  if (compiled.ok()) PushResult(stream, *compiled);
   return call.End(compiled.status(), &misses);
 }
 

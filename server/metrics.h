@@ -29,6 +29,8 @@ class Metrics : public engine::EngineObserver {
   // What is read at scrape time comes from the engine; null: none (any more).
   virtual void SetEngine(engine::Engine* engine) = 0;
   virtual void SetState(bool ready, bool draining) = 0;
+  // A call was refused; `limit` is one of Limits or Budgets.
+  virtual void LimitRejected(std::string_view limit) = 0;
   virtual MethodMetrics& Method(std::string_view service, std::string_view method) = 0;
   // The text exposition format (version 0.0.4).
   virtual std::string Render() = 0;

@@ -113,12 +113,12 @@ std::shared_ptr<Operation> Compiler::Start(const Principal& who, CompileSpec& sp
                                            const RandomId& operation) {
   const bool look_up = !call.skip_cache_lookup && meaning.options->dump.empty();
   auto shared_job = std::make_shared<const Job>(std::move(job));
-  auto ticket = flights_.Join(FlightKey(meaning.key, call, look_up), [this, shared_job, look_up,
-                                                                      keep = !call.do_not_cache](
-                                                                         const CancelToken& cancel,
-                                                                         ProgressHub& progress) {
-    return RunCompile(*shared_job, {artifacts_, options_.limits, look_up, keep}, cancel, progress);
-  });
+  auto ticket = flights_.Join(
+      FlightKey(meaning.key, call, look_up), [this, shared_job, look_up, keep = !call.do_not_cache](
+                                                 const CancelToken& cancel, ProgressHub& progress) {
+        return RunCompile(*shared_job, {artifacts_, options_.limits, look_up, keep}, cancel,
+                          progress);
+      });
   std::shared_ptr<const CompileSpec> kept_spec;
   const std::optional<Digest256> request = spec.request;
   if (!meaning.options->dump.empty()) {

@@ -3,7 +3,6 @@
 
 #include <unistd.h>
 
-#include "runtime/base/limit.h"
 #include "runtime/base/status.h"
 #include "runtime/engine/housekeeper.h"
 #include "runtime/engine/sessions.h"
@@ -36,7 +35,6 @@ class EngineImpl final : public Engine {
         loader_(weights_, memory_, options_.max_contexts),
         compiler_(options_, targets_, *artifacts_, observer),
         sessions_(options_, compiler_, targets_, *blobs_, loader_, observer),
-        observer_(observer),
         housekeeper_(
             [this](double now) { return std::min(compiler_.Reap(now), sessions_.Reap(now)); }) {}
 
@@ -79,7 +77,6 @@ class EngineImpl final : public Engine {
     const Gate::Pass pass(gate_);
     if (!pass) return Draining();
     absl::StatusOr<Opened> opened = sessions_.Open(who, std::move(spec), cancel);
-    CountLimit(opened.status());
     housekeeper_.Wake();
     return opened;
   }
@@ -88,9 +85,7 @@ class EngineImpl final : public Engine {
                                 const CancelToken& cancel) override {
     const Gate::Pass pass(gate_);
     if (!pass) return Draining();
-    absl::StatusOr<RunTiming> timing = sessions_.Run(who, spec, outputs, cancel);
-    if (!timing.ok()) CountLimit(timing.status());
-    return timing;
+    return sessions_.Run(who, spec, outputs, cancel);
   }
 
   absl::StatusOr<uint32_t> KeepAlive(const Principal& who, const RandomId& handle,
@@ -153,16 +148,10 @@ class EngineImpl final : public Engine {
 
   // A compile is remembered for a while, also one that was broken off; what a cache had is not.
   absl::StatusOr<Compiled> Settled(absl::StatusOr<Compiled> answer) {
-    if (!answer.ok()) CountLimit(answer.status());
     const bool ran = !answer.ok() || answer->cache == CacheResult::kCompiled ||
                      answer->cache == CacheResult::kFollower;
     if (ran) housekeeper_.Wake();
     return answer;
-  }
-
-  void CountLimit(const absl::Status& status) {
-    const LimitDetail limit = LimitOf(status);
-    if (!limit.name.empty()) observer_.LimitRejected(limit.name);
   }
 
   // In the order in which they are needed: each uses those above it.
@@ -175,7 +164,6 @@ class EngineImpl final : public Engine {
   Loader loader_;
   Compiler compiler_;
   Sessions sessions_;
-  EngineObserver& observer_;
   Gate gate_;
   Housekeeper housekeeper_;
 };

@@ -37,8 +37,6 @@ class EngineObserver {
   virtual void RunFinished(const RunEvent&) {}
   virtual void SessionOpened(DeviceKind, bool weights_shared) { (void)weights_shared; }
   virtual void SessionEnded(DeviceKind, SessionEnd) {}
-  // `limit` is a field of Limits in capabilities.proto, or of Budgets in config.proto.
-  virtual void LimitRejected(std::string_view limit) { (void)limit; }
   // An idle WeightSet went to make room.
   virtual void WeightsEvicted(int64_t bytes) { (void)bytes; }
 };

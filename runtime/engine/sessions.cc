@@ -4,9 +4,9 @@
 #include <limits>
 
 #include "runtime/base/clock.h"
+#include "runtime/base/limit.h"
 #include "runtime/base/status.h"
 #include "runtime/cache/blob_store.h"
-#include "runtime/base/limit.h"
 
 namespace rlx::engine {
 namespace {

@@ -4,8 +4,8 @@
 #include <algorithm>
 
 #include "runtime/base/checked.h"
-#include "runtime/base/status.h"
 #include "runtime/base/limit.h"
+#include "runtime/base/status.h"
 
 namespace rlx::engine {
 namespace {

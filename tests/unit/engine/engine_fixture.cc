@@ -88,15 +88,6 @@ void CountingObserver::SessionEnded(DeviceKind, SessionEnd how) {
   if (how == SessionEnd::kLeaseExpired) ++expired;
   if (how == SessionEnd::kClosed) ++closed;
 }
-void CountingObserver::LimitRejected(std::string_view limit) {
-  std::lock_guard lock(mutex_);
-  ++rejections_[std::string(limit)];
-}
-int CountingObserver::rejections(const std::string& limit) {
-  std::lock_guard lock(mutex_);
-  return rejections_[limit];
-}
-
 Module Parse(std::string_view text) {
   absl::StatusOr<Module> module = ParseModule(text);
   EXPECT_TRUE(module.ok()) << module.status();

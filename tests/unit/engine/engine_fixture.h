@@ -31,11 +31,9 @@ class CountingObserver : public EngineObserver {
   void RunFinished(const RunEvent& event) override;
   void SessionOpened(DeviceKind, bool weights_shared) override;
   void SessionEnded(DeviceKind, SessionEnd how) override;
-  void LimitRejected(std::string_view limit) override;
   void WeightsEvicted(int64_t bytes) override { evicted_bytes += bytes; }
 
   int results(CacheResult result) const { return results_[static_cast<int>(result)]; }
-  int rejections(const std::string& limit);
 
   std::atomic<int> failed{0}, runs{0}, opened{0}, shared{0}, expired{0}, closed{0};
   std::atomic<int64_t> evicted_bytes{0};
@@ -43,8 +41,6 @@ class CountingObserver : public EngineObserver {
 
  private:
   std::atomic<int> results_[5] = {};
-  std::mutex mutex_;
-  std::map<std::string, int> rejections_;
 };
 
 // y = -gelu(x w + b): "x" f32[4,8], "w" f32[8,8], "b" f32[8], "y" f32[4,8]. `label` names its

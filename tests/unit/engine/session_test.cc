@@ -3,6 +3,7 @@
 
 #include <thread>
 
+#include "runtime/base/limit.h"
 #include "runtime/base/status.h"
 #include "tests/unit/engine/engine_fixture.h"
 
@@ -122,7 +123,7 @@ TEST_F(SessionTest, SmallWeightsMayComeInline) {
   MlpWeights();
   const absl::Status status = OpenWith(weights);
   EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
-  EXPECT_EQ(observer.rejections("max_inline_weight_bytes"), 1);
+  EXPECT_EQ(LimitOf(status).name, "max_inline_weight_bytes");
 }
 
 TEST_F(SessionTest, BlobsOfOthersAreNotThere) {
@@ -214,7 +215,7 @@ TEST_F(SessionTest, IdleWeightsGoWhenMemoryIsWanted) {
   EXPECT_GE(observer.evicted_bytes, set);
   const auto refused = OpenMlp();
   EXPECT_TRUE(absl::IsResourceExhausted(refused.status())) << refused.status();
-  EXPECT_EQ(observer.rejections("host_memory_bytes"), 1);
+  EXPECT_EQ(LimitOf(refused.status()).name, "host_memory_bytes");
   const std::vector<float> x = MlpInput();
   EXPECT_TRUE(Run(opened->handle, x, {4, 8}).ok()) << "what is used stays";
 }
@@ -243,7 +244,7 @@ TEST_F(SessionTest, SessionsAreBounded) {
   ASSERT_TRUE(first.ok() && OpenAddOne().ok());
   const auto third = OpenAddOne();
   EXPECT_TRUE(absl::IsResourceExhausted(third.status())) << third.status();
-  EXPECT_EQ(observer.rejections("max_sessions"), 1);
+  EXPECT_EQ(LimitOf(third.status()).name, "max_sessions");
   ASSERT_TRUE(engine->CloseSession({}, first->handle, {}).ok());
   EXPECT_TRUE(OpenAddOne().ok());
 }
