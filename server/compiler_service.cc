@@ -50,7 +50,13 @@ absl::StatusOr<engine::Compiled> CompileNow(EventStream& stream, Call& call,
 grpc::Status EndCompile(EventStream& stream, Call& call,
                         const absl::StatusOr<engine::Compiled>& compiled,
                         const FusionReport& misses) {
-  if (compiled.ok()) PushResult(stream, *compiled);
+  if (compiled.ok()) {
+    PushResult(stream, *compiled);
+    if (call.frontend().log_fusion && compiled->cache == engine::CacheResult::kCompiled) {
+      call.frontend().log.Info("fusion report", {{"module", compiled->names->module_name},
+                                                 {"report", compiled->Fusion().ToString()}});
+    }
+  }
   return call.End(compiled.status(), &misses);
 }
 

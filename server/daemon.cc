@@ -50,7 +50,7 @@ class DaemonImpl final : public Daemon {
     metrics_->SetEngine(engine_.get());
     executor_ = std::make_unique<Executor>(kExecutorThreads, kExecutorQueue);
     frontend_.reset(new Frontend{*engine_, *metrics_, *executor_, log_,
-                                 ToWireLimits(settings_.config)});
+                                 ToWireLimits(settings_.config), settings_.log_fusion});
     RLX_TRY(StartGrpc());
     if (!settings_.config.metrics_listen().empty()) {
       RLX_ASSIGN(http_, HttpEndpoint::Start(settings_.config.metrics_listen(), *metrics_,

@@ -26,6 +26,7 @@ struct Frontend {
   Executor& executor;
   Logger& log;
   WireLimits limits;
+  bool log_fusion = false;  // log the report of every compile
   // Answer on a gRPC thread, which may be used by one call at a time for that: the others keep the
   // sockets going. See QuickGuard.
   std::atomic<bool> quick_busy{false};

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <grpcpp/generic/generic_stub.h>
+
 #include "tests/server/fixture.h"
 
 namespace rlx::server {
@@ -210,6 +212,29 @@ TEST_F(BadModules, MessagesAboveTheLimitAreRefused) {
   EXPECT_TRUE(Serves());
 }
 
+
+// More than protobuf can hold: sent as slices that share one page of zeros. The length prefix is enough
+// for the server to say no.
+TEST_F(BadModules, AThreeGibibyteMessageIsRefused) {
+  grpc::GenericStub stub(NewChannel());
+  grpc::CompletionQueue queue;
+  grpc::ClientContext context;
+  const auto call = stub.PrepareCall(&context, "/rlx.v1.Compiler/Compile", &queue);
+  void* tag = nullptr;
+  bool ok = false;
+  call->StartCall(nullptr);
+  ASSERT_TRUE(queue.Next(&tag, &ok));
+  static char zeros[1 << 20] = {};
+  const grpc::Slice piece(zeros, sizeof zeros, grpc::Slice::STATIC_SLICE);
+  const std::vector<grpc::Slice> slices(3 << 10, piece);
+  call->Write(grpc::ByteBuffer(slices.data(), slices.size()), nullptr);
+  ASSERT_TRUE(queue.Next(&tag, &ok));
+  grpc::Status status;
+  call->Finish(&status, nullptr);
+  ASSERT_TRUE(queue.Next(&tag, &ok));
+  EXPECT_EQ(status.error_code(), grpc::RESOURCE_EXHAUSTED) << status.error_message();
+  EXPECT_TRUE(Serves());
+}
 
 }  // namespace
 }  // namespace rlx::server

@@ -48,7 +48,7 @@ const Library kLibraries[] = {
     {"Vulkan", {"vulkan/"}, {"backends/vulkan/", "tests/unit/vulkan"}},
     {"gRPC",
      {"grpc/", "grpcpp/", "grpc++/"},
-     {"server/", "clients/", "tests/server/", "tests/unit/server/", "bench/"}},
+     {"server/", "clients/", "tests/server/", "tests/unit/server/", "tests/unit/rlxctl/", "bench/"}},
     {"protobuf",
      {"google/", "rlx/", "inference/"},
      {"runtime/wire/", "runtime/import/", "server/", "clients/", "tests/", "bench/"}},

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "rlx/v1/module.pb.h"
+#include "runtime/base/status.h"
+
+namespace rlx::ctl {
+
+// A module from a file, or from stdin for "-": a serialized GraphModule, or one in protobuf's text
+// format. ".pb" is the first, ".pbtxt" and ".txtpb" are the second; with any other name what is not
+// the first is taken for the second. InvalidArgument, with the line where there is one, when it is
+// neither.
+absl::StatusOr<v1::GraphModule> ReadModule(std::string_view path);
+absl::StatusOr<v1::GraphModule> ParseModule(std::string_view bytes, std::string_view path);
+
+// Writes it as text when the name ends so, else serialized.
+absl::Status WriteModule(const v1::GraphModule& module, std::string_view path);
+
+// A file that a person names: links are followed, unlike in runtime/base/file.h. The bytes are
+// mapped.
+absl::StatusOr<std::string> RealPath(std::string_view path);
+
+}  // namespace rlx::ctl
