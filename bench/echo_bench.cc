@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What rlxd adds to gRPC: Run of an identity graph on 16 floats against a bare service that copies the
-// same messages, both in this process, called in turn by one caller. Prints p50 and p99 of each and
-// the ratio.
+// What rlxd adds to gRPC: Run of an identity graph on 16 floats against a bare service that copies
+// the same messages, both in this process, called in turn by one caller. Prints p50 and p99 of each
+// and the ratio.
 //
 //   bench_echo_bench [rounds]
 #include <grpcpp/create_channel.h>
@@ -37,8 +37,8 @@ class Echo final : public v1::Sessions::CallbackService {
 };
 
 std::unique_ptr<v1::Sessions::Stub> Connect(int port) {
-  return v1::Sessions::NewStub(grpc::CreateChannel(Cat("127.0.0.1:", port),
-                                                   grpc::InsecureChannelCredentials()));
+  return v1::Sessions::NewStub(
+      grpc::CreateChannel(Cat("127.0.0.1:", port), grpc::InsecureChannelCredentials()));
 }
 
 v1::RunRequest Request(const std::string& handle) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// MiniLM-L6's shape through the stages and the CPU back end, in this process: compile time by phase,
-// then run time as a share of the multiply-add peak measured in the same run.
+// MiniLM-L6's shape through the stages and the CPU back end, in this process: compile time by
+// phase, then run time as a share of the multiply-add peak measured in the same run.
 //
 //   bench_minilm_bench [batch [seq [threads]]]
 #include <algorithm>
@@ -59,7 +59,8 @@ int Main(int argc, char** argv) {
 
   const auto start = Clock::now();
   auto compiled = stages::CompileModuleStages(
-      module, {.device = DeviceKind::kCpu, .backend = backend.get(), .target = backend->Targets()[0]});
+      module,
+      {.device = DeviceKind::kCpu, .backend = backend.get(), .target = backend->Targets()[0]});
   CHECK(compiled.ok(), Cat(compiled.status()));
   std::printf("compile %.1f ms:", SecondsSince(start) * 1e3);
   for (const auto& [phase, seconds] : compiled->phase_seconds) {

@@ -40,8 +40,11 @@ inline Module EncoderModule(const EncoderShape& shape, int64_t batch, int64_t se
                 p("v_w", {h, h}), p("v_b", {h}), p("o_w", {h, h}), p("o_b", {h}), p("ln1_g", {h}),
                 p("ln1_b", {h}), p("f1_w", {h, shape.ffn}), p("f1_b", {shape.ffn}),
                 p("f2_w", {shape.ffn, h}), p("f2_b", {h}), p("ln2_g", {h}), p("ln2_b", {h})},
-               {{"num_heads", shape.heads}, {"head_dim", h / shape.heads}, {"mask", "keep"},
-                {"eps", 1e-12}, {"activation", "gelu"}});
+               {{"num_heads", shape.heads},
+                {"head_dim", h / shape.heads},
+                {"mask", "keep"},
+                {"eps", 1e-12},
+                {"activation", "gelu"}});
   }
   const Value weight = b.Reshape(b.Cast(keep, DType::kF32), {batch, seq, 1});
   const Value sum = b.Reduce(OpKind::kReduceSum, b.Mul(x, weight), {1}, false);
@@ -78,8 +81,8 @@ inline TensorMap EncoderTensors(const Graph& graph, const EncoderShape& shape) {
             static_cast<int64_t>(rng() % static_cast<uint64_t>(shape.vocab));
       }
     }
-    out.emplace(node.name, *HostTensor::Create(type.dtype, type.StaticDims(),
-                                               SharedBytes(std::move(bytes))));
+    out.emplace(node.name,
+                *HostTensor::Create(type.dtype, type.StaticDims(), SharedBytes(std::move(bytes))));
   }
   return out;
 }

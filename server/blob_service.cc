@@ -16,8 +16,8 @@ absl::StatusOr<Digest256> DigestOf(const v1::BlobRef& blob) {
   return *digest;
 }
 
-// One upload. Chunks are appended on the executor, one after the other: the next is read when the one
-// before it is on disk, so that a client is slowed to the disk's pace.
+// One upload. Chunks are appended on the executor, one after the other: the next is read when the
+// one before it is on disk, so that a client is slowed to the disk's pace.
 class WriteReactor final : public grpc::ServerReadReactor<v1::WriteRequest>,
                            public std::enable_shared_from_this<WriteReactor> {
  public:
@@ -35,9 +35,8 @@ class WriteReactor final : public grpc::ServerReadReactor<v1::WriteRequest>,
       : call_(frontend, method, context), response_(response) {}
 
   void OnReadDone(bool ok) override {
-    const bool taken = call_.frontend().executor.Submit([self = shared_from_this(), ok] {
-      ok ? self->Append() : self->Complete();
-    });
+    const bool taken = call_.frontend().executor.Submit(
+        [self = shared_from_this(), ok] { ok ? self->Append() : self->Complete(); });
     if (!taken) End(ResourceExhausted("too many calls wait already"));
   }
   void OnCancel() override { call_.Stop(); }
@@ -54,7 +53,8 @@ class WriteReactor final : public grpc::ServerReadReactor<v1::WriteRequest>,
     RLX_TRY(call_.cancel().Check());
     if (!begun_) RLX_TRY(Begin());
     if (chunk_.data().size() > call_.frontend().limits.max_chunk_bytes) {
-      return InvalidArgument("data has ", chunk_.data().size(), " bytes, more than max_chunk_bytes ",
+      return InvalidArgument("data has ", chunk_.data().size(),
+                             " bytes, more than max_chunk_bytes ",
                              call_.frontend().limits.max_chunk_bytes);
     }
     if (!writer_) {
@@ -157,8 +157,8 @@ grpc::ServerWriteReactor<v1::ReadResponse>* BlobService::Read(grpc::CallbackServ
     RLX_ASSIGN(const Digest256 digest, DigestOf(request->blob()));
     RLX_ASSIGN(const SharedBytes blob, call.engine().blobs().Read(call.who().name, digest));
     if (request->offset() > blob.size() || request->length() > blob.size() - request->offset()) {
-      return OutOfRange("[", request->offset(), ", +", request->length(),
-                        ") is beyond a blob of ", blob.size(), " bytes");
+      return OutOfRange("[", request->offset(), ", +", request->length(), ") is beyond a blob of ",
+                        blob.size(), " bytes");
     }
     const uint64_t length =
         request->length() != 0 ? request->length() : blob.size() - request->offset();
@@ -171,9 +171,8 @@ grpc::ServerWriteReactor<v1::ReadResponse>* BlobService::Read(grpc::CallbackServ
     }
     return absl::OkStatus();
   };
-  return Stream::Start(frontend_, read_, *context, [read](Stream& stream, Call& call) {
-    return call.End(read(stream, call));
-  });
+  return Stream::Start(frontend_, read_, *context,
+                       [read](Stream& stream, Call& call) { return call.End(read(stream, call)); });
 }
 
 }  // namespace rlx::server

@@ -4,8 +4,8 @@
 #include <chrono>
 
 #include "runtime/base/clock.h"
-#include "runtime/base/text.h"
 #include "runtime/base/limit.h"
+#include "runtime/base/text.h"
 
 namespace rlx::server {
 namespace {
@@ -18,8 +18,7 @@ std::optional<CancelToken::Clock::time_point> Deadline(const grpc::CallbackServe
   const auto left = at - system_clock::now();
   // Without a deadline gRPC says one so far away that sums of it overflow.
   if (left > std::chrono::hours(24 * 365)) return std::nullopt;
-  return CancelToken::Clock::now() +
-         std::chrono::duration_cast<CancelToken::Clock::duration>(left);
+  return CancelToken::Clock::now() + std::chrono::duration_cast<CancelToken::Clock::duration>(left);
 }
 
 }  // namespace
@@ -37,9 +36,8 @@ grpc::Status Call::End(const absl::Status& status, const FusionReport* misses) {
   method_.metrics.Finished(status.code(), seconds);
   if (status.ok()) {
     if (frontend_.log.Enabled(LogLevel::kDebug)) {
-      frontend_.log.Debug("rpc", {{"service", method_.service},
-                                  {"method", method_.name},
-                                  {"seconds", seconds}});
+      frontend_.log.Debug(
+          "rpc", {{"service", method_.service}, {"method", method_.name}, {"seconds", seconds}});
     }
     return grpc::Status::OK;
   }
@@ -47,8 +45,8 @@ grpc::Status Call::End(const absl::Status& status, const FusionReport* misses) {
     const LimitDetail limit = LimitOf(status);
     if (!limit.name.empty()) frontend_.metrics.LimitRejected(limit.name);
   }
-  const bool ours = status.code() == absl::StatusCode::kInternal ||
-                    status.code() == absl::StatusCode::kDataLoss;
+  const bool ours =
+      status.code() == absl::StatusCode::kInternal || status.code() == absl::StatusCode::kDataLoss;
   const std::string text = Cat(status);
   frontend_.log.Log(ours ? LogLevel::kError : LogLevel::kInfo, "rpc failed",
                     {{"service", method_.service},

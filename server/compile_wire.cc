@@ -34,7 +34,8 @@ absl::StatusOr<Module> ModuleFrom(const v1::CompileSpec& spec, const engine::Pri
   };
   const Limits& limits = engine.options().limits;
   switch (spec.source_case()) {
-    case v1::CompileSpec::kModule: return wire::ModuleFromWire(spec.module(), limits, blobs);
+    case v1::CompileSpec::kModule:
+      return wire::ModuleFromWire(spec.module(), limits, blobs);
     case v1::CompileSpec::kModuleBlob: {
       RLX_ASSIGN(const SharedBytes bytes, ReadBlob(spec.module_blob().sha256(), who, engine));
       v1::GraphModule module;
@@ -44,7 +45,8 @@ absl::StatusOr<Module> ModuleFrom(const v1::CompileSpec& spec, const engine::Pri
       }
       return wire::ModuleFromWire(module, limits, blobs);
     }
-    default: return InvalidArgument("spec has neither module nor module_blob");
+    default:
+      return InvalidArgument("spec has neither module nor module_blob");
   }
 }
 

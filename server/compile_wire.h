@@ -8,8 +8,8 @@ namespace rlx::server {
 
 // Compile requests and answers between wire and engine.
 
-// Reads the module (inline, or from the caller's blob), the target and the options; verifies nothing
-// beyond their form. Fills CompileSpec::request.
+// Reads the module (inline, or from the caller's blob), the target and the options; verifies
+// nothing beyond their form. Fills CompileSpec::request.
 absl::StatusOr<engine::CompileSpec> SpecFromWire(const v1::CompileSpec& spec,
                                                  const engine::Principal& who,
                                                  engine::Engine& engine);

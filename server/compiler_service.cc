@@ -128,7 +128,8 @@ grpc::ServerUnaryReactor* CompilerService::ExplainKey(grpc::CallbackServerContex
                                                       const v1::ExplainKeyRequest* request,
                                                       v1::ExplainKeyResponse* response) {
   const auto handle = [request, response](Call& call) -> absl::Status {
-    const auto explain = [&](const v1::CompileSpec& from) -> absl::StatusOr<engine::KeyExplanation> {
+    const auto explain =
+        [&](const v1::CompileSpec& from) -> absl::StatusOr<engine::KeyExplanation> {
       RLX_ASSIGN(const engine::CompileSpec spec, SpecFromWire(from, call.who(), call.engine()));
       return call.engine().ExplainKey(spec);
     };

@@ -32,7 +32,8 @@ constexpr Flag kFlags[] = {
      "HTTP address of /metrics, /livez and /readyz; empty: none (127.0.0.1:8002)"},
     {"cache_dir", "cache_dir",
      "folder for compiled modules and uploaded blobs; empty: memory only (empty)"},
-    {"backend_dir", "backend_dir", "folder of back-end plug-ins (../lib/rlxd/backends beside the binary)"},
+    {"backend_dir", "backend_dir",
+     "folder of back-end plug-ins (../lib/rlxd/backends beside the binary)"},
     {"threads", "threads", "threads that the CPU device computes with; 0: one per core (0)"},
     {"compile_threads", "compile_threads", "compiles at a time (2)"},
     {"drain_delay_seconds", "drain_delay_seconds",
@@ -53,8 +54,7 @@ constexpr Flag kFlags[] = {
     {"max_tensor_bytes", "limits.max_tensor_bytes", "any tensor of a module (1099511627776)"},
     {"max_queued_compiles", "limits.max_queued_compiles", "compiles that may wait (256)"},
     {"memory_cache_bytes", "budgets.memory_cache_bytes", "compiled modules in memory (268435456)"},
-    {"disk_cache_bytes", "budgets.disk_cache_bytes",
-     "compiled modules in cache_dir (10737418240)"},
+    {"disk_cache_bytes", "budgets.disk_cache_bytes", "compiled modules in cache_dir (10737418240)"},
     {"blob_bytes", "budgets.blob_bytes", "blobs in cache_dir (53687091200)"},
     {"host_memory_bytes", "budgets.host_memory_bytes",
      "bound weights and arenas; 0: three quarters of the machine's memory (0)"},
@@ -128,7 +128,8 @@ bool SetField(ServerConfig& config, std::string_view path, const std::string& te
       if (!ParseLogLevel(text, level)) return false;
       return reflection->SetEnumValue(message, field, level), true;
     }
-    default: return false;
+    default:
+      return false;
   }
 }
 
@@ -302,7 +303,8 @@ absl::StatusOr<Settings> ReadSettings(const std::vector<std::string>& args) {
 
 std::string HelpText() {
   std::string out =
-      "rlxd compiles tensor graphs and runs them on the accelerators of this machine, behind gRPC.\n"
+      "rlxd compiles tensor graphs and runs them on the accelerators of this machine, behind "
+      "gRPC.\n"
       "\n"
       "usage: rlxd [--flag=value ...]\n"
       "\n"
@@ -346,17 +348,21 @@ WireLimits ToWireLimits(const ServerConfig& config) {
   WireLimits out;
   out.max_message_bytes = config.limits().max_message_bytes();
   out.max_chunk_bytes = std::min(out.max_chunk_bytes, out.max_message_bytes / 2);
-  out.preferred_chunk_bytes = static_cast<uint32_t>(
-      std::min<uint64_t>(out.preferred_chunk_bytes, out.max_chunk_bytes));
+  out.preferred_chunk_bytes =
+      static_cast<uint32_t>(std::min<uint64_t>(out.preferred_chunk_bytes, out.max_chunk_bytes));
   return out;
 }
 
 LogLevel ToLogLevel(config::LogLevel level) {
   switch (level) {
-    case config::LOG_LEVEL_DEBUG: return LogLevel::kDebug;
-    case config::LOG_LEVEL_WARNING: return LogLevel::kWarning;
-    case config::LOG_LEVEL_ERROR: return LogLevel::kError;
-    default: return LogLevel::kInfo;
+    case config::LOG_LEVEL_DEBUG:
+      return LogLevel::kDebug;
+    case config::LOG_LEVEL_WARNING:
+      return LogLevel::kWarning;
+    case config::LOG_LEVEL_ERROR:
+      return LogLevel::kError;
+    default:
+      return LogLevel::kInfo;
   }
 }
 

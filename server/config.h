@@ -12,13 +12,14 @@
 
 namespace rlx::server {
 
-// What the command line, the configuration file and the environment say, in this order of precedence.
+// What the command line, the configuration file and the environment say, in this order of
+// precedence.
 struct Settings {
-  config::ServerConfig config;   // every field set
+  config::ServerConfig config;  // every field set
   bool help = false;
   bool version = false;
-  bool log_fusion = false;       // RLX_FUSION_REPORT
-  CompileOptions defaults;       // RLX_KERNEL_DISPATCH …
+  bool log_fusion = false;  // RLX_FUSION_REPORT
+  CompileOptions defaults;  // RLX_KERNEL_DISPATCH …
 };
 
 // `args` without the program's name. InvalidArgument naming the flag, or the file and line.

@@ -53,8 +53,8 @@ class DaemonImpl final : public Daemon {
                                  ToWireLimits(settings_.config), settings_.log_fusion});
     RLX_TRY(StartGrpc());
     if (!settings_.config.metrics_listen().empty()) {
-      RLX_ASSIGN(http_, HttpEndpoint::Start(settings_.config.metrics_listen(), *metrics_,
-                                            readiness_));
+      RLX_ASSIGN(http_,
+                 HttpEndpoint::Start(settings_.config.metrics_listen(), *metrics_, readiness_));
     }
     SetReady(true);
     return absl::OkStatus();

@@ -10,8 +10,8 @@
 
 namespace rlx::server {
 
-// The whole daemon as a value: engine, gRPC server, HTTP endpoint. Serves from Start until Shutdown or
-// destruction. Tests start several in one process, on port 0.
+// The whole daemon as a value: engine, gRPC server, HTTP endpoint. Serves from Start until Shutdown
+// or destruction. Tests start several in one process, on port 0.
 class Daemon {
  public:
   // `registry` holds the back ends. Unavailable when an address cannot be bound.

@@ -63,7 +63,8 @@ void Executor::Work() {
   for (;;) {
     if (tasks_.empty() && !stopping_) {
       ++idle_;
-      const bool woken = wake_.wait_for(lock, kIdleTime, [&] { return stopping_ || !tasks_.empty(); });
+      const bool woken =
+          wake_.wait_for(lock, kIdleTime, [&] { return stopping_ || !tasks_.empty(); });
       --idle_;
       if (!woken) break;
     }

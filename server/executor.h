@@ -11,8 +11,8 @@
 namespace rlx::server {
 
 // Threads for calls that block (compiles, runs, disk), so that gRPC's own few threads never do.
-// Grows to `max_threads` as tasks need them and lets idle threads go after a while; tasks beyond that
-// wait in order, up to `max_waiting`. Thread safe.
+// Grows to `max_threads` as tasks need them and lets idle threads go after a while; tasks beyond
+// that wait in order, up to `max_waiting`. Thread safe.
 class Executor {
  public:
   Executor(int max_threads, size_t max_waiting);

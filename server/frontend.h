@@ -37,7 +37,8 @@ struct Frontend {
 class QuickGuard {
  public:
   explicit QuickGuard(Frontend& frontend)
-      : frontend_(frontend), held_(!frontend.quick_busy.exchange(true, std::memory_order_acquire)) {}
+      : frontend_(frontend),
+        held_(!frontend.quick_busy.exchange(true, std::memory_order_acquire)) {}
   ~QuickGuard() {
     if (held_) frontend_.quick_busy.store(false, std::memory_order_release);
   }

@@ -66,15 +66,24 @@ void LimitsToWire(const engine::EngineOptions& options, const WireLimits& wire, 
 
 std::string_view ClassName(OpClass op_class) {
   switch (op_class) {
-    case OpClass::kLeaf: return "leaf";
-    case OpClass::kElementwise: return "elementwise";
-    case OpClass::kReduction: return "reduction";
-    case OpClass::kContraction: return "contraction";
-    case OpClass::kNormalization: return "normalization";
-    case OpClass::kMovement: return "movement";
-    case OpClass::kComposite: return "composite";
-    case OpClass::kControlFlow: return "control_flow";
-    case OpClass::kBlock: return "block";
+    case OpClass::kLeaf:
+      return "leaf";
+    case OpClass::kElementwise:
+      return "elementwise";
+    case OpClass::kReduction:
+      return "reduction";
+    case OpClass::kContraction:
+      return "contraction";
+    case OpClass::kNormalization:
+      return "normalization";
+    case OpClass::kMovement:
+      return "movement";
+    case OpClass::kComposite:
+      return "composite";
+    case OpClass::kControlFlow:
+      return "control_flow";
+    case OpClass::kBlock:
+      return "block";
   }
   return "";
 }

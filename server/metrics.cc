@@ -43,12 +43,23 @@ Histogram::BucketBoundaries DurationBuckets() {
 Histogram::BucketBoundaries CountBuckets() { return {1, 3, 10, 30, 100, 300, 1000, 3000, 10000}; }
 
 std::string_view CodeName(absl::StatusCode code) {
-  static constexpr std::array<std::string_view, 17> names = {
-      "OK",           "CANCELLED",         "UNKNOWN",            "INVALID_ARGUMENT",
-      "DEADLINE_EXCEEDED", "NOT_FOUND",    "ALREADY_EXISTS",     "PERMISSION_DENIED",
-      "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED",    "OUT_OF_RANGE",
-      "UNIMPLEMENTED", "INTERNAL",         "UNAVAILABLE",        "DATA_LOSS",
-      "UNAUTHENTICATED"};
+  static constexpr std::array<std::string_view, 17> names = {"OK",
+                                                             "CANCELLED",
+                                                             "UNKNOWN",
+                                                             "INVALID_ARGUMENT",
+                                                             "DEADLINE_EXCEEDED",
+                                                             "NOT_FOUND",
+                                                             "ALREADY_EXISTS",
+                                                             "PERMISSION_DENIED",
+                                                             "RESOURCE_EXHAUSTED",
+                                                             "FAILED_PRECONDITION",
+                                                             "ABORTED",
+                                                             "OUT_OF_RANGE",
+                                                             "UNIMPLEMENTED",
+                                                             "INTERNAL",
+                                                             "UNAVAILABLE",
+                                                             "DATA_LOSS",
+                                                             "UNAUTHENTICATED"};
   const auto i = static_cast<size_t>(code);
   return i < names.size() ? names[i] : "UNKNOWN";
 }
@@ -123,7 +134,8 @@ void CollectTiers(engine::Engine& engine, Snapshot& out) {
   for (const cache::TierStats& t : engine.CacheStats()) {
     const Labels tier = {{"tier", std::string(t.tier)}};
     const auto d = [](uint64_t v) { return static_cast<double>(v); };
-    out.SetGauge("rlxd_cache_size_bytes", "Bytes of artifacts in a cache tier", tier, d(t.size_bytes));
+    out.SetGauge("rlxd_cache_size_bytes", "Bytes of artifacts in a cache tier", tier,
+                 d(t.size_bytes));
     out.SetGauge("rlxd_cache_limit_bytes", "Byte budget of a cache tier", tier, d(t.limit_bytes));
     out.SetGauge("rlxd_cache_entries", "Artifacts in a cache tier", tier, d(t.entries));
     out.SetCounter("rlxd_cache_hits_total", "Lookups that found their key", tier, d(t.hits));
@@ -268,7 +280,8 @@ class MetricsImpl final : public Metrics {
     RunMetrics& run = runs_[static_cast<size_t>(event.device)];
     std::call_once(run.once, [&] {
       const std::string device(rlx::Name(event.device));
-      run.queue = &infer_durations_.Add({{"phase", "queue"}, {"device", device}}, DurationBuckets());
+      run.queue =
+          &infer_durations_.Add({{"phase", "queue"}, {"device", device}}, DurationBuckets());
       run.compute =
           &infer_durations_.Add({{"phase", "compute"}, {"device", device}}, DurationBuckets());
     });
@@ -303,8 +316,7 @@ class MetricsImpl final : public Metrics {
         launches_saved_.Increment(static_cast<double>(remark.launches_saved));
         bytes_saved_.Increment(static_cast<double>(remark.bytes_saved));
       } else {
-        fusion_rejected_
-            .Add({{"rule", remark.rule}, {"reason", remark.reason}, {"target", target}})
+        fusion_rejected_.Add({{"rule", remark.rule}, {"reason", remark.reason}, {"target", target}})
             .Increment();
       }
     }
@@ -340,8 +352,8 @@ class MetricsImpl final : public Metrics {
       Make(BuildCounter(), "rlxd_compile_errors_total", "Compiles that failed, by phase and code");
   Family<Counter>& fusion_applied_ =
       Make(BuildCounter(), "rlxd_fusion_applied_total", "Fusions applied, by rule");
-  Family<Counter>& fusion_rejected_ = Make(BuildCounter(), "rlxd_fusion_rejected_total",
-                                           "Fusions missed, by rule and reason");
+  Family<Counter>& fusion_rejected_ =
+      Make(BuildCounter(), "rlxd_fusion_rejected_total", "Fusions missed, by rule and reason");
   Counter& launches_saved_ = Make(BuildCounter(), "rlxd_fusion_kernel_launches_saved_total",
                                   "Kernel launches a run no longer needs, summed over compiles")
                                  .Add({});
@@ -369,8 +381,7 @@ class MetricsImpl final : public Metrics {
                                    "Bytes of idle weight sets that went to make room")
                                   .Add({});
   Gauge& ready_ = Make(BuildGauge(), "rlxd_ready", "1 while the daemon takes work").Add({});
-  Gauge& draining_ =
-      Make(BuildGauge(), "rlxd_draining", "1 while it finishes what runs").Add({});
+  Gauge& draining_ = Make(BuildGauge(), "rlxd_draining", "1 while it finishes what runs").Add({});
 
   std::array<RunMetrics, kDeviceKindCount> runs_;
   std::mutex methods_mutex_;

@@ -21,8 +21,9 @@ class MethodMetrics {
   virtual void Finished(absl::StatusCode code, double seconds) = 0;
 };
 
-// All that /metrics shows, prefixed rlxd_, and the process_ metrics. Labels are bounded: method names,
-// codes, rules, reasons, tiers, phases, device kinds; nothing that a client chooses. Thread safe.
+// All that /metrics shows, prefixed rlxd_, and the process_ metrics. Labels are bounded: method
+// names, codes, rules, reasons, tiers, phases, device kinds; nothing that a client chooses. Thread
+// safe.
 class Metrics : public engine::EngineObserver {
  public:
   static std::unique_ptr<Metrics> Create();

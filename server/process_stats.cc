@@ -61,9 +61,11 @@ ProcessStats ReadProcessStats() {
                     &threads, &start_ticks, &virtual_bytes, &resident) == 4) {
       out.threads = static_cast<double>(threads);
       out.virtual_bytes = static_cast<double>(virtual_bytes);
-      out.resident_bytes = static_cast<double>(resident) * static_cast<double>(sysconf(_SC_PAGESIZE));
-      out.start_seconds = WallSeconds() - UptimeSeconds() +
-                          static_cast<double>(start_ticks) / static_cast<double>(sysconf(_SC_CLK_TCK));
+      out.resident_bytes =
+          static_cast<double>(resident) * static_cast<double>(sysconf(_SC_PAGESIZE));
+      out.start_seconds =
+          WallSeconds() - UptimeSeconds() +
+          static_cast<double>(start_ticks) / static_cast<double>(sysconf(_SC_CLK_TCK));
     }
   }
   return out;

@@ -97,8 +97,8 @@ void RunStreamReactor::Advance(std::unique_lock<std::mutex> lock) {
   const bool read = !reading_ && !last_read_ && !broken_ &&
                     running_ < call_.frontend().limits.max_stream_requests;
   const bool write = !writing_ && !answers_.empty();
-  const bool end = !read && !reading_ && !write && !writing_ && running_ == 0 &&
-                   answers_.empty() && (last_read_ || broken_);
+  const bool end = !read && !reading_ && !write && !writing_ && running_ == 0 && answers_.empty() &&
+                   (last_read_ || broken_);
   const v1::RunStreamResponse* next = write ? &answers_.front() : nullptr;
   reading_ = reading_ || read;
   writing_ = writing_ || write;

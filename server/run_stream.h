@@ -11,9 +11,9 @@
 
 namespace rlx::server {
 
-// One RunStream: requests are run as they come, up to WireLimits::max_stream_requests at a time (then
-// reading pauses), and answered as they finish. A request that fails answers with its status; the
-// stream goes on. Ends when the client has said its last and all is answered.
+// One RunStream: requests are run as they come, up to WireLimits::max_stream_requests at a time
+// (then reading pauses), and answered as they finish. A request that fails answers with its status;
+// the stream goes on. Ends when the client has said its last and all is answered.
 class RunStreamReactor final
     : public grpc::ServerBidiReactor<v1::RunStreamRequest, v1::RunStreamResponse>,
       public std::enable_shared_from_this<RunStreamReactor> {

@@ -47,13 +47,15 @@ absl::StatusOr<engine::OpenSpec> OpenFromWire(const v1::OpenRequest& request, Ca
     case v1::OpenRequest::kCompile: {
       RLX_ASSIGN(engine::CompileSpec spec,
                  SpecFromWire(request.compile().spec(), call.who(), call.engine()));
-      out.executable = engine::OpenSpec::Compile{
-          std::move(spec), {.skip_cache_lookup = request.compile().skip_cache_lookup(),
-                            .do_not_cache = request.compile().do_not_cache(),
-                            .misses = misses}};
+      out.executable =
+          engine::OpenSpec::Compile{std::move(spec),
+                                    {.skip_cache_lookup = request.compile().skip_cache_lookup(),
+                                     .do_not_cache = request.compile().do_not_cache(),
+                                     .misses = misses}};
       break;
     }
-    default: return InvalidArgument("the request has neither key nor compile");
+    default:
+      return InvalidArgument("the request has neither key nor compile");
   }
   if (request.has_device()) {
     out.device = wire::FromWire(request.device().device());
@@ -66,7 +68,8 @@ absl::StatusOr<engine::OpenSpec> OpenFromWire(const v1::OpenRequest& request, Ca
   for (const v1::WeightBinding& binding : request.weights()) {
     auto weight = WeightFromWire(binding);
     if (!weight.ok()) {
-      return Annotate(weight.status(), "weights[", out.weights.size(), "] \"", binding.param(), "\"");
+      return Annotate(weight.status(), "weights[", out.weights.size(), "] \"", binding.param(),
+                      "\"");
     }
     out.weights.push_back(*std::move(weight));
   }

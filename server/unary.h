@@ -16,8 +16,8 @@ enum class Where {
   kExecutor,  // may block
 };
 
-// Answers one unary call: `handle` fills the response, on this thread or on the executor's. The reactor
-// owns itself until gRPC is done with it; what `handle` captured goes with it.
+// Answers one unary call: `handle` fills the response, on this thread or on the executor's. The
+// reactor owns itself until gRPC is done with it; what `handle` captured goes with it.
 class UnaryReactor final : public grpc::ServerUnaryReactor,
                            public std::enable_shared_from_this<UnaryReactor> {
  public:

@@ -26,9 +26,8 @@ class AlignedMemory {
     const int64_t padded = (bytes + alignment - 1) / alignment * alignment;
     AlignedMemory memory;
     if (bytes == 0) return memory;
-    memory.data_.reset(
-        static_cast<std::byte*>(std::aligned_alloc(static_cast<size_t>(alignment),
-                                                   static_cast<size_t>(padded))));
+    memory.data_.reset(static_cast<std::byte*>(
+        std::aligned_alloc(static_cast<size_t>(alignment), static_cast<size_t>(padded))));
     if (memory.data_ == nullptr) return ResourceExhausted("no memory for ", bytes, " bytes");
     memory.bytes_ = padded;
     if (alignment == kHuge) {

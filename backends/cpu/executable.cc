@@ -62,7 +62,9 @@ absl::Status RunSteps(std::span<const Prepared> steps, const Frame& frame,
       arguments[i] = step.buffers[i] < 0 ? nullptr : frame.addresses[step.buffers[i]];
     }
     switch (step.kind) {
-      case Step::Kind::kLaunch: RunLaunch(prepared, frame, arguments); break;
+      case Step::Kind::kLaunch:
+        RunLaunch(prepared, frame, arguments);
+        break;
       case Step::Kind::kCall:
         RLX_TRY(prepared.routine->run({frame.math, frame.team, step, arguments, frame.scratch}));
         break;
@@ -143,15 +145,20 @@ class CpuExecutable final : public device::Executable,
       return static_cast<std::byte*>(const_cast<void*>(p));
     };
     switch (buffer.storage) {
-      case Storage::kArena: return places.arena;
-      case Storage::kConstant: return writable(program_->constants[buffer.index].bytes().data());
-      case Storage::kParam: return writable(places.weights->params[buffer.index].data());
-      case Storage::kWeight: return places.weights->slots[buffer.index].data();
+      case Storage::kArena:
+        return places.arena;
+      case Storage::kConstant:
+        return writable(program_->constants[buffer.index].bytes().data());
+      case Storage::kParam:
+        return writable(places.weights->params[buffer.index].data());
+      case Storage::kWeight:
+        return places.weights->slots[buffer.index].data();
       case Storage::kInput:
         return places.inputs.empty() ? nullptr : writable(places.inputs[buffer.index].data());
       case Storage::kOutput:
         return places.outputs.empty() ? nullptr : writable(places.outputs[buffer.index].data());
-      default: return nullptr;
+      default:
+        return nullptr;
     }
   }
 
@@ -170,8 +177,8 @@ class CpuExecutable final : public device::Executable,
         prepared.routine = FindRoutine(step.routine);
         if (prepared.routine == nullptr) return DataLoss("unknown routine \"", step.routine, "\"");
         if (prepared.routine->scratch != nullptr) {
-          routine_scratch_ = std::max(
-              routine_scratch_, prepared.routine->scratch(*host_.math, step, host_.threads));
+          routine_scratch_ = std::max(routine_scratch_,
+                                      prepared.routine->scratch(*host_.math, step, host_.threads));
         }
       }
       if (step.kind == Step::Kind::kCopy) {
@@ -224,7 +231,8 @@ class CpuContext final : public device::ExecContext {
   }
 
   absl::Status Run(const device::Weights& weights, std::span<const std::span<const uint8_t>> inputs,
-                   std::span<const std::span<uint8_t>> outputs, const CancelToken& cancel) override {
+                   std::span<const std::span<uint8_t>> outputs,
+                   const CancelToken& cancel) override {
     CHECK(inputs.size() == in_.size() && outputs.size() == out_.size(), "a run with ",
           inputs.size(), " inputs and ", outputs.size(), " outputs");
     RLX_TRY(StageInputs(inputs));
@@ -317,8 +325,8 @@ absl::StatusOr<std::shared_ptr<const device::Weights>> CpuExecutable::BindWeight
   std::vector<void*> addresses(program_->buffers.size()), arguments(most_buffers_);
   Resolve({.weights = weights.get(), .arena = arena.data()}, addresses);
   Team team = host_.pool->Lease(host_.threads);
-  RLX_TRY(RunSteps(weight_steps_, {*host_.math, team, addresses, arguments, scratch.data()},
-                   cancel));
+  RLX_TRY(
+      RunSteps(weight_steps_, {*host_.math, team, addresses, arguments, scratch.data()}, cancel));
   for (size_t p = 0; p < params_read_.size(); ++p) {
     if (!params_read_[p]) weights->params[p] = SharedBytes();
   }

@@ -16,8 +16,8 @@ namespace rlx::cpu {
 
 struct MathKernels;
 
-// What a Call step gets: its buffers' addresses in step order (null where absent), and scratch of the
-// size it asked for.
+// What a Call step gets: its buffers' addresses in step order (null where absent), and scratch of
+// the size it asked for.
 struct RoutineCall {
   const MathKernels& math;
   Team& team;
@@ -29,10 +29,10 @@ struct RoutineCall {
   float* out_f32(size_t i) const { return static_cast<float*>(buffers[i]); }
 };
 
-// The hand-written part of the CPU back end: a closed table of functions that programs call by name.
-// The lowering of an op and the routine it calls stand in one file and agree there on what the step's
-// ints and floats mean. Routines allocate nothing and may fail only on what data can do (an index out
-// of range).
+// The hand-written part of the CPU back end: a closed table of functions that programs call by
+// name. The lowering of an op and the routine it calls stand in one file and agree there on what
+// the step's ints and floats mean. Routines allocate nothing and may fail only on what data can do
+// (an index out of range).
 struct Routine {
   std::string_view name;
   absl::Status (*run)(const RoutineCall&) = nullptr;

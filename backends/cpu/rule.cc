@@ -31,8 +31,8 @@ const Rule* FindRule(const Graph& graph, const Node& node, std::string* why) {
 }
 
 const Routine* FindRoutine(std::string_view name) {
-  for (auto list : {GemmRoutines(), AttentionRoutines(), ConvRoutines(), GatherRoutines(),
-                    TopKRoutines()}) {
+  for (auto list :
+       {GemmRoutines(), AttentionRoutines(), ConvRoutines(), GatherRoutines(), TopKRoutines()}) {
     for (const Routine& routine : list) {
       if (routine.name == name) return &routine;
     }

@@ -18,8 +18,8 @@ struct LowerTarget {
   int lanes = 4;  // f32 in a vector
 };
 
-// How the CPU runs one kind of op. Claims, dispatch reports and lowering all come from these rows, so
-// they cannot disagree. Several rows may serve one kind: the first that does not refuse is used.
+// How the CPU runs one kind of op. Claims, dispatch reports and lowering all come from these rows,
+// so they cannot disagree. Several rows may serve one kind: the first that does not refuse is used.
 struct Rule {
   OpKind kind;
   // For reports: "packed gemm", "generated kernel".

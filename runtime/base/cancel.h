@@ -23,9 +23,7 @@ class CancelToken {
   const std::stop_token& stop() const { return stop_; }
   std::optional<Clock::time_point> deadline() const { return deadline_; }
 
-  bool done() const {
-    return stop_.stop_requested() || (deadline_ && Clock::now() >= *deadline_);
-  }
+  bool done() const { return stop_.stop_requested() || (deadline_ && Clock::now() >= *deadline_); }
   // Cancelled or DeadlineExceeded once done, else OK.
   absl::Status Check() const {
     if (stop_.stop_requested()) return Cancelled("the caller has gone");

@@ -33,8 +33,9 @@ class ExecContext {
   virtual ~ExecContext() = default;
   // Runs the program: inputs in program order, each with exactly the spec's bytes, aligned to 64 or
   // copied; outputs likewise, written in full. Blocks. Cancelled / DeadlineExceeded between steps;
-  // InvalidArgument for data-dependent faults (an index out of range) naming the step. No allocation
-  // once warm. `weights` must come from the same executable (or one with the same weight program).
+  // InvalidArgument for data-dependent faults (an index out of range) naming the step. No
+  // allocation once warm. `weights` must come from the same executable (or one with the same weight
+  // program).
   virtual absl::Status Run(const Weights& weights, std::span<const std::span<const uint8_t>> inputs,
                            std::span<const std::span<uint8_t>> outputs,
                            const CancelToken& cancel) = 0;
@@ -46,17 +47,17 @@ class Executable {
  public:
   virtual ~Executable() = default;
   virtual const Program& program() const = 0;
-  // Runs the WeightProgram. `params` in program order, sizes already checked against the specs; their
-  // memory is kept alive by reference where steps read it directly.
+  // Runs the WeightProgram. `params` in program order, sizes already checked against the specs;
+  // their memory is kept alive by reference where steps read it directly.
   virtual absl::StatusOr<std::shared_ptr<const Weights>> BindWeights(
       std::span<const SharedBytes> params, const CancelToken& cancel) const = 0;
   virtual absl::StatusOr<std::unique_ptr<ExecContext>> NewContext() const = 0;
 };
 
 struct DeviceInfo {
-  std::string id;       // "cpu:0"
+  std::string id;  // "cpu:0"
   DeviceKind kind = DeviceKind::kCpu;
-  std::string name;     // processor or GPU model
+  std::string name;  // processor or GPU model
   std::string driver;
   int64_t memory_bytes = 0;
   Target target;

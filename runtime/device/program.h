@@ -13,9 +13,10 @@ namespace rlx::device {
 // What code is generated for. Two targets with equal fingerprints run the same artifacts.
 struct Target {
   DeviceKind kind = DeviceKind::kCpu;
-  std::string profile;      // "cpu", "cpu:x86-64-v3", "cuda:h200": what clients name
-  std::string arch;         // what the compiler is told: "x86-64-v4", "sm_90"
-  std::string fingerprint;  // everything code generation depends on: arch, features, library versions
+  std::string profile;  // "cpu", "cpu:x86-64-v3", "cuda:h200": what clients name
+  std::string arch;     // what the compiler is told: "x86-64-v4", "sm_90"
+  std::string
+      fingerprint;  // everything code generation depends on: arch, features, library versions
   int64_t vector_bytes = 0;
   friend bool operator==(const Target&, const Target&) = default;
 };
@@ -25,7 +26,8 @@ struct Buffer {
   // Never kView or kNone: views are resolved. kArena is the run's arena in `steps`, and the weight
   // arena (gone after binding) in `weight_steps`.
   Storage storage = Storage::kArena;
-  int32_t index = 0;   // kInput, kOutput, kParam, kConstant: position; kWeight: slot in the WeightSet
+  int32_t index =
+      0;  // kInput, kOutput, kParam, kConstant: position; kWeight: slot in the WeightSet
   int64_t offset = 0;  // bytes from the start of that storage
   int64_t bytes = 0;
   friend bool operator==(const Buffer&, const Buffer&) = default;
@@ -34,7 +36,8 @@ struct Buffer {
 // One action of a program. A tree: Loop and Branch own steps.
 struct Step {
   enum class Kind : uint8_t {
-    kLaunch,  // generated kernel `kernel` over `groups` workgroups: buffers, ints are its parameters
+    kLaunch,  // generated kernel `kernel` over `groups` workgroups: buffers, ints are its
+              // parameters
     kCall,    // back-end routine `routine`: reads and writes `buffers` (-1: absent), configured by
               // ints and floats as the routine documents
     kCopy,    // buffers[0] → buffers[1], equal sizes
@@ -48,7 +51,7 @@ struct Step {
   std::vector<int64_t> ints;
   std::vector<double> floats;
   std::vector<std::vector<Step>> bodies;
-  std::string label;  // what it computes, for profiles: "fused_matmul_bias_act %12"
+  std::string label;       // what it computes, for profiles: "fused_matmul_bias_act %12"
   int64_t cost_flops = 0;  // for scheduling: tiny runs stay on the calling thread
   int64_t cost_bytes = 0;
   friend bool operator==(const Step&, const Step&) = default;
@@ -69,11 +72,11 @@ struct Program {
   std::vector<int64_t> weight_slots;  // bytes of each kWeight slot
   std::vector<Step> weight_steps;     // the WeightProgram: params, constants → weight slots
   std::vector<Step> steps;
-  int64_t arena_bytes = 0;            // activations, weight-step temporaries excluded
-  int64_t weight_arena_bytes = 0;     // temporaries of the weight steps
-  int64_t scratch_bytes = 0;          // shared scratch a step may use; offset arena_bytes
-  std::vector<std::string> kernels;   // names in `object`, by Step::kernel
-  std::string object;                 // compiled kernels; loading compiles nothing
+  int64_t arena_bytes = 0;           // activations, weight-step temporaries excluded
+  int64_t weight_arena_bytes = 0;    // temporaries of the weight steps
+  int64_t scratch_bytes = 0;         // shared scratch a step may use; offset arena_bytes
+  std::vector<std::string> kernels;  // names in `object`, by Step::kernel
+  std::string object;                // compiled kernels; loading compiles nothing
   std::vector<AliasPair> aliases;
   friend bool operator==(const Program&, const Program&) = default;
 };

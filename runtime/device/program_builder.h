@@ -30,18 +30,18 @@ class ProgramBuilder {
     std::vector<int64_t> dims;
     std::vector<int64_t> strides;  // elements, per dim
     bool dense = true;
-    bool is_weight = false;        // fixed once weights are bound: may be packed
+    bool is_weight = false;  // fixed once weights are bound: may be packed
   };
-  virtual Operand In(Value value) = 0;   // an operand
+  virtual Operand In(Value value) = 0;  // an operand
   // A result of the node being lowered; always dense. Buffer -1 when nothing reads it.
   virtual Operand Out(Value value) = 0;
 
   // A temporary that lives during this node only (arena); contents undefined.
   virtual int32_t Scratch(int64_t bytes) = 0;
   // A buffer filled once per WeightSet: `make` emits the weight steps that write it from `source`
-  // (requires In(source).is_weight); the new buffer is appended to make.buffers. Asked again with the
-  // same source and key (a packing format), the same buffer comes back: two users of one weight pack
-  // it once.
+  // (requires In(source).is_weight); the new buffer is appended to make.buffers. Asked again with
+  // the same source and key (a packing format), the same buffer comes back: two users of one weight
+  // pack it once.
   virtual int32_t Packed(Value source, std::string_view key, int64_t bytes, const Step& make) = 0;
 
   virtual void Launch(const kernel::Kernel& kernel, std::vector<int32_t> buffers,

@@ -15,8 +15,8 @@ class DynamicLibrary;
 
 namespace rlx::device {
 
-// What a plug-in exports, as `rlxd_backend_entry`. A plug-in built from other sources than the daemon
-// is refused before anything in it runs: the types they share have no stable layout.
+// What a plug-in exports, as `rlxd_backend_entry`. A plug-in built from other sources than the
+// daemon is refused before anything in it runs: the types they share have no stable layout.
 struct PluginEntry {
   const char* build_id;  // BuildId() of the core library it was linked with
   Backend* (*create)();  // caller owns the result
@@ -26,8 +26,8 @@ inline constexpr char kPluginSymbol[] = "rlxd_backend_entry";
 // Names the sources that this core library was built from. Part of every cache key.
 std::string_view BuildId();
 
-// The back ends of this process, a value owned by the engine. Filled at start, then const and thread
-// safe. Plug-ins stay loaded as long as it lives.
+// The back ends of this process, a value owned by the engine. Filled at start, then const and
+// thread safe. Plug-ins stay loaded as long as it lives.
 class Registry {
  public:
   Registry();
@@ -37,8 +37,8 @@ class Registry {
 
   // AlreadyExists when its device kind has one.
   absl::Status Add(std::unique_ptr<Backend> backend);
-  // Loads every librlxd_backend_*.so of a folder. One that does not load is listed in failures() and
-  // left out; a folder that cannot be read is an error.
+  // Loads every librlxd_backend_*.so of a folder. One that does not load is listed in failures()
+  // and left out; a folder that cannot be read is an error.
   absl::Status LoadFolder(const std::string& folder);
 
   const Backend* Find(DeviceKind kind) const;  // null: none

@@ -107,7 +107,8 @@ absl::Status CheckType(const TensorType& type, const Ranges& ranges, const Limit
   }
   if (!bytes) return InvalidArgument("the size of ", type, " overflows");
   if (*bytes > limits.max_tensor_bytes)
-    return LimitExceeded("max_tensor_bytes", limits.max_tensor_bytes, type, " has ", *bytes, " bytes");
+    return LimitExceeded("max_tensor_bytes", limits.max_tensor_bytes, type, " has ", *bytes,
+                         " bytes");
   return absl::OkStatus();
 }
 
@@ -184,7 +185,8 @@ absl::StatusOr<std::vector<Task>> CheckStructure(const Graph& main, const Limits
     const Task task = tasks[t];
     totals.nodes += task.graph->size();
     if (totals.nodes > limits.max_nodes)
-      return LimitExceeded("max_nodes", limits.max_nodes, "the module has ", totals.nodes, " nodes");
+      return LimitExceeded("max_nodes", limits.max_nodes, "the module has ", totals.nodes,
+                           " nodes");
     if (task.depth > limits.max_nesting)
       return LimitExceeded("max_nesting", limits.max_nesting, "graphs nest ", task.depth, " deep");
     for (NodeId id = 0; id < task.graph->size(); ++id) {

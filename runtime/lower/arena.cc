@@ -43,11 +43,10 @@ ArenaPlan FirstFitBySize(const std::vector<ArenaRequest>& requests, int64_t alig
     const ArenaRequest& request = requests[r];
     const int64_t offset = LowestFit(placed, request, alignment);
     const Placed slot{offset, offset + request.bytes, request.first, request.last};
-    placed.insert(std::upper_bound(placed.begin(), placed.end(), slot,
-                                   [](const Placed& a, const Placed& b) {
-                                     return a.offset < b.offset;
-                                   }),
-                  slot);
+    placed.insert(
+        std::upper_bound(placed.begin(), placed.end(), slot,
+                         [](const Placed& a, const Placed& b) { return a.offset < b.offset; }),
+        slot);
     plan.offsets[r] = offset;
     plan.bytes = std::max(plan.bytes, slot.end);
   }

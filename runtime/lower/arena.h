@@ -21,8 +21,8 @@ struct ArenaPlan {
 
 // Places buffers so that two that live at the same time do not overlap. Largest first, each at the
 // lowest offset that is free for its whole life (first fit); offsets are multiples of `alignment`
-// (a power of two). Beyond kExactRequests the quadratic search gives way to one sweep over time with a
-// free list, which wastes a little. None when the total overflows int64.
+// (a power of two). Beyond kExactRequests the quadratic search gives way to one sweep over time
+// with a free list, which wastes a little. None when the total overflows int64.
 inline constexpr size_t kExactRequests = 4096;
 std::optional<ArenaPlan> PlanArena(const std::vector<ArenaRequest>& requests, int64_t alignment);
 

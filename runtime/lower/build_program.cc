@@ -133,10 +133,9 @@ class Builder final : public device::ProgramBuilder {
 
   void FindFixed(NodeId id) {
     const Node& node = graph().node(id);
-    fixed_[id] = IsLeaf(node.op)
-                     ? node.op != OpKind::kInput
-                     : std::all_of(node.operands.begin(), node.operands.end(),
-                                   [&](Value v) { return bool{fixed_[v.node]}; });
+    fixed_[id] = IsLeaf(node.op) ? node.op != OpKind::kInput
+                                 : std::all_of(node.operands.begin(), node.operands.end(),
+                                               [&](Value v) { return bool{fixed_[v.node]}; });
     if (node.op == OpKind::kConstant) {
       leaf_index_[id] = static_cast<int32_t>(program_.constants.size());
       program_.constants.push_back(node.Tensor("value"));
@@ -182,10 +181,18 @@ class Builder final : public device::ProgramBuilder {
   Buffer RootBuffer(const Assignment& a) {
     Buffer buffer{.storage = a.storage, .bytes = a.bytes};
     switch (a.storage) {
-      case Storage::kArena: buffer.offset = a.offset; break;
-      case Storage::kOutput: buffer.index = output_index_.at(a.value); break;
-      case Storage::kWeight: buffer.index = NewWeightSlot(a.bytes); break;
-      default: buffer.index = leaf_index_.at(a.value.node); break;
+      case Storage::kArena:
+        buffer.offset = a.offset;
+        break;
+      case Storage::kOutput:
+        buffer.index = output_index_.at(a.value);
+        break;
+      case Storage::kWeight:
+        buffer.index = NewWeightSlot(a.bytes);
+        break;
+      default:
+        buffer.index = leaf_index_.at(a.value.node);
+        break;
     }
     return buffer;
   }
@@ -200,8 +207,8 @@ class Builder final : public device::ProgramBuilder {
     return static_cast<int32_t>(program_.weight_slots.size()) - 1;
   }
 
-  // Equal kernels are compiled once. Their names follow from their order, so that equal programs make
-  // equal objects.
+  // Equal kernels are compiled once. Their names follow from their order, so that equal programs
+  // make equal objects.
   int32_t KernelIndex(const kernel::Kernel& kernel) {
     kernel::Kernel named = kernel;
     named.name.clear();
@@ -226,9 +233,8 @@ class Builder final : public device::ProgramBuilder {
       const bool written =
           a.storage == Storage::kOutput && output_index_.at(value) == static_cast<int32_t>(i);
       if (written) continue;
-      Copy(Resolve(value).buffer, Add({.storage = Storage::kOutput,
-                                       .index = static_cast<int32_t>(i),
-                                       .bytes = a.bytes}));
+      Copy(Resolve(value).buffer,
+           Add({.storage = Storage::kOutput, .index = static_cast<int32_t>(i), .bytes = a.bytes}));
     }
   }
 

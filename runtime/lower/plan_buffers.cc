@@ -80,10 +80,14 @@ struct Planner {
 
   Storage StorageOf(const Node& node, Value value) const {
     switch (node.op) {
-      case OpKind::kInput: return Storage::kInput;
-      case OpKind::kParam: return Storage::kParam;
-      case OpKind::kConstant: return Storage::kConstant;
-      default: break;
+      case OpKind::kInput:
+        return Storage::kInput;
+      case OpKind::kParam:
+        return Storage::kParam;
+      case OpKind::kConstant:
+        return Storage::kConstant;
+      default:
+        break;
     }
     if (uses.Count(value) == 0) return Storage::kNone;
     if (fixed[value.node]) return Storage::kWeight;
@@ -111,7 +115,8 @@ struct Planner {
     });
   }
 
-  // Arena slots live from the node that writes them to the last that reads them, also through views.
+  // Arena slots live from the node that writes them to the last that reads them, also through
+  // views.
   absl::Status PlanSlots() {
     std::vector<ArenaRequest> requests;
     std::vector<Assignment*> slots;
@@ -165,7 +170,7 @@ struct Planner {
     }
     for (NodeId id = 0; id < graph.size(); ++id) {
       const Node& node = graph.node(id);
-      plan.phases.push_back(IsLeaf(node.op)                                    ? Phase::kPrologue
+      plan.phases.push_back(IsLeaf(node.op)                                 ? Phase::kPrologue
                             : node.op == OpKind::kTopK || id > last_compute ? Phase::kEpilogue
                                                                             : Phase::kSteadyState);
     }

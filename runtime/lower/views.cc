@@ -123,8 +123,8 @@ std::optional<std::vector<int64_t>> ReshapeStrides(const std::vector<int64_t>& f
 std::optional<View> ViewOf(const Graph& graph, const Node& node, const View& of) {
   const ViewFn fn = ViewFnFor(graph, node);
   if (fn == nullptr) return std::nullopt;
-  const Source source{node, graph.type(node.operands[0]).StaticDims(),
-                      node.results[0].StaticDims(), of};
+  const Source source{node, graph.type(node.operands[0]).StaticDims(), node.results[0].StaticDims(),
+                      of};
   View view{of.root, of.offset, {}, false};
   if (!fn(source, view)) return std::nullopt;
   view.dense = IsDense(source.to, view.strides);

@@ -112,7 +112,8 @@ struct CompileRequest {
   Limits limits;
   StageObserver observer;
   CancelToken cancel;
-  // Stop there and make no code: kMir, before the passes (`lir` then holds the graph alone), or kLir.
+  // Stop there and make no code: kMir, before the passes (`lir` then holds the graph alone), or
+  // kLir.
   std::optional<Stage> until;
 };
 absl::StatusOr<CompileResult> CompileModuleStages(const Module& module,

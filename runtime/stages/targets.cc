@@ -58,7 +58,7 @@ constexpr ClaimRow kClaims[] = {
     {"FusedResidualRmsNorm", kEvery & ~kTpu, kEvery},
 };
 
-std::set<std::string> Select(FusionTarget target, uint8_t ClaimRow::*column) {
+std::set<std::string> Select(FusionTarget target, uint8_t ClaimRow::* column) {
   std::set<std::string> claims;
   for (const ClaimRow& row : kClaims) {
     if ((row.*column & Bit(target)) != 0) claims.emplace(row.claim);

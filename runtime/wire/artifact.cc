@@ -171,7 +171,8 @@ absl::StatusOr<Artifact> Decode(const internal::Artifact& from, const Limits& li
   RLX_ASSIGN(out.lir, LirFromWire(from.lir(), limits));
   RLX_ASSIGN(out.fusion, FusionReportFromWire(from.fusion()));
   RLX_ASSIGN(out.dispatch, DispatchReportFromWire(from.dispatch()));
-  for (const v1::PassTiming& timing : from.passes()) out.passes.push_back(PassTimingFromWire(timing));
+  for (const v1::PassTiming& timing : from.passes())
+    out.passes.push_back(PassTimingFromWire(timing));
   for (const auto& phase : from.phases()) out.phase_seconds[phase.phase()] = phase.seconds();
   if (from.has_program()) {
     RLX_ASSIGN(out.program, ProgramFromWire(from.program()));
@@ -215,7 +216,8 @@ std::string EncodeArtifact(const Artifact& artifact) {
 
 absl::StatusOr<Artifact> DecodeArtifact(std::string_view bytes, const Limits& limits) {
   internal::Artifact from;
-  if (bytes.size() > INT32_MAX || !from.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+  if (bytes.size() > INT32_MAX ||
+      !from.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
     return DataLoss("the artifact does not parse");
   }
   auto artifact = Decode(from, limits);

@@ -15,8 +15,8 @@ struct Checker {
   bool weights = false;  // checking the weight steps
 
   absl::StatusOr<int64_t> Room(const Buffer& buffer) const {
-    const auto spec_bytes = [&](const std::vector<device::TensorSpec>& specs)
-        -> absl::StatusOr<int64_t> {
+    const auto spec_bytes =
+        [&](const std::vector<device::TensorSpec>& specs) -> absl::StatusOr<int64_t> {
       if (buffer.index < 0 || static_cast<size_t>(buffer.index) >= specs.size()) {
         return DataLoss("a buffer names tensor ", buffer.index, " of ", specs.size());
       }
@@ -25,11 +25,15 @@ struct Checker {
       return *bytes;
     };
     switch (buffer.storage) {
-      case Storage::kInput: return spec_bytes(program.inputs);
-      case Storage::kOutput: return spec_bytes(program.outputs);
-      case Storage::kParam: return spec_bytes(program.params);
+      case Storage::kInput:
+        return spec_bytes(program.inputs);
+      case Storage::kOutput:
+        return spec_bytes(program.outputs);
+      case Storage::kParam:
+        return spec_bytes(program.params);
       case Storage::kConstant:
-        if (buffer.index < 0 || static_cast<size_t>(buffer.index) >= program.constants.size()) break;
+        if (buffer.index < 0 || static_cast<size_t>(buffer.index) >= program.constants.size())
+          break;
         return static_cast<int64_t>(program.constants[buffer.index].bytes().size());
       case Storage::kWeight:
         if (buffer.index < 0 || static_cast<size_t>(buffer.index) >= program.weight_slots.size()) {
@@ -38,7 +42,8 @@ struct Checker {
         return program.weight_slots[buffer.index];
       case Storage::kArena:
         return std::max(program.arena_bytes + program.scratch_bytes, program.weight_arena_bytes);
-      default: break;
+      default:
+        break;
     }
     return DataLoss("a buffer has no place");
   }
@@ -95,15 +100,16 @@ struct Checker {
         return step.groups < 0 ? DataLoss("a step launches ", step.groups, " groups")
                                : absl::OkStatus();
       case Step::Kind::kCopy:
-        if (!present(2) || program.buffers[step.buffers[0]].bytes !=
-                               program.buffers[step.buffers[1]].bytes) {
+        if (!present(2) ||
+            program.buffers[step.buffers[0]].bytes != program.buffers[step.buffers[1]].bytes) {
           return DataLoss("a copy between unequal buffers");
         }
         return absl::OkStatus();
       case Step::Kind::kBranch:
         return present(1) && step.bodies.size() == 2 ? absl::OkStatus()
                                                      : DataLoss("a branch without two bodies");
-      case Step::Kind::kCall: return absl::OkStatus();
+      case Step::Kind::kCall:
+        return absl::OkStatus();
     }
     return DataLoss("an unknown step");
   }
@@ -117,7 +123,8 @@ absl::Status CheckProgram(const Program& program) {
     if (bytes < 0 || bytes > int64_t{1} << 46) return DataLoss("an arena of ", bytes, " bytes");
   }
   for (int64_t bytes : program.weight_slots) {
-    if (bytes < 0 || bytes > int64_t{1} << 46) return DataLoss("a weight slot of ", bytes, " bytes");
+    if (bytes < 0 || bytes > int64_t{1} << 46)
+      return DataLoss("a weight slot of ", bytes, " bytes");
   }
   for (const Buffer& buffer : program.buffers) RLX_TRY(checker.CheckBuffer(buffer));
   RLX_TRY(checker.CheckSteps(program.steps));

@@ -29,7 +29,9 @@ std::optional<Ours> Unshifted(Theirs value, int count) {
 
 inline v1::DType ToWire(DType v) { return Shifted<DType, v1::DType>(v); }
 inline v1::Device ToWire(DeviceKind v) { return Shifted<DeviceKind, v1::Device>(v); }
-inline v1::FusionTarget ToWire(FusionTarget v) { return Shifted<FusionTarget, v1::FusionTarget>(v); }
+inline v1::FusionTarget ToWire(FusionTarget v) {
+  return Shifted<FusionTarget, v1::FusionTarget>(v);
+}
 inline v1::Precision ToWire(Precision v) { return Shifted<Precision, v1::Precision>(v); }
 inline v1::PrecisionPolicy::Kind ToWire(PrecisionPolicyKind v) {
   return Shifted<PrecisionPolicyKind, v1::PrecisionPolicy::Kind>(v);
@@ -42,7 +44,9 @@ inline v1::ExecPhase ToWire(Phase v) { return Shifted<Phase, v1::ExecPhase>(v); 
 inline v1::DispatchReport::Path ToWire(DispatchReport::Path v) {
   return Shifted<DispatchReport::Path, v1::DispatchReport::Path>(v);
 }
-inline v1::Remark::Kind ToWire(Remark::Kind v) { return Shifted<Remark::Kind, v1::Remark::Kind>(v); }
+inline v1::Remark::Kind ToWire(Remark::Kind v) {
+  return Shifted<Remark::Kind, v1::Remark::Kind>(v);
+}
 inline v1::SourceRef::Kind ToWire(SourceRef::Kind v) {
   return Shifted<SourceRef::Kind, v1::SourceRef::Kind>(v);
 }

@@ -57,8 +57,8 @@ struct Reader {
       return LimitExceeded("max_nodes", limits.max_nodes, "the module has ", nodes, " nodes");
     }
     if (in.symbols_size() > limits.max_symbols) {
-      return LimitExceeded("max_symbols", limits.max_symbols, "the module has ",
-                           in.symbols_size(), " symbols");
+      return LimitExceeded("max_symbols", limits.max_symbols, "the module has ", in.symbols_size(),
+                           " symbols");
     }
     return absl::OkStatus();
   }
@@ -83,8 +83,10 @@ struct Reader {
   absl::StatusOr<FusionPolicy> Policy() const {
     switch (in.fusion_policy()) {
       case v1::FUSION_POLICY_UNSPECIFIED:
-      case v1::FUSION_POLICY_DIRECT: return FusionPolicy::kDirect;
-      case v1::FUSION_POLICY_FUSABLE: return FusionPolicy::kFusable;
+      case v1::FUSION_POLICY_DIRECT:
+        return FusionPolicy::kDirect;
+      case v1::FUSION_POLICY_FUSABLE:
+        return FusionPolicy::kFusable;
       default:
         return InvalidArgument("unknown fusion policy ", static_cast<int>(in.fusion_policy()));
     }
@@ -99,7 +101,8 @@ struct Reader {
       if (!status.ok()) return Annotate(status, Place(g, n, from.nodes(n)));
     }
     for (const v1::Output& output : from.outputs()) {
-      RLX_ASSIGN(Value value, Reference(output.value(), *graph, Cat("output \"", output.name(), "\"")));
+      RLX_ASSIGN(Value value,
+                 Reference(output.value(), *graph, Cat("output \"", output.name(), "\"")));
       graph->AddOutput(output.name(), value);
     }
     graphs[g] = std::move(graph);
@@ -109,7 +112,8 @@ struct Reader {
   static absl::StatusOr<Value> Reference(const v1::ValueRef& ref, const Graph& graph,
                                          const std::string& who) {
     if (ref.node() >= static_cast<uint32_t>(graph.size())) {
-      return InvalidArgument(who, " refers to node ", ref.node(), ", which does not come before it");
+      return InvalidArgument(who, " refers to node ", ref.node(),
+                             ", which does not come before it");
     }
     const auto node = static_cast<NodeId>(ref.node());
     if (ref.result() >= graph.node(node).results.size()) {
@@ -127,8 +131,7 @@ struct Reader {
     Node node{.op = info->kind};
     node.name = from.name();
     if (from.operands_size() > limits.max_operands) {
-      return LimitExceeded("max_operands", limits.max_operands, from.operands_size(),
-                           " operands");
+      return LimitExceeded("max_operands", limits.max_operands, from.operands_size(), " operands");
     }
     for (const v1::ValueRef& ref : from.operands()) {
       RLX_ASSIGN(Value value, Reference(ref, graph, Cat("operand ", node.operands.size())));
@@ -147,8 +150,8 @@ struct Reader {
       node.attrs.push_back({attribute.name(), std::move(value)});
     }
     for (const v1::SourceRef& source : from.sources()) {
-      node.sources.push_back({FromWire(source.kind()).value_or(SourceRef::Kind::kMir), source.id(),
-                              source.name()});
+      node.sources.push_back(
+          {FromWire(source.kind()).value_or(SourceRef::Kind::kMir), source.id(), source.name()});
     }
     RLX_TRY(Infer(graph, node, *info));
     graph.Add(std::move(node));
@@ -182,8 +185,7 @@ struct Reader {
       if (!graphs[index]) return InvalidArgument("subgraph ", index, " has another owner already");
       depth[g] = std::max(depth[g], depth[index] + 1);
       if (depth[g] > limits.max_nesting) {
-        return LimitExceeded("max_nesting", limits.max_nesting, "graphs nest ", depth[g],
-                             " deep");
+        return LimitExceeded("max_nesting", limits.max_nesting, "graphs nest ", depth[g], " deep");
       }
       node.subgraphs.push_back(std::move(graphs[index]));
       graphs[index] = nullptr;
@@ -199,10 +201,14 @@ struct Reader {
 
   absl::StatusOr<AttrValue> ReadValue(const v1::Attribute& a, const Node& node) {
     switch (a.value_case()) {
-      case v1::Attribute::kI: return AttrValue(a.i());
-      case v1::Attribute::kF: return AttrValue(a.f());
-      case v1::Attribute::kB: return AttrValue(a.b());
-      case v1::Attribute::kS: return AttrValue(a.s());
+      case v1::Attribute::kI:
+        return AttrValue(a.i());
+      case v1::Attribute::kF:
+        return AttrValue(a.f());
+      case v1::Attribute::kB:
+        return AttrValue(a.b());
+      case v1::Attribute::kS:
+        return AttrValue(a.s());
       case v1::Attribute::kInts:
         return AttrValue(std::vector<int64_t>(a.ints().values().begin(), a.ints().values().end()));
       case v1::Attribute::kFloats:
@@ -225,8 +231,10 @@ struct Reader {
         RLX_ASSIGN(HostTensor tensor, TensorFromWire(a.tensor()));
         return AttrValue(std::move(tensor));
       }
-      case v1::Attribute::kBlob: return ReadBlob(a.blob(), node);
-      default: return InvalidArgument("has no value");
+      case v1::Attribute::kBlob:
+        return ReadBlob(a.blob(), node);
+      default:
+        return InvalidArgument("has no value");
     }
   }
 
@@ -235,8 +243,9 @@ struct Reader {
       return InvalidArgument("a blob needs one static result type beside it");
     }
     RLX_ASSIGN(SharedBytes bytes, blobs(slice));
-    RLX_ASSIGN(HostTensor tensor, HostTensor::Create(node.results[0].dtype,
-                                                     node.results[0].StaticDims(), std::move(bytes)));
+    RLX_ASSIGN(
+        HostTensor tensor,
+        HostTensor::Create(node.results[0].dtype, node.results[0].StaticDims(), std::move(bytes)));
     return AttrValue(std::move(tensor));
   }
 
@@ -256,8 +265,7 @@ struct Reader {
       }
     }
     for (const v1::Alias& alias : in.aliases()) {
-      graph.aliases.push_back(
-          {static_cast<int>(alias.input()), static_cast<int>(alias.output())});
+      graph.aliases.push_back({static_cast<int>(alias.input()), static_cast<int>(alias.output())});
     }
     return out;
   }

@@ -12,10 +12,10 @@ namespace rlx::wire {
 // Bytes of an uploaded blob's slice, or NotFound. Called for constants that travel as blobs.
 using BlobSource = std::function<absl::StatusOr<SharedBytes>(const v1::BlobSlice&)>;
 
-// Builds the IR of an untrusted module and infers every result type. Names, ops, references, nesting
-// and attribute forms are checked here, the rest by Verify, which the caller runs next. Errors are
-// InvalidArgument naming the node (`node 17 "ffn": unknown op "matmull"`), or ResourceExhausted
-// naming the limit. Never recurses on what the client sent.
+// Builds the IR of an untrusted module and infers every result type. Names, ops, references,
+// nesting and attribute forms are checked here, the rest by Verify, which the caller runs next.
+// Errors are InvalidArgument naming the node (`node 17 "ffn": unknown op "matmull"`), or
+// ResourceExhausted naming the limit. Never recurses on what the client sent.
 absl::StatusOr<Module> ModuleFromWire(const v1::GraphModule& module, const Limits& limits,
                                       const BlobSource& blobs);
 

@@ -51,8 +51,8 @@ void FusionFromWire(const v1::FusionOptions& from, FusionOptions& out) {
     out.unfuse_elementwise_regions = from.unfuse_elementwise_regions();
   }
   if (from.has_limits()) {
-    out.limits = FusionLimits{from.limits().max_elementwise_steps(),
-                              from.limits().max_elementwise_inputs()};
+    out.limits =
+        FusionLimits{from.limits().max_elementwise_steps(), from.limits().max_elementwise_inputs()};
   }
 }
 
@@ -87,9 +87,8 @@ absl::StatusOr<CompileOptions> OptionsFromWire(const v1::CompileOptions& from) {
   if (from.has_fusion_opts()) FusionFromWire(from.fusion_opts(), out.fusion);
   if (from.has_arena_alignment()) {
     // Beyond int64 it is no power of two in range either; Resolve names the field.
-    out.arena_alignment = from.arena_alignment() > INT64_MAX
-                              ? -1
-                              : static_cast<int64_t>(from.arena_alignment());
+    out.arena_alignment =
+        from.arena_alignment() > INT64_MAX ? -1 : static_cast<int64_t>(from.arena_alignment());
   }
   if (from.has_assert_fusion_clean()) out.assert_fusion_clean = from.assert_fusion_clean();
   if (from.has_supported_ops()) out.supported_ops = Names(from.supported_ops());

@@ -148,7 +148,7 @@ void PassTimingToWire(const PassTiming& from, v1::PassTiming& out) {
 }
 
 PassTiming PassTimingFromWire(const v1::PassTiming& from) {
-  return {from.name(), from.seconds(), static_cast<int64_t>(from.nodes_after()),
+  return {from.name(),    from.seconds(), static_cast<int64_t>(from.nodes_after()),
           from.changed(), from.skipped(), from.why_skipped()};
 }
 

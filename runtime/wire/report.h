@@ -7,8 +7,8 @@
 
 namespace rlx::wire {
 
-// Reports between wire and IR. To the wire fills the sums and counts per rule as well; from the wire
-// reads what sums are made of, and fails (DataLoss) on enumeration values it does not know.
+// Reports between wire and IR. To the wire fills the sums and counts per rule as well; from the
+// wire reads what sums are made of, and fails (DataLoss) on enumeration values it does not know.
 void FusionReportToWire(const FusionReport& report, v1::FusionReport& out);
 absl::StatusOr<FusionReport> FusionReportFromWire(const v1::FusionReport& report);
 void DispatchReportToWire(const DispatchReport& report, v1::DispatchReport& out);

@@ -21,12 +21,18 @@ absl::StatusOr<Dim> SymbolFromWire(const std::string& name, SymbolTable& symbols
 
 absl::StatusOr<Dim> Apply(v1::DimExpr::Op op, const Dim& below, const Dim& top) {
   switch (op) {
-    case v1::DimExpr::OP_ADD: return below + top;
-    case v1::DimExpr::OP_MUL: return below * top;
-    case v1::DimExpr::OP_FLOOR_DIV: return FloorDiv(below, top);
-    case v1::DimExpr::OP_MIN: return Min(below, top);
-    case v1::DimExpr::OP_MAX: return Max(below, top);
-    default: return InvalidArgument("dim expression has unknown operation ", static_cast<int>(op));
+    case v1::DimExpr::OP_ADD:
+      return below + top;
+    case v1::DimExpr::OP_MUL:
+      return below * top;
+    case v1::DimExpr::OP_FLOOR_DIV:
+      return FloorDiv(below, top);
+    case v1::DimExpr::OP_MIN:
+      return Min(below, top);
+    case v1::DimExpr::OP_MAX:
+      return Max(below, top);
+    default:
+      return InvalidArgument("dim expression has unknown operation ", static_cast<int>(op));
   }
 }
 
@@ -38,7 +44,9 @@ absl::StatusOr<Dim> ExprFromWire(const v1::DimExpr& expr, SymbolTable& symbols) 
   std::vector<Dim> stack;
   for (const v1::DimExpr::Term& term : expr.terms()) {
     switch (term.kind_case()) {
-      case v1::DimExpr::Term::kConstant: stack.emplace_back(term.constant()); break;
+      case v1::DimExpr::Term::kConstant:
+        stack.emplace_back(term.constant());
+        break;
       case v1::DimExpr::Term::kSymbol: {
         RLX_ASSIGN(Dim symbol, SymbolFromWire(term.symbol(), symbols));
         stack.push_back(std::move(symbol));
@@ -51,7 +59,8 @@ absl::StatusOr<Dim> ExprFromWire(const v1::DimExpr& expr, SymbolTable& symbols) 
         RLX_ASSIGN(stack.back(), Apply(term.op(), stack.back(), top));
         break;
       }
-      default: return InvalidArgument("dim expression has an empty term");
+      default:
+        return InvalidArgument("dim expression has an empty term");
     }
   }
   if (stack.size() != 1) {
@@ -132,9 +141,12 @@ absl::StatusOr<Dim> DimFromWire(const v1::Dim& dim, SymbolTable& symbols, bool a
         return InvalidArgument("extent ", dim.value(), " is below 1");
       }
       return Dim(dim.value());
-    case v1::Dim::kSymbol: return SymbolFromWire(dim.symbol(), symbols);
-    case v1::Dim::kExpr: return ExprFromWire(dim.expr(), symbols);
-    default: return InvalidArgument("a dim is empty");
+    case v1::Dim::kSymbol:
+      return SymbolFromWire(dim.symbol(), symbols);
+    case v1::Dim::kExpr:
+      return ExprFromWire(dim.expr(), symbols);
+    default:
+      return InvalidArgument("a dim is empty");
   }
 }
 

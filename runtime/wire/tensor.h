@@ -10,8 +10,8 @@ namespace rlx::wire {
 // Types and tensors between wire and IR. From the wire: InvalidArgument saying what is wrong (the
 // caller adds where).
 
-// `symbols` holds the module's; a well-known symbol that it lacks is added with the default range, any
-// other unknown one is an error. `allow_rest` admits one literal -1 ("whatever is left").
+// `symbols` holds the module's; a well-known symbol that it lacks is added with the default range,
+// any other unknown one is an error. `allow_rest` admits one literal -1 ("whatever is left").
 absl::StatusOr<Dim> DimFromWire(const v1::Dim& dim, SymbolTable& symbols, bool allow_rest = false);
 absl::StatusOr<TensorType> TypeFromWire(const v1::TensorType& type, SymbolTable& symbols);
 // Copies the data.

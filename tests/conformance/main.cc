@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// rlx-conformance: every op of the table, drawn at random, compiled for a back end and compared with the
-// reference evaluator. Needs the back end's device.
+// rlx-conformance: every op of the table, drawn at random, compiled for a back end and compared
+// with the reference evaluator. Needs the back end's device.
 //
 //   rlx-conformance [--backend=cpu] [--backend_dir=DIR] [--profile=NAME] [--op=NAME] [--samples=N]
 //                   [--seed=N] [--threads=N] [--list]
@@ -101,7 +101,8 @@ absl::StatusOr<Case> MakeCase(const OpInfo& info, Rng& rng) {
     out.tensors.emplace(name, Draw(operand, rng));
   }
   int results = 0;
-  for (Value v : b.EmitAll(info.kind, operands, sample.attrs, sample.subgraphs)) b.Output(Cat("y", results++), v);
+  for (Value v : b.EmitAll(info.kind, operands, sample.attrs, sample.subgraphs))
+    b.Output(Cat("y", results++), v);
   RLX_TRY(b.status());
   RLX_TRY(VerifyGraph(out.graph));
   return out;
@@ -115,10 +116,8 @@ double Smallest(DType dtype) {
 // Empty when the result is within tolerance.
 std::string Compare(const HostTensor& got, const EvalTensor& want, Tolerance tolerance) {
   if (got.dims() != want.dims || got.dtype() != want.dtype) return "another type";
-  const std::vector<double> values =
-      IsExact(got.dtype()) ? std::vector<double>() : got.ToDoubles();
-  const std::vector<int64_t> ints =
-      IsExact(got.dtype()) ? got.ToInts() : std::vector<int64_t>();
+  const std::vector<double> values = IsExact(got.dtype()) ? std::vector<double>() : got.ToDoubles();
+  const std::vector<int64_t> ints = IsExact(got.dtype()) ? got.ToInts() : std::vector<int64_t>();
   if (!ints.empty()) {
     for (size_t i = 0; i < ints.size(); ++i) {
       if (ints[i] != want.i[i]) return Cat("[", i, "] is ", ints[i], ", not ", want.i[i]);
@@ -178,8 +177,8 @@ bool RunOp(const BackendRunner& runner, const OpInfo& info, const Flags& flags) 
     std::printf("  FAILED sample %d: %s\n%s", s, why.c_str(),
                 test.ok() ? Print(test->graph).c_str() : "");
   }
-  std::printf("%-28s %3d passed, %d failed", std::string(info.name).c_str(),
-              counts[Outcome::kPass], counts[Outcome::kFail]);
+  std::printf("%-28s %3d passed, %d failed", std::string(info.name).c_str(), counts[Outcome::kPass],
+              counts[Outcome::kFail]);
   if (counts[Outcome::kRefused] > 0) {
     std::printf(", %d not supported (%s)", counts[Outcome::kRefused], refused.c_str());
   }
@@ -187,8 +186,7 @@ bool RunOp(const BackendRunner& runner, const OpInfo& info, const Flags& flags) 
   return counts[Outcome::kFail] == 0;
 }
 
-absl::StatusOr<const device::Backend*> FindBackend(const Flags& flags,
-                                                   device::Registry& registry) {
+absl::StatusOr<const device::Backend*> FindBackend(const Flags& flags, device::Registry& registry) {
   if (flags.backend_dir.empty()) {
     RLX_TRY(registry.Add(cpu::MakeCpuBackend()));
   } else {
@@ -213,8 +211,7 @@ int Main(int argc, char** argv) {
   if (!backend.ok()) return Fail(backend.status());
   const auto runner = BackendRunner::Create(**backend, flags->threads, flags->profile);
   if (!runner.ok()) return Fail(runner.status());
-  std::printf("%s on %s\n", runner->target().profile.c_str(),
-              runner->device().info().name.c_str());
+  std::printf("%s on %s\n", runner->target().profile.c_str(), runner->device().info().name.c_str());
   int ops = 0, failed = 0;
   for (const OpInfo* info : AllOps()) {
     const bool sampled = info->level == Stage::kMir && info->sample != nullptr;

@@ -42,8 +42,8 @@ TEST(CpuGraphs, FusedGraphsAgreeWithTheOracle) {
 TEST(CpuGraphs, UnfusedGraphsAgreeWithTheOracle) {
   CompileOptions options;
   options.fusion.skip_fusion = true;
-  ForEachRandomGraph(
-      60, {}, [&](const Graph& graph, Rng& rng) { ExpectSame(graph, rng, options); });
+  ForEachRandomGraph(60, {},
+                     [&](const Graph& graph, Rng& rng) { ExpectSame(graph, rng, options); });
 }
 
 TEST(CpuGraphs, BoundSymbolicGraphsAgreeWithTheOracle) {
@@ -56,7 +56,7 @@ TEST(CpuGraphs, BoundSymbolicGraphsAgreeWithTheOracle) {
 
 TEST(CpuGraphs, DoublesAgreeWithTheOracle) {
   ForEachRandomGraph(60, {.dtype = DType::kF64},
-                           [](const Graph& graph, Rng& rng) { ExpectSame(graph, rng, {}); });
+                     [](const Graph& graph, Rng& rng) { ExpectSame(graph, rng, {}); });
 }
 
 }  // namespace

@@ -31,9 +31,12 @@ absl::StatusOr<std::vector<HostTensor>> RunPlain(const BackendRunner& runner, Gr
 
 double Tolerance(DType dtype) {
   switch (dtype) {
-    case DType::kF16: return 4e-3;
-    case DType::kBF16: return 3e-2;
-    default: return 2e-4;
+    case DType::kF16:
+      return 4e-3;
+    case DType::kBF16:
+      return 3e-2;
+    default:
+      return 2e-4;
   }
 }
 

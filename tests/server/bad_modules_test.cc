@@ -114,14 +114,10 @@ const Bad kBad[] = {
      },
      grpc::INVALID_ARGUMENT, "77"},
     {"UnknownStage",
-     [](auto& r) {
-       r.mutable_spec()->mutable_module()->set_stage(static_cast<v1::Stage>(9));
-     },
+     [](auto& r) { r.mutable_spec()->mutable_module()->set_stage(static_cast<v1::Stage>(9)); },
      grpc::INVALID_ARGUMENT, "stage 9"},
     {"UnknownDevice",
-     [](auto& r) {
-       r.mutable_spec()->mutable_target()->set_device(static_cast<v1::Device>(40));
-     },
+     [](auto& r) { r.mutable_spec()->mutable_target()->set_device(static_cast<v1::Device>(40)); },
      grpc::INVALID_ARGUMENT, "40"},
     {"UnknownProfile", [](auto& r) { r.mutable_spec()->mutable_target()->set_profile("cpu:vax"); },
      grpc::NOT_FOUND, "cpu:vax"},
@@ -134,15 +130,11 @@ const Bad kBad[] = {
     {"NoModule", [](auto& r) { r.mutable_spec()->clear_source(); }, grpc::INVALID_ARGUMENT,
      "module"},
     {"MissingBlob",
-     [](auto& r) {
-       r.mutable_spec()->mutable_module_blob()->set_sha256(std::string(32, 'x'));
-     },
+     [](auto& r) { r.mutable_spec()->mutable_module_blob()->set_sha256(std::string(32, 'x')); },
      grpc::NOT_FOUND, "blob"},
-    {"Alignment0",
-     [](auto& r) { r.mutable_spec()->mutable_options()->set_arena_alignment(0); },
+    {"Alignment0", [](auto& r) { r.mutable_spec()->mutable_options()->set_arena_alignment(0); },
      grpc::INVALID_ARGUMENT, "arena_alignment"},
-    {"Alignment48",
-     [](auto& r) { r.mutable_spec()->mutable_options()->set_arena_alignment(48); },
+    {"Alignment48", [](auto& r) { r.mutable_spec()->mutable_options()->set_arena_alignment(48); },
      grpc::INVALID_ARGUMENT, "arena_alignment"},
     {"UnknownPrecision",
      [](auto& r) {
@@ -212,9 +204,8 @@ TEST_F(BadModules, MessagesAboveTheLimitAreRefused) {
   EXPECT_TRUE(Serves());
 }
 
-
-// More than protobuf can hold: sent as slices that share one page of zeros. The length prefix is enough
-// for the server to say no.
+// More than protobuf can hold: sent as slices that share one page of zeros. The length prefix is
+// enough for the server to say no.
 TEST_F(BadModules, AThreeGibibyteMessageIsRefused) {
   grpc::GenericStub stub(NewChannel());
   grpc::CompletionQueue queue;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <filesystem>
 #include <fstream>
 #include <thread>
 
-#include "rlx/v1/error.pb.h"
 #include "google/rpc/status.pb.h"
+#include "rlx/v1/error.pb.h"
 #include "tests/server/fixture.h"
 
 namespace rlx::server {
@@ -110,8 +111,8 @@ TEST_F(CompileTest, ACacheFolderOfGarbageIsNoTrouble) {
 TEST_F(CompileTest, TwoDaemonsShareAFolder) {
   const v1::GraphModule module = LinearModule(8, 16, 32);
   ASSERT_TRUE(Compile(module).status.ok());
-  const auto settings = ReadSettings({"--listen=127.0.0.1:0", "--metrics_listen=",
-                                      "--cache_dir=" + cache_dir()});
+  const auto settings =
+      ReadSettings({"--listen=127.0.0.1:0", "--metrics_listen=", "--cache_dir=" + cache_dir()});
   device::Registry registry;
   auto other = Daemon::Start(*settings, std::move(registry), log_);
   ASSERT_TRUE(other.ok());

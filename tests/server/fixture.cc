@@ -62,7 +62,8 @@ std::string DaemonTest::HttpGet(const std::string& path) const {
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   std::string all;
   if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0) {
-    const std::string request = Cat("GET ", path, " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    const std::string request =
+        Cat("GET ", path, " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     char buffer[4096];
     if (write(fd, request.data(), request.size()) > 0) {
       for (ssize_t n; (n = read(fd, buffer, sizeof buffer)) > 0;) {

@@ -2,6 +2,7 @@
 #include <grpcpp/impl/codegen/sync_stream.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <fstream>
 #include <thread>
 
@@ -50,8 +51,8 @@ TEST_F(LifecycleTest, ShutdownFinishesWhatRuns) {
       v1::RunResponse response;
       const grpc::Status status = Run(request, response);
       // gRPC answers CANCELLED to a call that meets the closing of the port.
-      const bool never_begun = status.error_code() == grpc::UNAVAILABLE ||
-                               status.error_code() == grpc::CANCELLED;
+      const bool never_begun =
+          status.error_code() == grpc::UNAVAILABLE || status.error_code() == grpc::CANCELLED;
       ++(status.ok() ? good : never_begun ? refused : broken);
     }
   });
@@ -71,11 +72,11 @@ TEST_F(LifecycleTest, AnUnwritableCacheFolderCostsOnlyTheCache) {
     std::filesystem::create_directories(cache_dir());
     std::ofstream(cache_dir() + "/artifacts") << "in the way";
   } else {
-    std::filesystem::permissions(cache_dir(), std::filesystem::perms::owner_read |
-                                                  std::filesystem::perms::owner_exec);
+    std::filesystem::permissions(
+        cache_dir(), std::filesystem::perms::owner_read | std::filesystem::perms::owner_exec);
   }
-  const auto settings = ReadSettings({"--listen=127.0.0.1:0", "--metrics_listen=127.0.0.1:0",
-                                      "--cache_dir=" + cache_dir()});
+  const auto settings = ReadSettings(
+      {"--listen=127.0.0.1:0", "--metrics_listen=127.0.0.1:0", "--cache_dir=" + cache_dir()});
   device::Registry registry;
   const auto started = Daemon::Start(*settings, std::move(registry), log_);
   if (started.ok()) return;  // it serves without the disk
@@ -96,8 +97,8 @@ TEST(Settings, FlagsAreChecked) {
                           "--compile_threads=0", "--max_message_bytes=99999999999", "stray"}) {
     EXPECT_FALSE(ReadSettings({bad}).ok()) << bad;
   }
-  const auto good = ReadSettings({"--threads", "3", "--listen=unix:/tmp/a", "--listen=[::1]:0",
-                                  "--noreflection"});
+  const auto good = ReadSettings(
+      {"--threads", "3", "--listen=unix:/tmp/a", "--listen=[::1]:0", "--noreflection"});
   ASSERT_TRUE(good.ok());
   EXPECT_EQ(good->config.threads(), 3u);
   EXPECT_EQ(good->config.listen_size(), 2);

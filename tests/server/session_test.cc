@@ -93,8 +93,7 @@ TEST_F(SessionTest, BadOpensAreNamed) {
        "\"b\""},
       {"Unknown", [](auto& r) { AddWeight(r, "c", {4}, 1); }, grpc::INVALID_ARGUMENT, "\"c\""},
       {"Twice", [](auto& r) { AddWeight(r, "b", {4}, 1); }, grpc::INVALID_ARGUMENT, "\"b\""},
-      {"Shape",
-       [](auto& r) { *r.mutable_weights(1)->mutable_inline_() = Floats({5}, 1); },
+      {"Shape", [](auto& r) { *r.mutable_weights(1)->mutable_inline_() = Floats({5}, 1); },
        grpc::INVALID_ARGUMENT, "\"b\""},
       {"NoSuchBlob",
        [](auto& r) {
@@ -105,7 +104,8 @@ TEST_F(SessionTest, BadOpensAreNamed) {
          w.add_shape(4);
        },
        grpc::NOT_FOUND, "\"b\""},
-      {"NoSuchKey", [](auto& r) { r.set_key(std::string(32, 'k')); }, grpc::NOT_FOUND, "executable"},
+      {"NoSuchKey", [](auto& r) { r.set_key(std::string(32, 'k')); }, grpc::NOT_FOUND,
+       "executable"},
       {"ShortKey", [](auto& r) { r.set_key("k"); }, grpc::INVALID_ARGUMENT, "key"},
       {"OtherDevice", [](auto& r) { r.mutable_device()->set_device(v1::DEVICE_CUDA); },
        grpc::INVALID_ARGUMENT, "cuda"},

@@ -8,8 +8,8 @@ namespace rlx::testing {
 absl::StatusOr<std::vector<HostTensor>> BackendRunner::Run(const Graph& graph,
                                                            const TensorMap& inputs,
                                                            const CompileOptions& options) const {
-  stages::CompileRequest request{.device = backend_->kind(), .options = options,
-                                 .backend = backend_, .target = target_};
+  stages::CompileRequest request{
+      .device = backend_->kind(), .options = options, .backend = backend_, .target = target_};
   RLX_ASSIGN(const stages::CompileResult result,
              stages::CompileGraphStagesForBackend(graph, request));
   if (result.program == nullptr) return FailedPrecondition(result.why_no_program);

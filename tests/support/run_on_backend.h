@@ -34,8 +34,8 @@ class BackendRunner {
 };
 
 // Loads a program on a device, binds params and runs it once.
-absl::StatusOr<std::vector<HostTensor>> RunProgram(
-    const device::Device& device, std::shared_ptr<const device::Program> program,
-    const TensorMap& inputs);
+absl::StatusOr<std::vector<HostTensor>> RunProgram(const device::Device& device,
+                                                   std::shared_ptr<const device::Program> program,
+                                                   const TensorMap& inputs);
 
 }  // namespace rlx::testing

@@ -49,8 +49,12 @@ HeadStrides ReadStrides(const std::vector<int64_t>& ints, size_t operand) {
 
 Attention Decode(const Step& step) {
   const auto& i = step.ints;
-  Attention a{.batch = i[kBatch], .heads = i[kHeads], .kv_heads = i[kKvHeads],
-              .queries = i[kQueries], .keys = i[kKeys], .head_dim = i[kHeadDim],
+  Attention a{.batch = i[kBatch],
+              .heads = i[kHeads],
+              .kv_heads = i[kKvHeads],
+              .queries = i[kQueries],
+              .keys = i[kKeys],
+              .head_dim = i[kHeadDim],
               .value_dim = i[kValueDim]};
   a.q_strides = ReadStrides(i, 0);
   a.k_strides = ReadStrides(i, 1);
@@ -137,8 +141,8 @@ absl::Status Lower(ProgramBuilder& out, NodeId id, const LowerTarget& target) {
   ints[kValueDim] = value_dim;
   ints[kCausal] = mask == "causal" || mask == "sliding_window";
   ints[kWindow] = mask == "sliding_window" ? node.Int("window") : -1;
-  const HeadStrides strides[] = {Strides(q, head_dim), Strides(k, head_dim),
-                                 Strides(v, value_dim), Strides(y, value_dim)};
+  const HeadStrides strides[] = {Strides(q, head_dim), Strides(k, head_dim), Strides(v, value_dim),
+                                 Strides(y, value_dim)};
   for (size_t i = 0; i < 4; ++i) {
     ints[kStrides + 3 * i] = strides[i].batch;
     ints[kStrides + 3 * i + 1] = strides[i].head;
@@ -156,9 +160,9 @@ absl::Status Lower(ProgramBuilder& out, NodeId id, const LowerTarget& target) {
     mask_buffer = operand.buffer;
   }
   step.buffers = {q.buffer, k.buffer, v.buffer, mask_buffer, y.buffer};
-  step.floats = {node.Find("scale") ? node.Float("scale")
-                                    : 1 / std::sqrt(static_cast<double>(head_dim)),
-                 node.Float("softcap")};
+  step.floats = {
+      node.Find("scale") ? node.Float("scale") : 1 / std::sqrt(static_cast<double>(head_dim)),
+      node.Float("softcap")};
   const int64_t scores = ints[kBatch] * heads * ints[kQueries] * ints[kKeys];
   step.cost_flops = 2 * scores * (head_dim + value_dim);
   step.cost_bytes = 4 * (*q.type.NumElements() + *k.type.NumElements() + *v.type.NumElements() +

@@ -17,26 +17,47 @@ using Operand = ProgramBuilder::Operand;
 
 // Ints of both routines, in order. conv: buffers x, w, bias, y; pool: x, y.
 enum Slot : size_t {
-  kInH, kInW, kOutH, kOutW, kKernelH, kKernelW, kStrideH, kStrideW, kDilationH, kDilationW,
-  kPadTop, kPadLeft,
-  kBatch,        // pool: planes
-  kInChannels,   // pool: PoolKind
+  kInH,
+  kInW,
+  kOutH,
+  kOutW,
+  kKernelH,
+  kKernelW,
+  kStrideH,
+  kStrideW,
+  kDilationH,
+  kDilationW,
+  kPadTop,
+  kPadLeft,
+  kBatch,       // pool: planes
+  kInChannels,  // pool: PoolKind
   kOutChannels,
   kGroups,
   kIntCount,
 };
 
 Window2d WindowOf(const std::vector<int64_t>& i) {
-  return {.in_h = i[kInH], .in_w = i[kInW], .out_h = i[kOutH], .out_w = i[kOutW],
-          .kernel_h = i[kKernelH], .kernel_w = i[kKernelW], .stride_h = i[kStrideH],
-          .stride_w = i[kStrideW], .dilation_h = i[kDilationH], .dilation_w = i[kDilationW],
-          .pad_top = i[kPadTop], .pad_left = i[kPadLeft]};
+  return {.in_h = i[kInH],
+          .in_w = i[kInW],
+          .out_h = i[kOutH],
+          .out_w = i[kOutW],
+          .kernel_h = i[kKernelH],
+          .kernel_w = i[kKernelW],
+          .stride_h = i[kStrideH],
+          .stride_w = i[kStrideW],
+          .dilation_h = i[kDilationH],
+          .dilation_w = i[kDilationW],
+          .pad_top = i[kPadTop],
+          .pad_left = i[kPadLeft]};
 }
 
 Conv2d ConvOf(const Step& step) {
   const auto& i = step.ints;
-  Conv2d conv{.window = WindowOf(i), .batch = i[kBatch], .in_channels = i[kInChannels],
-              .out_channels = i[kOutChannels], .groups = i[kGroups]};
+  Conv2d conv{.window = WindowOf(i),
+              .batch = i[kBatch],
+              .in_channels = i[kInChannels],
+              .out_channels = i[kOutChannels],
+              .groups = i[kGroups]};
   return conv;
 }
 
@@ -55,7 +76,8 @@ size_t ConvScratch(const MathKernels& math, const Step& step, int threads) {
 }
 
 Pool2d PoolOf(const Step& step) {
-  return {.kind = static_cast<PoolKind>(step.ints[kInChannels]), .window = WindowOf(step.ints),
+  return {.kind = static_cast<PoolKind>(step.ints[kInChannels]),
+          .window = WindowOf(step.ints),
           .planes = step.ints[kBatch]};
 }
 
@@ -73,7 +95,8 @@ size_t PoolScratch(const MathKernels& math, const Step& step, int threads) {
 
 std::string Refuse(const Graph& graph, const Node& node) {
   for (Value v : node.operands) {
-    if (graph.type(v).dtype != DType::kF32) return Cat(Name(node.op), " of ", Name(graph.type(v).dtype));
+    if (graph.type(v).dtype != DType::kF32)
+      return Cat(Name(node.op), " of ", Name(graph.type(v).dtype));
   }
   const int rank = graph.type(node.operands[0]).rank();
   return rank == 3 || rank == 4 ? "" : Cat(Name(node.op), " over ", rank - 2, " spatial dims");
@@ -139,7 +162,7 @@ absl::Status LowerPool(ProgramBuilder& out, NodeId id, const LowerTarget& target
             .buffers = {x.buffer, y.buffer},
             .ints = WindowInts(node, x, y, node.Ints("kernel"), ones),
             .label = Cat("pool %", id)};
-  const PoolKind kind = node.Str("mode") == "max"         ? PoolKind::kMax
+  const PoolKind kind = node.Str("mode") == "max"        ? PoolKind::kMax
                         : node.Bool("count_include_pad") ? PoolKind::kMeanOfWindow
                                                          : PoolKind::kMean;
   step.ints[kBatch] = x.dims[0] * x.dims[1];

@@ -23,12 +23,18 @@ constexpr int64_t kBytesPerTask = 64 << 10;
 
 int64_t IndexAt(const void* indices, DType dtype, int64_t i) {
   switch (dtype) {
-    case DType::kI64: return static_cast<const int64_t*>(indices)[i];
-    case DType::kI32: return static_cast<const int32_t*>(indices)[i];
-    case DType::kU32: return static_cast<const uint32_t*>(indices)[i];
-    case DType::kI16: return static_cast<const int16_t*>(indices)[i];
-    case DType::kI8: return static_cast<const int8_t*>(indices)[i];
-    default: return static_cast<const uint8_t*>(indices)[i];
+    case DType::kI64:
+      return static_cast<const int64_t*>(indices)[i];
+    case DType::kI32:
+      return static_cast<const int32_t*>(indices)[i];
+    case DType::kU32:
+      return static_cast<const uint32_t*>(indices)[i];
+    case DType::kI16:
+      return static_cast<const int16_t*>(indices)[i];
+    case DType::kI8:
+      return static_cast<const int8_t*>(indices)[i];
+    default:
+      return static_cast<const uint8_t*>(indices)[i];
   }
 }
 

@@ -7,8 +7,8 @@
 #include "runtime/device/generate/generate.h"
 #include "runtime/ir/op_info.h"
 
-// matmul and fused_matmul_bias_act in f32: against a weight through B packed once, else batched with
-// both sides as they come.
+// matmul and fused_matmul_bias_act in f32: against a weight through B packed once, else batched
+// with both sides as they come.
 namespace rlx::cpu {
 namespace {
 
@@ -17,7 +17,7 @@ using device::Step;
 using Operand = ProgramBuilder::Operand;
 
 constexpr std::pair<std::string_view, Act> kActs[] = {
-    {"none", Act::kNone},         {"relu", Act::kRelu}, {"gelu", Act::kGeluErf},
+    {"none", Act::kNone},          {"relu", Act::kRelu}, {"gelu", Act::kGeluErf},
     {"gelu_tanh", Act::kGeluTanh}, {"silu", Act::kSilu}, {"sigmoid", Act::kSigmoid},
     {"tanh", Act::kTanh},
 };
@@ -110,8 +110,14 @@ absl::Status RunPack(const RoutineCall& call) {
 absl::Status RunPacked(const RoutineCall& call) {
   const auto& ints = call.step.ints;
   const int64_t n = ints[1];
-  PackedGemm gemm{.m = ints[0], .n = n, .k = ints[2], .a = call.f32(0), .lda = ints[3],
-                  .b = call.f32(1), .c = call.out_f32(4), .ldc = n};
+  PackedGemm gemm{.m = ints[0],
+                  .n = n,
+                  .k = ints[2],
+                  .a = call.f32(0),
+                  .lda = ints[3],
+                  .b = call.f32(1),
+                  .c = call.out_f32(4),
+                  .ldc = n};
   gemm.epilogue.bias = call.f32(2);
   gemm.epilogue.residual = call.f32(3);
   gemm.epilogue.ld_residual = n;
@@ -129,8 +135,11 @@ absl::Status LowerPacked(ProgramBuilder& out, NodeId id, const LowerTarget& targ
     RLX_ASSIGN(bound.x, device::Densify(out, ScheduleOf(target), bound.x));
     lda = k;
   }
-  const Step pack{.kind = Step::Kind::kCall, .routine = "pack_b", .buffers = {bound.w.buffer},
-                  .ints = {k, n, w.ld, w.transposed}, .label = Cat("pack weight of %", id)};
+  const Step pack{.kind = Step::Kind::kCall,
+                  .routine = "pack_b",
+                  .buffers = {bound.w.buffer},
+                  .ints = {k, n, w.ld, w.transposed},
+                  .label = Cat("pack weight of %", id)};
   const int64_t bytes = PackedSize(*target.math, k, n) * static_cast<int64_t>(sizeof(float));
   const int32_t packed = out.Packed(node.operands[1], "gemm_b", bytes, pack);
   const int64_t m = *bound.x.type.NumElements() / k;
@@ -156,8 +165,14 @@ constexpr size_t kIntsPerDim = 4;
 
 BatchedGemm Decode(const Step& step) {
   const auto& i = step.ints;
-  BatchedGemm gemm{.batch = 1, .m = i[0], .n = i[1], .k = i[2], .lda = i[3], .ldb = i[4],
-                   .b_transposed = i[5] != 0, .ldc = i[1]};
+  BatchedGemm gemm{.batch = 1,
+                   .m = i[0],
+                   .n = i[1],
+                   .k = i[2],
+                   .lda = i[3],
+                   .ldb = i[4],
+                   .b_transposed = i[5] != 0,
+                   .ldc = i[1]};
   if (i[7] > 0) {  // the innermost batch dim is the kernel's
     const int64_t* dim = &i[kFixedInts + kIntsPerDim * (static_cast<size_t>(i[7]) - 1)];
     gemm.batch = dim[0];

@@ -42,35 +42,51 @@ void RunTyped(const RoutineCall& call) {
   T* values = static_cast<T*>(call.buffers[1]);
   auto* indices = static_cast<int64_t*>(call.buffers[2]);
   const int64_t grain = std::max<int64_t>(1, (16 << 10) / extent);
-  call.team.ParallelFor(0, ints[kOuter] * inner, grain, [&](int64_t begin, int64_t end, int member) {
-    int64_t* order = static_cast<int64_t*>(call.scratch) + member * extent;
-    for (int64_t l = begin; l < end; ++l) {
-      const T* line = x + l / inner * extent * inner + l % inner;
-      std::iota(order, order + extent, int64_t{0});
-      std::partial_sort(order, order + k, order + extent, [&](int64_t a, int64_t b) {
-        // NaNs are alike: the smaller index first.
-        return Before(line, inner, a, b) ||
-               (!Before(line, inner, b, a) && a < b);
+  call.team.ParallelFor(
+      0, ints[kOuter] * inner, grain, [&](int64_t begin, int64_t end, int member) {
+        int64_t* order = static_cast<int64_t*>(call.scratch) + member * extent;
+        for (int64_t l = begin; l < end; ++l) {
+          const T* line = x + l / inner * extent * inner + l % inner;
+          std::iota(order, order + extent, int64_t{0});
+          std::partial_sort(order, order + k, order + extent, [&](int64_t a, int64_t b) {
+            // NaNs are alike: the smaller index first.
+            return Before(line, inner, a, b) || (!Before(line, inner, b, a) && a < b);
+          });
+          const int64_t to = l / inner * k * inner + l % inner;
+          for (int64_t i = 0; i < k; ++i) {
+            if (values != nullptr) values[to + i * inner] = line[order[i] * inner];
+            if (indices != nullptr) indices[to + i * inner] = order[i];
+          }
+        }
       });
-      const int64_t to = l / inner * k * inner + l % inner;
-      for (int64_t i = 0; i < k; ++i) {
-        if (values != nullptr) values[to + i * inner] = line[order[i] * inner];
-        if (indices != nullptr) indices[to + i * inner] = order[i];
-      }
-    }
-  });
 }
 
 absl::Status Run(const RoutineCall& call) {
   switch (static_cast<DType>(call.step.ints[kType])) {
-    case DType::kF32: RunTyped<float>(call); break;
-    case DType::kF64: RunTyped<double>(call); break;
-    case DType::kI64: RunTyped<int64_t>(call); break;
-    case DType::kI32: RunTyped<int32_t>(call); break;
-    case DType::kU32: RunTyped<uint32_t>(call); break;
-    case DType::kI16: RunTyped<int16_t>(call); break;
-    case DType::kI8: RunTyped<int8_t>(call); break;
-    default: RunTyped<uint8_t>(call); break;
+    case DType::kF32:
+      RunTyped<float>(call);
+      break;
+    case DType::kF64:
+      RunTyped<double>(call);
+      break;
+    case DType::kI64:
+      RunTyped<int64_t>(call);
+      break;
+    case DType::kI32:
+      RunTyped<int32_t>(call);
+      break;
+    case DType::kU32:
+      RunTyped<uint32_t>(call);
+      break;
+    case DType::kI16:
+      RunTyped<int16_t>(call);
+      break;
+    case DType::kI8:
+      RunTyped<int8_t>(call);
+      break;
+    default:
+      RunTyped<uint8_t>(call);
+      break;
   }
   return absl::OkStatus();
 }
@@ -83,8 +99,7 @@ std::string Refuse(const Graph& graph, const Node& node) {
 
 absl::Status Lower(ProgramBuilder& out, NodeId id, const LowerTarget& target) {
   const Node& node = out.graph().node(id);
-  RLX_ASSIGN(const auto x,
-             device::Densify(out, {.lanes = target.lanes}, out.In(node.operands[0])));
+  RLX_ASSIGN(const auto x, device::Densify(out, {.lanes = target.lanes}, out.In(node.operands[0])));
   const auto rank = static_cast<int64_t>(x.dims.size());
   const int64_t axis = node.Int("axis") < 0 ? node.Int("axis") + rank : node.Int("axis");
   Step step{.kind = Step::Kind::kCall,

@@ -99,9 +99,9 @@ absl::Status GenerateElementwise(ProgramBuilder& out, NodeId id, const Schedule&
     std::vector<kernel::Value> values;
     for (size_t k = 0; k < node.operands.size(); ++k) {
       const int load = operands.load_of[k];
-      values.push_back(load >= 0 ? loads[static_cast<size_t>(load)]
-                                 : EmitImmediate(b, out.graph().node(node.operands[k].node)
-                                                        .Tensor("value")));
+      values.push_back(
+          load >= 0 ? loads[static_cast<size_t>(load)]
+                    : EmitImmediate(b, out.graph().node(node.operands[k].node).Tensor("value")));
     }
     if (node.op != OpKind::kElementwiseRegion) {
       return std::vector<kernel::Value>{EmitOp(b, node, values)};

@@ -31,8 +31,8 @@ Value Gelu(Builder& b, Value x) {
 
 Value GeluTanh(Builder& b, Value x) {
   const Value cube = b.Mul(b.Mul(x, x), x);
-  const Value inner = b.Mul(Number(b, x, 0.79788456080286535588),
-                            b.Add(x, b.Mul(Number(b, x, 0.044715), cube)));
+  const Value inner =
+      b.Mul(Number(b, x, 0.79788456080286535588), b.Add(x, b.Mul(Number(b, x, 0.044715), cube)));
   return b.Mul(b.Mul(x, Number(b, x, 0.5)), b.Add(Number(b, x, 1), b.Unary(Op::kTanh, inner)));
 }
 
@@ -82,10 +82,8 @@ constexpr Row kRows[] = {
     {OpKind::kErf, EmitUnary<Op::kErf>, true},
     {OpKind::kSigmoid,
      [](Builder& b, const Node&, std::span<const Value> v) { return Sigmoid(b, v[0]); }, true},
-    {OpKind::kRelu,
-     [](Builder& b, const Node&, std::span<const Value> v) {
-       return b.Max(v[0], Number(b, v[0], 0));
-     }},
+    {OpKind::kRelu, [](Builder& b, const Node&,
+                       std::span<const Value> v) { return b.Max(v[0], Number(b, v[0], 0)); }},
     {OpKind::kGelu, [](Builder& b, const Node&, std::span<const Value> v) { return Gelu(b, v[0]); },
      true},
     {OpKind::kGeluTanh,

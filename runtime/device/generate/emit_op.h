@@ -7,8 +7,8 @@
 #include "runtime/ir/graph.h"
 #include "runtime/kernel/builder.h"
 
-// Generators of kernels: what every back end with kernel IR shares. Each turns one node into a kernel
-// and its launch, for vectors of a given number of lanes.
+// Generators of kernels: what every back end with kernel IR shares. Each turns one node into a
+// kernel and its launch, for vectors of a given number of lanes.
 namespace rlx::device {
 
 // The kernel type in which elements of `dtype` are computed (f16 → f32, i8 → i32).
@@ -17,10 +17,9 @@ kernel::Type WideType(DType dtype);
 // Why the kernel IR cannot say this elementwise node; empty when it can.
 std::string WhyNotEmitted(const Graph& graph, const Node& node);
 
-// One elementwise op on wide values: `operands` and the result are of the operand dtypes' wide types.
-// Requires WhyNotEmitted() to be empty.
-kernel::Value EmitOp(kernel::Builder& b, const Node& node,
-                     std::span<const kernel::Value> operands);
+// One elementwise op on wide values: `operands` and the result are of the operand dtypes' wide
+// types. Requires WhyNotEmitted() to be empty.
+kernel::Value EmitOp(kernel::Builder& b, const Node& node, std::span<const kernel::Value> operands);
 
 // A constant node's single element as an immediate.
 kernel::Value EmitImmediate(kernel::Builder& b, const HostTensor& scalar);

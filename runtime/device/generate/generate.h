@@ -7,15 +7,16 @@
 
 namespace rlx::device {
 
-// One generator a kind of node. Each emits the node's kernels into `out`; requires that the matching
-// WhyNot… is empty for the node. Any dtype with a kernel type, any static shape, strided operands.
+// One generator a kind of node. Each emits the node's kernels into `out`; requires that the
+// matching WhyNot… is empty for the node. Any dtype with a kernel type, any static shape, strided
+// operands.
 
 // Elementwise ops and elementwise_region. A region's results all have the loop's shape.
 std::string WhyNotElementwise(const Graph& graph, const Node& node);
 absl::Status GenerateElementwise(ProgramBuilder& out, NodeId id, const Schedule& schedule);
 
-// layer_norm, rms_norm, fused_residual_layer_norm, fused_residual_rms_norm over the last axis: a row a
-// group, mean and variance in two passes.
+// layer_norm, rms_norm, fused_residual_layer_norm, fused_residual_rms_norm over the last axis: a
+// row a group, mean and variance in two passes.
 std::string WhyNotNormalization(const Graph& graph, const Node& node);
 absl::Status GenerateNormalization(ProgramBuilder& out, NodeId id, const Schedule& schedule);
 
@@ -39,8 +40,8 @@ absl::Status GenerateMovement(ProgramBuilder& out, NodeId id, const Schedule& sc
 std::string WhyNotSwiglu(const Graph& graph, const Node& node);
 absl::Status GenerateSwiglu(ProgramBuilder& out, NodeId id, const Schedule& schedule);
 
-// matmul and fused_matmul_bias_act in any dtype, one element of the result a lane: for what no library
-// routine takes.
+// matmul and fused_matmul_bias_act in any dtype, one element of the result a lane: for what no
+// library routine takes.
 std::string WhyNotMatMul(const Graph& graph, const Node& node);
 absl::Status GenerateMatMul(ProgramBuilder& out, NodeId id, const Schedule& schedule);
 
@@ -48,7 +49,6 @@ absl::Status GenerateMatMul(ProgramBuilder& out, NodeId id, const Schedule& sche
 std::string WhyNotWindow(const Graph& graph, const Node& node);
 absl::Status GenerateConv(ProgramBuilder& out, NodeId id, const Schedule& schedule);
 absl::Status GeneratePool(ProgramBuilder& out, NodeId id, const Schedule& schedule);
-
 
 // Says which operand or result has no kernel type; empty when all have.
 std::string WhyNotTypes(const Graph& graph, const Node& node);

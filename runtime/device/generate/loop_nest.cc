@@ -13,8 +13,8 @@ using kernel::Builder;
 using kernel::Type;
 using kernel::Value;
 
-// Elements that one group handles when a stretch is long: enough to hide the group's own arithmetic,
-// little enough to spread over threads.
+// Elements that one group handles when a stretch is long: enough to hide the group's own
+// arithmetic, little enough to spread over threads.
 constexpr int64_t kStretch = 1024;
 
 struct Nest {
@@ -71,9 +71,8 @@ struct Nest {
     for (size_t d = 0; d + 1 < dims.size(); ++d) rows *= dims[d];
     const Value group = b.GroupId(Type::kI64);
     const Value row = segments == 1 ? group : b.Div(group, b.I64(segments));
-    const Value start = segments == 1
-                            ? b.I64(0)
-                            : b.Mul(b.Rem(group, b.I64(segments)), b.I64(kStretch));
+    const Value start =
+        segments == 1 ? b.I64(0) : b.Mul(b.Rem(group, b.I64(segments)), b.I64(kStretch));
     const std::vector<Value> coordinates = Coordinates(row, dims.size() - 1);
     std::vector<Value> bases, hoisted(inputs.size());
     for (size_t i = 0; i < inputs.size(); ++i) {
@@ -82,10 +81,10 @@ struct Nest {
     }
     std::vector<Value> out_bases;
     for (const LoopOperand& operand : outputs) out_bases.push_back(Offset(operand, coordinates));
-    const Value extent = segments == 1            ? b.I64(inner())
-                         : inner() % kStretch == 0 ? b.I64(kStretch)
-                                                   : b.Min(b.I64(kStretch),
-                                                           b.Sub(b.I64(inner()), start));
+    const Value extent = segments == 1 ? b.I64(inner())
+                         : inner() % kStretch == 0
+                             ? b.I64(kStretch)
+                             : b.Min(b.I64(kStretch), b.Sub(b.I64(inner()), start));
     b.ForLanes(extent, [&](Value i) {
       const Value at = b.Add(start, i);
       const auto index = [&](const LoopOperand& operand, Value base) {
@@ -171,8 +170,12 @@ void CollapseDims(std::vector<int64_t>& dims, std::span<std::vector<int64_t>*> s
 absl::Status EmitLoopNest(ProgramBuilder& out, const Schedule& schedule, std::vector<int64_t> dims,
                           std::vector<LoopOperand> inputs, std::vector<LoopOperand> outputs,
                           const LoopBody& body, const std::string& label) {
-  Nest nest{schedule, std::move(dims), std::move(inputs), std::move(outputs),
-            body,     Builder("loop", schedule.lanes)};
+  Nest nest{schedule,
+            std::move(dims),
+            std::move(inputs),
+            std::move(outputs),
+            body,
+            Builder("loop", schedule.lanes)};
   nest.Collapse();
   nest.Declare();
   const int64_t groups =

@@ -28,12 +28,13 @@ struct LoopOperand {
 LoopOperand AsLoopOperand(const ProgramBuilder::Operand& operand,
                           const std::vector<int64_t>& loop_dims);  // right-aligned broadcasting
 
-// Merges neighbouring dims that every operand walks as one, and drops extents of 1. At least one dim
-// stays. `strides` holds one list per operand.
+// Merges neighbouring dims that every operand walks as one, and drops extents of 1. At least one
+// dim stays. `strides` holds one list per operand.
 void CollapseDims(std::vector<int64_t>& dims, std::span<std::vector<int64_t>*> strides);
 
-// Emits a kernel that visits every point of `dims`: reads each input there (as its wide type), calls
-// `body`, and stores what it returns, one value per output. Contiguous stretches become vector loads.
+// Emits a kernel that visits every point of `dims`: reads each input there (as its wide type),
+// calls `body`, and stores what it returns, one value per output. Contiguous stretches become
+// vector loads.
 using LoopBody = std::function<std::vector<kernel::Value>(kernel::Builder& b,
                                                           std::span<const kernel::Value> inputs)>;
 absl::Status EmitLoopNest(ProgramBuilder& out, const Schedule& schedule, std::vector<int64_t> dims,

@@ -67,15 +67,15 @@ struct Generator {
     const Value x_row = b.Add(BatchOffset(batch, x),
                               b.Mul(b.Rem(row, b.I64(m)), b.I64(x.strides[x.dims.size() - 2])));
     const Value w_batch = BatchOffset(batch, w);
-    const Value column = b.Add(b.Mul(b.Rem(group, b.I64(chunks)), b.I64(b.local())),
-                               b.LocalId(Type::kI64));
+    const Value column =
+        b.Add(b.Mul(b.Rem(group, b.I64(chunks)), b.I64(b.local())), b.LocalId(Type::kI64));
     b.If(b.Lt(column, b.I64(n)), [&] {
       const Value w_column = b.Add(w_batch, b.Mul(column, b.I64(w.strides.back())));
       const Value sum = b.Cell(b.Int(wide, 0));
       b.For(b.I64(k), [&](Value i) {
         const Value a = b.LoadWide(in_x, b.Add(x_row, b.Mul(i, b.I64(x.strides.back()))));
-        const Value c = b.LoadWide(
-            in_w, b.Add(w_column, b.Mul(i, b.I64(w.strides[w.dims.size() - 2]))));
+        const Value c =
+            b.LoadWide(in_w, b.Add(w_column, b.Mul(i, b.I64(w.strides[w.dims.size() - 2]))));
         b.Set(sum, b.Add(b.Get(sum), b.Mul(a, c)));
       });
       const Value at = b.Add(b.Mul(row, b.I64(n)), column);
@@ -101,8 +101,13 @@ std::string WhyNotMatMul(const Graph& graph, const Node& node) {
 
 absl::Status GenerateMatMul(ProgramBuilder& out, NodeId id, const Schedule& schedule) {
   const Node& node = out.graph().node(id);
-  Generator g{.out = out, .node = node, .id = id, .b = Builder("matmul", schedule.lanes),
-              .x = out.In(node.operands[0]), .w = out.In(node.operands[1]), .y = out.Out({id, 0})};
+  Generator g{.out = out,
+              .node = node,
+              .id = id,
+              .b = Builder("matmul", schedule.lanes),
+              .x = out.In(node.operands[0]),
+              .w = out.In(node.operands[1]),
+              .y = out.Out({id, 0})};
   RLX_TRY(g.BindAll(schedule));
   const int64_t groups = g.Body();
   RLX_ASSIGN(const kernel::Kernel kernel, std::move(g.b).Finish());

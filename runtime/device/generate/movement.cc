@@ -50,7 +50,9 @@ ProgramBuilder::Operand Seen(const Node& node, ProgramBuilder::Operand from) {
 
 }  // namespace
 
-std::string WhyNotMovement(const Graph& graph, const Node& node) { return WhyNotTypes(graph, node); }
+std::string WhyNotMovement(const Graph& graph, const Node& node) {
+  return WhyNotTypes(graph, node);
+}
 
 absl::Status GenerateMovement(ProgramBuilder& out, NodeId id, const Schedule& schedule) {
   const Node& node = out.graph().node(id);

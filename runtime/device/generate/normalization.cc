@@ -109,9 +109,8 @@ struct Generator {
     const Value extent = b.I64(width);
     const Value scale = b.Float(wide, 1.0 / static_cast<double>(width));
     if (sum.valid()) {
-      b.ForLanes(extent, [&](Value i) {
-        b.StoreCast(sum, b.Add(base, i), Element(base, i, false));
-      });
+      b.ForLanes(extent,
+                 [&](Value i) { b.StoreCast(sum, b.Add(base, i), Element(base, i, false)); });
     }
     if (!norm.valid()) return;
     Value mean = b.Float(wide, 0);
@@ -122,14 +121,12 @@ struct Generator {
     }
     const Value variance = b.Mul(b.ReduceOver(Op::kReduceAdd, wide, extent,
                                               [&](Value i) {
-                                                const Value d =
-                                                    b.Sub(Element(base, i, true), mean);
+                                                const Value d = b.Sub(Element(base, i, true), mean);
                                                 return b.Mul(d, d);
                                               }),
                                  scale);
-    const Value inverse =
-        b.Div(b.Float(wide, 1),
-              b.Unary(Op::kSqrt, b.Add(variance, b.Float(wide, node.Float("eps")))));
+    const Value inverse = b.Div(
+        b.Float(wide, 1), b.Unary(Op::kSqrt, b.Add(variance, b.Float(wide, node.Float("eps")))));
     b.ForLanes(extent, [&](Value i) {
       Value v = b.Mul(b.Sub(Element(base, i, true), mean), inverse);
       if (gamma.valid()) v = b.Mul(v, b.LoadWide(gamma, i));
@@ -148,7 +145,10 @@ std::string WhyNotNormalization(const Graph& graph, const Node& node) {
 
 absl::Status GenerateNormalization(ProgramBuilder& out, NodeId id, const Schedule& schedule) {
   const Node& node = out.graph().node(id);
-  return Generator{.out = out, .node = node, .id = id, .roles = RolesOf(node),
+  return Generator{.out = out,
+                   .node = node,
+                   .id = id,
+                   .roles = RolesOf(node),
                    .b = Builder("norm", schedule.lanes)}
       .Run(schedule);
 }

@@ -17,10 +17,14 @@ using kernel::Value;
 
 Op ReduceOp(OpKind kind) {
   switch (kind) {
-    case OpKind::kReduceMax: return Op::kReduceMax;
-    case OpKind::kReduceMin: return Op::kReduceMin;
-    case OpKind::kReduceProd: return Op::kReduceMul;
-    default: return Op::kReduceAdd;
+    case OpKind::kReduceMax:
+      return Op::kReduceMax;
+    case OpKind::kReduceMin:
+      return Op::kReduceMin;
+    case OpKind::kReduceProd:
+      return Op::kReduceMul;
+    default:
+      return Op::kReduceAdd;
   }
 }
 
@@ -30,8 +34,8 @@ struct Axis {
   int64_t stride = 0;
 };
 
-// Operand dims that stay, and dims that are reduced; neighbours of a kind that are walked as one are
-// merged. The result is dense over `kept`.
+// Operand dims that stay, and dims that are reduced; neighbours of a kind that are walked as one
+// are merged. The result is dense over `kept`.
 struct Axes {
   std::vector<Axis> kept, reduced;
   int64_t outputs = 1, count = 1;
@@ -140,7 +144,8 @@ absl::Status GenerateReduction(ProgramBuilder& out, NodeId id, const Schedule& s
   const Node& node = out.graph().node(id);
   const ProgramBuilder::Operand x = out.In(node.operands[0]);
   const ProgramBuilder::Operand y = out.Out({id, 0});
-  Generator g{.b = Builder("reduce", schedule.lanes), .op = ReduceOp(node.op),
+  Generator g{.b = Builder("reduce", schedule.lanes),
+              .op = ReduceOp(node.op),
               .axes = Classify(x, node.Ints("axes"))};
   g.wide = WideType(x.type.dtype);
   g.mean = node.op == OpKind::kReduceMean;

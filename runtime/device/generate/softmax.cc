@@ -56,18 +56,15 @@ void DownColumns(Builder& b, Value x, Value y, Type wide, const Space& space, in
     const Value base = b.Add(b.Mul(outer, b.I64(space.extent * space.inner)), column);
     const auto at = [&](Value i) { return b.Add(base, b.Mul(i, b.I64(space.inner))); };
     const Value top = b.Cell(b.Identity(Op::kReduceMax, wide));
-    b.For(b.I64(space.extent), [&](Value i) {
-      b.Set(top, b.Max(b.Get(top), b.LoadWide(x, at(i))));
-    });
+    b.For(b.I64(space.extent),
+          [&](Value i) { b.Set(top, b.Max(b.Get(top), b.LoadWide(x, at(i)))); });
     const Value total = b.Cell(b.Float(wide, 0));
     const auto raised = [&](Value i) {
       return b.Unary(Op::kExp, b.Sub(b.LoadWide(x, at(i)), b.Get(top)));
     };
-    b.For(b.I64(space.extent),
-          [&](Value i) { b.Set(total, b.Add(b.Get(total), raised(i))); });
+    b.For(b.I64(space.extent), [&](Value i) { b.Set(total, b.Add(b.Get(total), raised(i))); });
     const Value scale = b.Div(b.Float(wide, 1), b.Get(total));
-    b.For(b.I64(space.extent),
-          [&](Value i) { b.StoreCast(y, at(i), b.Mul(raised(i), scale)); });
+    b.For(b.I64(space.extent), [&](Value i) { b.StoreCast(y, at(i), b.Mul(raised(i), scale)); });
   });
 }
 

@@ -28,10 +28,10 @@ struct Generator {
 
   // A launch's place in the output.
   struct Place {
-    Value plane{};       // batch · channels + channel
+    Value plane{};          // batch · channels + channel
     std::vector<Value> at;  // spatial coordinates; the last differs between lanes
-    Value inside{};      // whether the lane has an output
-    Value to{};          // its offset
+    Value inside{};         // whether the lane has an output
+    Value to{};             // its offset
   };
 
   int64_t chunks() const { return (out.back() + b.local() - 1) / b.local(); }
@@ -40,8 +40,8 @@ struct Generator {
     Place place;
     const Value group = b.GroupId(Type::kI64);
     Value row = b.Div(group, b.I64(chunks()));
-    const Value x = b.Add(b.Mul(b.Rem(group, b.I64(chunks())), b.I64(b.local())),
-                          b.LocalId(Type::kI64));
+    const Value x =
+        b.Add(b.Mul(b.Rem(group, b.I64(chunks())), b.I64(b.local())), b.LocalId(Type::kI64));
     place.to = b.Add(b.Mul(row, b.I64(out.back())), x);
     place.at.resize(rank());
     place.at.back() = x;
@@ -98,8 +98,8 @@ absl::Status GenerateConv(ProgramBuilder& out, NodeId id, const Schedule& schedu
   RLX_ASSIGN(const auto x, Densify(out, schedule, out.In(node.operands[0])));
   RLX_ASSIGN(const auto w, Densify(out, schedule, out.In(node.operands[1])));
   const ProgramBuilder::Operand y = out.Out({id, 0});
-  Generator g = Start(node, x, y, Ints(w.dims.begin() + 2, w.dims.end()), node.Ints("dilations"),
-                      schedule);
+  Generator g =
+      Start(node, x, y, Ints(w.dims.begin() + 2, w.dims.end()), node.Ints("dilations"), schedule);
   Builder& b = g.b;
   const Type stored = *kernel::FromDType(x.type.dtype);
   std::vector<int32_t> buffers = {x.buffer, w.buffer};
@@ -126,8 +126,8 @@ absl::Status GenerateConv(ProgramBuilder& out, NodeId id, const Schedule& schedu
     const Value from = b.Mul(b.Add(first, c), b.I64(plane));
     const Value weights = b.Mul(b.Add(b.Mul(channel, b.I64(per_group)), c), b.I64(taps));
     g.ForEachTap(place, [&](Value tap, Value offset) {
-      const Value product = b.Mul(b.LoadWide(in_x, b.Add(from, offset)),
-                                  b.LoadWide(in_w, b.Add(weights, tap)));
+      const Value product =
+          b.Mul(b.LoadWide(in_x, b.Add(from, offset)), b.LoadWide(in_w, b.Add(weights, tap)));
       b.Set(sum, b.Add(b.Get(sum), product));
     });
   });
@@ -156,10 +156,9 @@ absl::Status GeneratePool(ProgramBuilder& out, NodeId id, const Schedule& schedu
     b.Set(count, b.Add(b.Get(count), b.Float(g.wide, 1)));
   });
   b.If(place.inside, [&] {
-    const Value divisor =
-        node.Bool("count_include_pad")
-            ? b.Float(g.wide, static_cast<double>(Generator::Product(g.kernel)))
-            : b.Get(count);
+    const Value divisor = node.Bool("count_include_pad")
+                              ? b.Float(g.wide, static_cast<double>(Generator::Product(g.kernel)))
+                              : b.Get(count);
     b.StoreCast(to, place.to, max ? b.Get(total) : b.Div(b.Get(total), divisor));
   });
   const int64_t groups = *y.type.NumElements() / g.out.back() * g.chunks();

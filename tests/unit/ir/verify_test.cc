@@ -198,14 +198,16 @@ TEST(Verify, KeepsItsLimits) {
   EXPECT_EQ(Complaint(chain, {.max_nodes = 11}), "");
   EXPECT_THAT(Complaint(chain, {.max_nodes = 10}), HasSubstr("11 nodes, more than max_nodes 10"));
   EXPECT_EQ(VerifyGraph(chain, {.max_nodes = 10}).code(), absl::StatusCode::kResourceExhausted);
-  EXPECT_THAT(Complaint(chain, {.max_tensor_bytes = 15}), HasSubstr("has 16 bytes, more than max_tensor_bytes 15"));
+  EXPECT_THAT(Complaint(chain, {.max_tensor_bytes = 15}),
+              HasSubstr("has 16 bytes, more than max_tensor_bytes 15"));
   Graph wide = OneInput();
   Node concat = Raw(OpKind::kConcat, std::vector<Value>(9, Value{0, 0}), {{DType::kF32, {36}}});
   concat.attrs = {{"axis", 0}};
   wide.Add(std::move(concat));
   wide.AddOutput("y", {1, 0});
   EXPECT_EQ(Complaint(wide), "");
-  EXPECT_THAT(Complaint(wide, {.max_operands = 8}), HasSubstr("has 9 operands, more than max_operands 8"));
+  EXPECT_THAT(Complaint(wide, {.max_operands = 8}),
+              HasSubstr("has 9 operands, more than max_operands 8"));
   EXPECT_THAT(Complaint(R"(mir "m" { symbol a in [1, 2] symbol b in [1, 2]
     %0 = input "x" : f32[a,b] output "y" = %0 })",
                         {.max_symbols = 1}),
