@@ -41,16 +41,30 @@ std::string OpsText(const v1::FusionReport& report) {
   return table.empty() ? "" : table.ToString("  ");
 }
 
+std::string RemarkText(const v1::Remark& remark) {
+  std::string out = Cat("  ", remark.rule(), ": ", remark.message(), SavingsText(remark));
+  if (!remark.reason().empty()) out += Cat(" [", remark.reason(), "]");
+  out += "\n";
+  const std::string sources = SourcesText(remark);
+  if (!sources.empty()) out += Cat("    from ", sources, "\n");
+  if (!remark.hint().empty()) out += Cat("    hint: ", remark.hint(), "\n");
+  return out;
+}
+
+// Every miss, but of each rule's applications the first few: a network of many equal layers says
+// the same of each.
 std::string RemarksText(const v1::FusionReport& report, v1::Remark::Kind kind) {
+  constexpr uint64_t kShown = 3;
   std::string out;
+  std::map<std::string_view, uint64_t> seen;
   for (const v1::Remark& remark : report.remarks()) {
     if (remark.kind() != kind) continue;
-    out += Cat("  ", remark.rule(), ": ", remark.message(), SavingsText(remark));
-    if (!remark.reason().empty()) out += Cat(" [", remark.reason(), "]");
-    out += "\n";
-    const std::string sources = SourcesText(remark);
-    if (!sources.empty()) out += Cat("    from ", sources, "\n");
-    if (!remark.hint().empty()) out += Cat("    hint: ", remark.hint(), "\n");
+    const uint64_t before = seen[remark.rule()]++;
+    if (kind == v1::Remark::KIND_MISSED || before < kShown) out += RemarkText(remark);
+  }
+  if (kind == v1::Remark::KIND_MISSED) return out;
+  for (const auto& [rule, count] : seen) {
+    if (count > kShown) out += Cat("  ", rule, ": ", count - kShown, " more (--json has all)\n");
   }
   return out;
 }

@@ -11,7 +11,7 @@ class FusionReport;
 
 namespace rlx::ctl {
 
-// What was fused by rule, what was missed and why, which ops came and went.
+// What was fused, by rule with some examples; all that was missed and why; which ops came and went.
 std::string FusionText(const v1::FusionReport& report);
 
 // How each kind of op runs, and what runs nowhere.

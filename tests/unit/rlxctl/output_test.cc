@@ -181,5 +181,20 @@ TEST(Reports, ShowsMissesWithHints) {
   EXPECT_THAT(text, HasSubstr("hint: duplicate it"));
 }
 
+TEST(Reports, ShowsSomeOfManyFusionsAndEveryMiss) {
+  v1::FusionReport report;
+  for (int i = 0; i < 20; ++i) {
+    v1::Remark& remark = *report.add_remarks();
+    remark.set_kind(i % 2 == 0 ? v1::Remark::KIND_APPLIED : v1::Remark::KIND_MISSED);
+    remark.set_rule("swiglu");
+    remark.set_message(Cat("number ", i, "."));
+  }
+  const std::string text = FusionText(report);
+  EXPECT_THAT(text, HasSubstr("number 4."));
+  EXPECT_THAT(text, testing::Not(HasSubstr("number 6.")));
+  EXPECT_THAT(text, HasSubstr("swiglu: 7 more"));
+  EXPECT_THAT(text, HasSubstr("number 19."));
+}
+
 }  // namespace
 }  // namespace rlx::ctl
