@@ -35,7 +35,7 @@ install_python() {
   fi
   say "Python environment: installing into .venv"
   [[ -x .venv/bin/python ]] || python3 -m venv .venv
-  .venv/bin/python -m pip install --quiet -r scripts/quickstart/requirements.txt -e 'clients/python[test]' ruff
+  .venv/bin/python -m pip install --progress-bar off -r scripts/quickstart/requirements.txt -e 'clients/python[test]' ruff
   echo "$wanted" >"$stamp"
 }
 
