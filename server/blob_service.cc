@@ -2,7 +2,6 @@
 #include "server/blob_service.h"
 
 #include "runtime/base/status.h"
-#include "server/stream.h"
 #include "server/unary.h"
 
 namespace rlx::server {
@@ -114,6 +113,55 @@ class WriteReactor final : public grpc::ServerReadReactor<v1::WriteRequest>,
   std::optional<cache::BlobWriter> writer_;
 };
 
+// One download: a chunk is copied out of the mapped blob when the one before it has been written,
+// so a slow reader costs one chunk and no thread.
+class ReadReactor final : public grpc::ServerWriteReactor<v1::ReadResponse> {
+ public:
+  static ReadReactor* Start(Frontend& frontend, const Method& method,
+                            const grpc::CallbackServerContext& context,
+                            const v1::ReadRequest& request) {
+    auto* self = new ReadReactor(frontend, method, context);  // deleted by OnDone
+    const absl::Status status = self->Begin(request);
+    status.ok() ? self->Next() : self->Finish(self->call_.End(status));
+    return self;
+  }
+
+  void OnWriteDone(bool ok) override {
+    ok ? Next() : Finish(call_.End(Cancelled("the caller has gone")));
+  }
+  void OnCancel() override { call_.Stop(); }
+  void OnDone() override { delete this; }
+
+ private:
+  ReadReactor(Frontend& frontend, const Method& method, const grpc::CallbackServerContext& context)
+      : call_(frontend, method, context) {}
+
+  absl::Status Begin(const v1::ReadRequest& request) {
+    RLX_ASSIGN(const Digest256 digest, DigestOf(request.blob()));
+    RLX_ASSIGN(const SharedBytes blob, call_.engine().blobs().Read(call_.who().name, digest));
+    if (request.offset() > blob.size() || request.length() > blob.size() - request.offset()) {
+      return OutOfRange("[", request.offset(), ", +", request.length(), ") is beyond a blob of ",
+                        blob.size(), " bytes");
+    }
+    rest_ = blob.Slice(request.offset(),
+                       request.length() != 0 ? request.length() : blob.size() - request.offset());
+    return absl::OkStatus();
+  }
+
+  void Next() {
+    if (rest_.empty()) return Finish(call_.End(absl::OkStatus()));
+    const size_t step =
+        std::min<size_t>(rest_.size(), call_.frontend().limits.preferred_chunk_bytes);
+    message_.set_data(rest_.data(), step);
+    rest_ = rest_.Slice(step, rest_.size() - step);
+    StartWrite(&message_);
+  }
+
+  Call call_;
+  SharedBytes rest_;
+  v1::ReadResponse message_;
+};
+
 }  // namespace
 
 grpc::ServerUnaryReactor* BlobService::FindMissing(grpc::CallbackServerContext* context,
@@ -152,27 +200,7 @@ grpc::ServerUnaryReactor* BlobService::QueryWrite(grpc::CallbackServerContext* c
 
 grpc::ServerWriteReactor<v1::ReadResponse>* BlobService::Read(grpc::CallbackServerContext* context,
                                                               const v1::ReadRequest* request) {
-  using Stream = StreamReactor<v1::ReadResponse>;
-  const auto read = [request](Stream& stream, Call& call) -> absl::Status {
-    RLX_ASSIGN(const Digest256 digest, DigestOf(request->blob()));
-    RLX_ASSIGN(const SharedBytes blob, call.engine().blobs().Read(call.who().name, digest));
-    if (request->offset() > blob.size() || request->length() > blob.size() - request->offset()) {
-      return OutOfRange("[", request->offset(), ", +", request->length(), ") is beyond a blob of ",
-                        blob.size(), " bytes");
-    }
-    const uint64_t length =
-        request->length() != 0 ? request->length() : blob.size() - request->offset();
-    const uint64_t step = call.frontend().limits.preferred_chunk_bytes;
-    for (uint64_t at = 0; at < length; at += step) {
-      const SharedBytes piece = blob.Slice(request->offset() + at, std::min(step, length - at));
-      v1::ReadResponse message;
-      message.set_data(piece.data(), piece.size());
-      if (!stream.Push(std::move(message))) return Cancelled("the caller has gone");
-    }
-    return absl::OkStatus();
-  };
-  return Stream::Start(frontend_, read_, *context,
-                       [read](Stream& stream, Call& call) { return call.End(read(stream, call)); });
+  return ReadReactor::Start(frontend_, read_, *context, *request);
 }
 
 }  // namespace rlx::server

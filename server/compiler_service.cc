@@ -20,7 +20,7 @@ void PushProgress(EventStream& stream, const engine::CompileProgress& progress) 
   to.set_phase(static_cast<v1::CompilePhase>(static_cast<int>(progress.phase) + 1));
   to.set_detail(std::string(progress.detail));
   to.set_seconds(progress.seconds);
-  stream.PushNow(std::move(event));
+  stream.Push(std::move(event));
 }
 
 void PushResult(EventStream& stream, const engine::Compiled& compiled) {

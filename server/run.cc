@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/run.h"
 
-#include "runtime/base/status.h"
+#include "runtime/base/limit.h"
 #include "runtime/wire/enums.h"
 #include "runtime/wire/tensor.h"
 
@@ -28,7 +28,7 @@ absl::StatusOr<RandomId> HandleFromWire(std::string_view bytes) {
   return handle;
 }
 
-absl::Status RunOnWire(engine::Engine& engine, const engine::Principal& who,
+absl::Status RunOnWire(Frontend& frontend, const engine::Principal& who,
                        const v1::RunRequest& request, const CancelToken& cancel,
                        v1::RunResponse& response) {
   RLX_ASSIGN(const RandomId handle, HandleFromWire(request.handle()));
@@ -39,7 +39,12 @@ absl::Status RunOnWire(engine::Engine& engine, const engine::Principal& who,
     inputs.push_back(input);
   }
   const std::vector<std::string_view> outputs(request.outputs().begin(), request.outputs().end());
-  const auto memory = [&](const engine::OutputSpec& spec) {
+  const uint64_t most = frontend.limits.max_message_bytes;
+  uint64_t total = 0;
+  const auto memory = [&](const engine::OutputSpec& spec) -> uint8_t* {
+    total += spec.bytes;  // cannot wrap: a tensor is far below 2^63 bytes, and the first too many
+                          // ends it
+    if (total > most) return nullptr;
     v1::NamedTensor& to = *response.add_outputs();
     to.set_name(std::string(spec.name));
     v1::Tensor& tensor = *to.mutable_tensor();
@@ -48,10 +53,12 @@ absl::Status RunOnWire(engine::Engine& engine, const engine::Principal& who,
     tensor.mutable_data()->resize(spec.bytes);
     return reinterpret_cast<uint8_t*>(tensor.mutable_data()->data());
   };
-  auto timing = engine.Run(who, {handle, inputs, outputs}, memory, cancel);
+  auto timing = frontend.engine.Run(who, {handle, inputs, outputs}, memory, cancel);
   if (!timing.ok()) {
     response.Clear();
-    return timing.status();
+    if (total <= most) return timing.status();
+    return WithLimit(Annotate(timing.status(), "the outputs exceed max_message_bytes ", most),
+                     "max_message_bytes", most);
   }
   response.mutable_timing()->set_queue_seconds(timing->queue_seconds);
   response.mutable_timing()->set_compute_seconds(timing->compute_seconds);

@@ -2,13 +2,13 @@
 #pragma once
 
 #include "rlx/v1/sessions.pb.h"
-#include "runtime/engine/engine.h"
+#include "server/frontend.h"
 
 namespace rlx::server {
 
 // One run from wire to wire: inputs are read where they lie in the request, outputs are written
-// straight into the response.
-absl::Status RunOnWire(engine::Engine& engine, const engine::Principal& who,
+// straight into the response. Outputs that no message can hold are refused before anything runs.
+absl::Status RunOnWire(Frontend& frontend, const engine::Principal& who,
                        const v1::RunRequest& request, const CancelToken& cancel,
                        v1::RunResponse& response);
 

@@ -59,7 +59,7 @@ void RunStreamReactor::Answer(const v1::RunStreamRequest& request) {
   response.set_id(request.id());
   absl::Status status = call_.cancel().Check();
   if (status.ok()) {
-    status = RunOnWire(call_.engine(), call_.who(), request.run(), call_.cancel(),
+    status = RunOnWire(call_.frontend(), call_.who(), request.run(), call_.cancel(),
                        *response.mutable_run());
   }
   const double seconds = MonotonicSeconds() - start;
@@ -95,7 +95,7 @@ void RunStreamReactor::Advance(std::unique_lock<std::mutex> lock) {
   }
   // gRPC may call back before StartRead and StartWrite return, so both happen without the lock.
   const bool read = !reading_ && !last_read_ && !broken_ &&
-                    running_ < call_.frontend().limits.max_stream_requests;
+                    running_ + answers_.size() < call_.frontend().limits.max_stream_requests;
   const bool write = !writing_ && !answers_.empty();
   const bool end = !read && !reading_ && !write && !writing_ && running_ == 0 && answers_.empty() &&
                    (last_read_ || broken_);

@@ -107,7 +107,8 @@ grpc::ServerUnaryReactor* SessionService::Run(grpc::CallbackServerContext* conte
                                               v1::RunResponse* response) {
   const auto handle = [this, request, response](Call& call) -> absl::Status {
     const double start = MonotonicSeconds();
-    absl::Status status = RunOnWire(call.engine(), call.who(), *request, call.cancel(), *response);
+    absl::Status status =
+        RunOnWire(call.frontend(), call.who(), *request, call.cancel(), *response);
     quick_.Ran(request->handle(), status.ok() ? MonotonicSeconds() - start : 1);
     return status;
   };

@@ -3,7 +3,6 @@
 
 #include <grpcpp/support/server_callback.h>
 
-#include <condition_variable>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -20,9 +19,6 @@ template <typename Message>
 class StreamReactor final : public grpc::ServerWriteReactor<Message>,
                             public std::enable_shared_from_this<StreamReactor<Message>> {
  public:
-  // Messages that may wait to be written before Push blocks: a slow reader slows the producer down.
-  static constexpr size_t kMaxQueued = 16;
-
   // Returns the status that ends the stream, through Call::End.
   using Producer = std::function<grpc::Status(StreamReactor&, Call&)>;
 
@@ -43,25 +39,20 @@ class StreamReactor final : public grpc::ServerWriteReactor<Message>,
                 const grpc::CallbackServerContext& context)
       : call_(frontend, method, context) {}
 
-  // Hands a message over, waiting while many are queued. False once the caller has gone. Not from a
-  // gRPC thread.
+  // Queues a message; never waits, so for messages that are few and small. Dropped, and false, once
+  // the caller has gone.
   bool Push(Message message) {
     std::unique_lock lock(mutex_);
-    room_.wait(lock, [&] { return broken_ || queue_.size() < kMaxQueued; });
-    return Enqueue(std::move(message), lock);
-  }
-
-  // The same without waiting, for messages that are few and small.
-  bool PushNow(Message message) {
-    std::unique_lock lock(mutex_);
-    return Enqueue(std::move(message), lock);
+    if (broken_) return false;
+    queue_.push_back(std::move(message));
+    if (!writing_) Advance(lock);
+    return true;
   }
 
   void OnWriteDone(bool ok) override {
     std::unique_lock lock(mutex_);
     queue_.pop_front();
     if (!ok) Break();
-    room_.notify_all();
     Advance(lock);
   }
 
@@ -74,13 +65,6 @@ class StreamReactor final : public grpc::ServerWriteReactor<Message>,
   void OnDone() override { self_.reset(); }
 
  private:
-  bool Enqueue(Message message, std::unique_lock<std::mutex>& lock) {
-    if (broken_) return false;
-    queue_.push_back(std::move(message));
-    if (!writing_) Advance(lock);
-    return true;
-  }
-
   void Close(grpc::Status status) {
     std::unique_lock lock(mutex_);
     closed_ = true;
@@ -92,7 +76,6 @@ class StreamReactor final : public grpc::ServerWriteReactor<Message>,
   void Break() {
     broken_ = true;
     while (queue_.size() > (writing_ ? 1 : 0)) queue_.pop_back();
-    room_.notify_all();
   }
 
   // Begins the next write, or finishes. gRPC may call back at once, so without the lock.
@@ -114,7 +97,6 @@ class StreamReactor final : public grpc::ServerWriteReactor<Message>,
   std::shared_ptr<StreamReactor> self_;
   Call call_;
   std::mutex mutex_;
-  std::condition_variable room_;
   std::deque<Message> queue_;  // the front is being written while writing_
   bool writing_ = false;
   bool closed_ = false;

@@ -121,7 +121,7 @@ void BlobStore::Impl::DropUploadLocked(Upload& upload) {
   if (!dropped) return;
   upload.gone = true;
   used_bytes_ -= BlobCost(upload.committed);
-  if (on_disk()) RemoveFile(PartPath(upload)).IgnoreError();
+  if (on_disk() && !upload.foreign) RemoveFile(PartPath(upload)).IgnoreError();
 }
 
 // Drops the least recently used blob or upload that nobody uses; false when there is none.

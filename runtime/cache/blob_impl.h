@@ -32,9 +32,10 @@ struct BlobWriter::Upload {
   uint64_t committed = 0;  // bytes in the file
   double used_seconds = 0;
   bool writing = false;
-  bool gone = false;    // dropped or complete: no longer in the index
-  bool hashed = false;  // `hash` has taken in what is committed
-  Fd fd;                // positioned at `committed`; on disk only while writing, in memory always
+  bool gone = false;     // dropped or complete: no longer in the index
+  bool foreign = false;  // another process writes the file: not ours to delete
+  bool hashed = false;   // `hash` has taken in what is committed
+  Fd fd;                 // positioned at `committed`; on disk only while writing, in memory always
   Sha256 hash;
 };
 

@@ -74,6 +74,7 @@ absl::Status BlobStore::Impl::OpenUpload(Upload& upload) {
   RLX_ASSIGN(upload.fd, OpenFile(path, O_RDWR | O_CREAT));
   // Another process on the same folder; within this one, `writing` says so.
   if (flock(upload.fd.get(), LOCK_EX | LOCK_NB) != 0) {
+    upload.foreign = true;
     return Aborted("blob ", upload.digest, " is being written");
   }
   off_t end = lseek(upload.fd.get(), 0, SEEK_END);
@@ -181,7 +182,8 @@ void BlobStore::Impl::Release(Upload& upload) {
   std::lock_guard lock(mutex_);
   if (on_disk()) upload.fd = Fd();
   upload.writing = false;
-  if (!upload.gone && upload.committed == 0) DropUploadLocked(upload);
+  // A foreign one is forgotten, not deleted: the next try looks at the folder again.
+  if (!upload.gone && (upload.committed == 0 || upload.foreign)) DropUploadLocked(upload);
 }
 
 }  // namespace rlx::cache

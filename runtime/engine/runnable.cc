@@ -114,12 +114,21 @@ absl::StatusOr<RunTiming> Loader::Runnable::Run(std::span<const std::span<const 
   for (size_t i = 0; i < wanted.size(); ++i) {
     const device::TensorSpec& spec = specs[wanted[i]];
     const size_t bytes = static_cast<size_t>(spec.type.ByteSize().value_or(0));
-    outputs[wanted[i]] = {memory({i, spec.name, spec.type, bytes}), bytes};
+    uint8_t* const place = memory({i, spec.name, spec.type, bytes});
+    if (place == nullptr) {
+      return ResourceExhausted("output \"", spec.name, "\" has ", bytes, " bytes");
+    }
+    outputs[wanted[i]] = {place, bytes};
   }
   for (size_t i = 0; i < specs.size(); ++i) {
     if (outputs[i].data() != nullptr) continue;
     std::string& spare = lease->spare[i];
-    spare.resize(static_cast<size_t>(specs[i].type.ByteSize().value_or(0)));
+    const auto bytes = static_cast<size_t>(specs[i].type.ByteSize().value_or(0));
+    try {  // what the standard library says of too large a size
+      spare.resize(bytes);
+    } catch (const std::exception&) {
+      return ResourceExhausted("no memory for output \"", specs[i].name, "\" of ", bytes, " bytes");
+    }
     outputs[i] = {reinterpret_cast<uint8_t*>(spare.data()), spare.size()};
   }
   RLX_TRY(lease->context->Run(weights.weights(), inputs, outputs, cancel));

@@ -60,7 +60,8 @@ struct OutputSpec {
   size_t bytes = 0;
 };
 // Gives memory for one output, of exactly `bytes`, valid until Run returns; the device writes
-// straight into it. Called for each output asked for, in order, before anything runs.
+// straight into it. Null refuses: Run is ResourceExhausted. Called for each output asked for, in
+// order, before anything runs.
 using OutputMemory = FunctionRef<uint8_t*(const OutputSpec&)>;
 
 struct RunSpec {

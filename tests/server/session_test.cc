@@ -321,6 +321,27 @@ TEST_F(SessionTest, WeightsComeFromSlicesOfABlobAndSurviveARestart) {
   EXPECT_EQ(Open(request, opened).error_code(), grpc::OUT_OF_RANGE);
 }
 
+TEST_F(SessionTest, OutputsBeyondAMessageAreRefusedBeforeTheyRun) {
+  v1::GraphModule module = IdentityModule();
+  v1::Graph& graph = *module.mutable_graphs(0);
+  v1::Attribute& shape = *AddNode(graph, "expand", {0}).add_attributes();
+  shape.set_name("shape");
+  shape.mutable_shape()->add_dims()->set_value(int64_t{1} << 30);
+  shape.mutable_shape()->add_dims()->set_value(16);
+  graph.mutable_outputs(0)->mutable_value()->set_node(1);
+  v1::OpenRequest open;
+  const Compiled compiled = Compile(module);
+  ASSERT_TRUE(compiled.status.ok()) << compiled.status.error_message();
+  open.set_key(compiled.result.key());
+  v1::OpenResponse opened;
+  ASSERT_TRUE(Open(open, opened).ok());
+  v1::RunResponse response;
+  const grpc::Status status = Run(RunWith(opened.handle(), Floats({16}, 1)), response);
+  EXPECT_EQ(status.error_code(), grpc::RESOURCE_EXHAUSTED);
+  EXPECT_NE(status.error_message().find("max_message_bytes"), std::string::npos);
+  EXPECT_TRUE(Serves());
+}
+
 TEST_F(SessionTest, ADeviceThatIsNotHereIsSaidSo) {
   v1::CompileRequest request = RequestFor(LinearModule(2, 3, 4));
   request.mutable_spec()->mutable_target()->set_device(v1::DEVICE_TPU);
