@@ -14,7 +14,6 @@ namespace rlx {
 namespace {
 
 using testing::ForEachRandomGraph;
-using testing::RandomGraphOptions;
 
 constexpr int kGraphs = 150;
 
