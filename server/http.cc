@@ -72,7 +72,9 @@ class HttpEndpointImpl final : public HttpEndpoint {
       address.sin_family = AF_INET;
       address.sin_port = htons(static_cast<uint16_t>(port));
       address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-      (void)connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address);
+      if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0) {
+        shutdown(fd, SHUT_RDWR);
+      }
       close(fd);
     });
     server_.close();
