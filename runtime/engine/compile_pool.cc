@@ -26,7 +26,7 @@ CompilePool::~CompilePool() {
 absl::Status CompilePool::Submit(std::function<void()> work) {
   {
     std::lock_guard lock(mutex_);
-    const size_t idle = threads_.size() - static_cast<size_t>(running_);
+    const size_t idle = threads_.size() - running_.size();
     if (queue_.size() >= max_queued_ + idle) {
       return WithLimit(ResourceExhausted("the compile queue is full (", queue_.size(), " wait)"),
                        "max_queued_compiles", max_queued_);
@@ -39,7 +39,12 @@ absl::Status CompilePool::Submit(std::function<void()> work) {
 
 CompilePool::Load CompilePool::load() const {
   std::lock_guard lock(mutex_);
-  return {running_, static_cast<int64_t>(queue_.size())};
+  return {static_cast<int64_t>(running_.size()), static_cast<int64_t>(queue_.size())};
+}
+
+void CompilePool::Leave() {
+  std::lock_guard lock(mutex_);
+  running_.erase(std::this_thread::get_id());
 }
 
 void CompilePool::Work() {
@@ -49,12 +54,12 @@ void CompilePool::Work() {
     if (stopping_) return;
     std::function<void()> work = std::move(queue_.front());
     queue_.pop_front();
-    ++running_;
+    running_.insert(std::this_thread::get_id());
     lock.unlock();
     work();
     work = nullptr;  // what it held goes before the thread counts as idle
     lock.lock();
-    --running_;
+    running_.erase(std::this_thread::get_id());
   }
 }
 

@@ -6,6 +6,7 @@
 #include <functional>
 #include <mutex>
 #include <thread>
+#include <unordered_set>
 #include <vector>
 
 #include "runtime/base/status.h"
@@ -24,6 +25,10 @@ class CompilePool {
   // ResourceExhausted (limit max_queued_compiles) when all threads are busy and the queue is full.
   absl::Status Submit(std::function<void()> work);
 
+  // Called by work before it hands out its result: from here on its thread counts as idle, so that
+  // whoever has the result finds neither the compile in load() nor its place taken.
+  void Leave();
+
   struct Load {
     int64_t running = 0;
     int64_t queued = 0;
@@ -37,7 +42,7 @@ class CompilePool {
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<std::function<void()>> queue_;
-  int64_t running_ = 0;
+  std::unordered_set<std::thread::id> running_;
   bool stopping_ = false;
   std::vector<std::thread> threads_;
 };

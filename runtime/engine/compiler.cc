@@ -116,8 +116,10 @@ std::shared_ptr<Operation> Compiler::Start(const Principal& who, CompileSpec& sp
   auto ticket = flights_.Join(
       FlightKey(meaning.key, call, look_up), [this, shared_job, look_up, keep = !call.do_not_cache](
                                                  const CancelToken& cancel, ProgressHub& progress) {
-        return RunCompile(*shared_job, {artifacts_, options_.limits, look_up, keep}, cancel,
-                          progress);
+        absl::StatusOr<FlightResult> result =
+            RunCompile(*shared_job, {artifacts_, options_.limits, look_up, keep}, cancel, progress);
+        pool_.Leave();
+        return result;
       });
   std::shared_ptr<const CompileSpec> kept_spec;
   const std::optional<Digest256> request = spec.request;
@@ -208,10 +210,13 @@ absl::StatusOr<ModulePtr> Compiler::Specialise(const ModulePtr& module, const Di
   RLX_ASSIGN(ArtifactCache::Found found, artifacts_.Find(key, cancel));
   if (found.module != nullptr) return found.module;
   RLX_ASSIGN(const Targets::Choice choice, targets_.ByFingerprint(module->artifact.target));
-  auto ticket = flights_.Join(key, [this, module, key, binding, choice](const CancelToken&,
-                                                                        ProgressHub& progress) {
-    return RunSpecialise(*module, key, binding, choice, {artifacts_, options_.limits}, progress);
-  });
+  auto ticket = flights_.Join(
+      key, [this, module, key, binding, choice](const CancelToken&, ProgressHub& progress) {
+        absl::StatusOr<FlightResult> result =
+            RunSpecialise(*module, key, binding, choice, {artifacts_, options_.limits}, progress);
+        pool_.Leave();
+        return result;
+      });
   RLX_ASSIGN(const FlightResult result, ticket.Wait(cancel));
   return result.module;
 }

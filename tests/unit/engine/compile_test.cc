@@ -185,6 +185,17 @@ TEST_F(CompileTest, AFullQueueRefuses) {
   EXPECT_TRUE(Compile(SymbolicMlp()).ok()) << "a refusal is not kept";
 }
 
+TEST_F(CompileTest, AnAnsweredCompileLeavesItsPlaceFree) {
+  options.compile_threads = 1;
+  options.max_queued_compiles = 0;
+  Start();
+  for (int i = 0; i < 200; ++i) {
+    const auto compiled = Compile(AddOne(), {.skip_cache_lookup = true, .do_not_cache = true});
+    ASSERT_EQ(engine->Stats().compiles_running, 0) << i;
+    ASSERT_TRUE(compiled.ok()) << i << ": " << compiled.status();
+  }
+}
+
 TEST_F(CompileTest, WhatTheSameRequestMeantIsRecalled) {
   CompileSpec spec = Spec(Mlp("mine"));
   const Digest256 request = Sha256Of("request bytes");
