@@ -19,7 +19,7 @@
 #include "runtime/ir/verify.h"
 #include "tests/support/run_on_backend.h"
 
-namespace rlx::testing {
+namespace rlx::test {
 namespace {
 
 struct Flags {
@@ -229,6 +229,6 @@ int Main(int argc, char** argv) {
 }
 
 }  // namespace
-}  // namespace rlx::testing
+}  // namespace rlx::test
 
-int main(int argc, char** argv) { return rlx::testing::Main(argc, argv); }
+int main(int argc, char** argv) { return rlx::test::Main(argc, argv); }

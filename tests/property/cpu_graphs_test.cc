@@ -12,7 +12,7 @@
 #include "tests/support/run_on_backend.h"
 #include "tests/support/same_results.h"
 
-namespace rlx::testing {
+namespace rlx::test {
 namespace {
 
 const BackendRunner& Runner() {
@@ -60,4 +60,4 @@ TEST(CpuGraphs, DoublesAgreeWithTheOracle) {
 }
 
 }  // namespace
-}  // namespace rlx::testing
+}  // namespace rlx::test

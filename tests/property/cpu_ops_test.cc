@@ -12,7 +12,7 @@
 #include "tests/support/graphs.h"
 #include "tests/support/run_on_backend.h"
 
-namespace rlx::testing {
+namespace rlx::test {
 namespace {
 
 const device::Backend& Cpu() {
@@ -63,8 +63,8 @@ TEST_P(CpuOp, AgreesWithTheOracleOnRandomSamples) {
     for (uint64_t seed = 0; seed < 12; ++seed) {
       Rng rng(seed * 7919 + static_cast<uint64_t>(GetParam()));
       const OpSample sample = info.sample(rng);
-      const Graph graph = testing::SampleGraph(info, sample);
-      const TensorMap inputs = testing::SampleInputs(sample, rng);
+      const Graph graph = test::SampleGraph(info, sample);
+      const TensorMap inputs = test::SampleInputs(sample, rng);
       const device::Claim claim = Cpu().Claims(graph, graph.size() - 1, runner->target());
       if (!claim.native) continue;
       ++claimed;
@@ -91,4 +91,4 @@ INSTANTIATE_TEST_SUITE_P(Rows, CpuOp, ::testing::ValuesIn(SampledOps()),
                          [](const auto& info) { return std::string(Name(info.param)); });
 
 }  // namespace
-}  // namespace rlx::testing
+}  // namespace rlx::test

@@ -13,7 +13,7 @@
 namespace rlx {
 namespace {
 
-using testing::ForEachRandomGraph;
+using test::ForEachRandomGraph;
 
 constexpr int kGraphs = 150;
 
@@ -30,8 +30,8 @@ TEST(RandomGraphs, AreReproducibleAndCoverTheOps) {
     }
     several_outputs += graph.outputs().size() > 1;
   });
-  EXPECT_EQ(Print(testing::RandomGraph(7)), Print(testing::RandomGraph(7)));
-  EXPECT_NE(Print(testing::RandomGraph(7)), Print(testing::RandomGraph(8)));
+  EXPECT_EQ(Print(test::RandomGraph(7)), Print(test::RandomGraph(7)));
+  EXPECT_NE(Print(test::RandomGraph(7)), Print(test::RandomGraph(8)));
   EXPECT_GT(shared, kGraphs);
   EXPECT_GT(dead, kGraphs / 2);
   EXPECT_GT(several_outputs, kGraphs / 4);
@@ -40,7 +40,7 @@ TEST(RandomGraphs, AreReproducibleAndCoverTheOps) {
 
 TEST(RandomGraphs, EvaluateToModestNumbers) {
   ForEachRandomGraph(kGraphs, {}, [](const Graph& graph, Rng& rng) {
-    const auto results = Evaluate(graph, testing::RandomInputs(graph, rng()));
+    const auto results = Evaluate(graph, test::RandomInputs(graph, rng()));
     ASSERT_TRUE(results.ok()) << Message(results.status());
     for (const EvalTensor& result : *results)
       for (double value : result.f) ASSERT_LT(std::abs(value), 100);
@@ -65,7 +65,7 @@ TEST(AnyGraph, NormalizeKeepsItsMeaning) {
     Graph lean = graph;
     ASSERT_TRUE(lean.Normalize().ok());
     EXPECT_TRUE(VerifyGraph(lean).ok());
-    EXPECT_TRUE(testing::SameResults(graph, lean, rng(), 0));
+    EXPECT_TRUE(test::SameResults(graph, lean, rng(), 0));
     const std::string once = Print(lean);
     ASSERT_TRUE(lean.Normalize().ok());
     EXPECT_EQ(Print(lean), once);
@@ -77,18 +77,18 @@ TEST(AnyGraph, DecompositionKeepsItsMeaning) {
     const uint64_t seed = rng();
     for (NodeId id = 0; id < graph.size(); ++id) {
       if (Info(graph.node(id).op).decompose == nullptr) continue;
-      const auto decomposed = testing::Decompose(graph, id);
+      const auto decomposed = test::Decompose(graph, id);
       ASSERT_TRUE(decomposed.ok()) << Message(decomposed.status());
       const absl::Status sound = VerifyGraph(*decomposed);
       EXPECT_TRUE(sound.ok()) << NodeLabel(graph, id) << ": " << Message(sound);
-      EXPECT_TRUE(testing::SameResults(graph, *decomposed, seed)) << NodeLabel(graph, id);
+      EXPECT_TRUE(test::SameResults(graph, *decomposed, seed)) << NodeLabel(graph, id);
     }
   });
 }
 
 TEST(AnyGraph, BindsAtOnceAsInSteps) {
   ForEachRandomGraph(kGraphs, {.symbolic = true}, [](const Graph& graph, Rng& rng) {
-    const DimBinding binding = testing::RandomBinding(graph, rng);
+    const DimBinding binding = test::RandomBinding(graph, rng);
     const auto at_once = BindSymbols(graph, binding);
     ASSERT_TRUE(at_once.ok()) << Message(at_once.status());
     EXPECT_TRUE(VerifyGraph(*at_once).ok());
@@ -98,7 +98,7 @@ TEST(AnyGraph, BindsAtOnceAsInSteps) {
     const auto then = BindSymbols(*first, binding);
     ASSERT_TRUE(then.ok()) << Message(then.status());
     EXPECT_EQ(Print(*then), Print(*at_once));
-    EXPECT_TRUE(Evaluate(*at_once, testing::RandomInputs(*at_once, rng())).ok());
+    EXPECT_TRUE(Evaluate(*at_once, test::RandomInputs(*at_once, rng())).ok());
   });
 }
 

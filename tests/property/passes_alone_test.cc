@@ -44,11 +44,11 @@ bool CheckPass(const Pass& pass, const Graph& original, const PassContext& optio
     EXPECT_EQ(Print(after), Print(before));
     return false;
   }
-  const DimBinding binding = testing::RandomBinding(before, rng);
+  const DimBinding binding = test::RandomBinding(before, rng);
   const auto bound_before = BindSymbols(before, binding), bound_after = BindSymbols(after, binding);
   EXPECT_TRUE(bound_before.ok() && bound_after.ok()) << bound_after.status().ToString();
   if (::testing::Test::HasFailure()) return true;
-  EXPECT_TRUE(testing::SameResults(*bound_before, *bound_after, rng()))
+  EXPECT_TRUE(test::SameResults(*bound_before, *bound_after, rng()))
       << Print(after, {.full_constants = false});
   return true;
 }
@@ -62,12 +62,12 @@ class PassAlone : public ::testing::TestWithParam<std::string_view> {
 };
 
 TEST_P(PassAlone, KeepsTheMeaning) {
-  testing::ForEachRandomGraph(
+  test::ForEachRandomGraph(
       kGraphs, {}, [&](const Graph& graph, Rng& rng) { CheckPass(pass(), graph, {}, rng); });
 }
 
 TEST_P(PassAlone, KeepsTheMeaningWithSymbols) {
-  testing::ForEachRandomGraph(kGraphs / 2, {.symbolic = true}, [&](const Graph& graph, Rng& rng) {
+  test::ForEachRandomGraph(kGraphs / 2, {.symbolic = true}, [&](const Graph& graph, Rng& rng) {
     CheckPass(pass(), graph, {}, rng);
   });
 }
@@ -76,7 +76,7 @@ TEST_P(PassAlone, KeepsTheMeaningWithSymbols) {
 // Every pass finds work among these.
 TEST_P(PassAlone, KeepsTheMeaningForAnyTarget) {
   int changed = 0;
-  testing::ForEachRandomGraph(kGraphs, {}, [&](const Graph& graph, Rng& rng) {
+  test::ForEachRandomGraph(kGraphs, {}, [&](const Graph& graph, Rng& rng) {
     PassContext context;
     context.limits = {static_cast<uint32_t>(1 + rng() % 6), static_cast<uint32_t>(1 + rng() % 4)};
     for (const OpInfo* op : AllOps()) {

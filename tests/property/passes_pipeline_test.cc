@@ -8,7 +8,7 @@
 namespace rlx::stages {
 namespace {
 
-using testing::ForEachRandomGraph;
+using test::ForEachRandomGraph;
 
 void CheckCompile(const Graph& graph, const CompileOptions& options, DeviceKind device, Rng& rng) {
   CompileRequest request;
@@ -22,7 +22,7 @@ void CheckCompile(const Graph& graph, const CompileOptions& options, DeviceKind 
     EXPECT_EQ(remark.kind == Remark::Kind::kMissed, !remark.reason.empty());
     EXPECT_GE(remark.bytes_saved, 0);
   }
-  EXPECT_TRUE(testing::SameResults(graph, result->lir.graph, rng()))
+  EXPECT_TRUE(test::SameResults(graph, result->lir.graph, rng()))
       << Print(result->lir.graph, {.full_constants = false});
 }
 
@@ -73,7 +73,7 @@ TEST(Pipeline, KeepsTheMeaningUnderAnyOptions) {
 // Compiled with symbols and bound afterwards, or bound at once: the same results.
 TEST(Pipeline, KeepsTheMeaningOfSymbols) {
   ForEachRandomGraph(150, {.symbolic = true}, [](const Graph& graph, Rng& rng) {
-    const DimBinding binding = testing::RandomBinding(graph, rng);
+    const DimBinding binding = test::RandomBinding(graph, rng);
     const auto bound = BindSymbols(graph, binding);
     ASSERT_TRUE(bound.ok()) << bound.status().ToString();
     CompileRequest request;
@@ -85,8 +85,8 @@ TEST(Pipeline, KeepsTheMeaningOfSymbols) {
     const auto at_once = CompileGraphStages(graph, request);
     ASSERT_TRUE(at_once.ok()) << at_once.status().ToString();
     const uint64_t seed = rng();
-    EXPECT_TRUE(testing::SameResults(*bound, later->lir.graph, seed));
-    EXPECT_TRUE(testing::SameResults(*bound, at_once->lir.graph, seed));
+    EXPECT_TRUE(test::SameResults(*bound, later->lir.graph, seed));
+    EXPECT_TRUE(test::SameResults(*bound, at_once->lir.graph, seed));
     EXPECT_TRUE(later->lir.plan.dynamic_symbols.empty());
   });
 }

@@ -3,7 +3,7 @@
 #include "runtime/stages/stages.h"
 #include "tests/support/run_on_backend.h"
 
-namespace rlx::testing {
+namespace rlx::test {
 
 absl::StatusOr<std::vector<HostTensor>> BackendRunner::Run(const Graph& graph,
                                                            const TensorMap& inputs,
@@ -16,4 +16,4 @@ absl::StatusOr<std::vector<HostTensor>> BackendRunner::Run(const Graph& graph,
   return RunProgram(*device_, result.program, inputs);
 }
 
-}  // namespace rlx::testing
+}  // namespace rlx::test

@@ -8,7 +8,7 @@
 #include "runtime/ir/text.h"
 #include "runtime/ir/verify.h"
 
-namespace rlx::testing {
+namespace rlx::test {
 
 Graph ParseGraph(std::string_view text) {
   auto module = ParseModule(text);
@@ -67,4 +67,4 @@ absl::StatusOr<Graph> Decompose(const Graph& graph, NodeId id) {
   return out;
 }
 
-}  // namespace rlx::testing
+}  // namespace rlx::test

@@ -6,7 +6,7 @@
 #include "runtime/ir/evaluate.h"
 #include "runtime/ir/op_info.h"
 
-namespace rlx::testing {
+namespace rlx::test {
 
 // A graph parsed, completed and verified; a test failure and an empty graph where it is not sound.
 Graph ParseGraph(std::string_view text);
@@ -22,4 +22,4 @@ HostTensor RandomTensor(const TensorType& type, double low, double high, Rng& rn
 // The graph with node `id` replaced by its row's decomposition.
 absl::StatusOr<Graph> Decompose(const Graph& graph, NodeId id);
 
-}  // namespace rlx::testing
+}  // namespace rlx::test

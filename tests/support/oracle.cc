@@ -5,7 +5,7 @@
 
 #include "runtime/base/status.h"
 
-namespace rlx::testing {
+namespace rlx::test {
 namespace {
 
 using ::testing::AssertionFailure;
@@ -65,4 +65,4 @@ AssertionResult CompareToOracle(const HostTensor& got, const EvalTensor& want,
   return CompareToOracle(EvalTensor::From(got), want, tolerance);
 }
 
-}  // namespace rlx::testing
+}  // namespace rlx::test

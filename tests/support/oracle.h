@@ -6,7 +6,7 @@
 #include "runtime/ir/evaluate.h"
 #include "runtime/ir/tolerance.h"
 
-namespace rlx::testing {
+namespace rlx::test {
 
 // EXPECT_TRUE(CompareToOracle(got, want, ToleranceOf(graph))): dtype, extents and every element,
 // the failure says how many differ and which most. NaN equals NaN, an infinity itself.
@@ -15,4 +15,4 @@ namespace rlx::testing {
 ::testing::AssertionResult CompareToOracle(const EvalTensor& got, const EvalTensor& want,
                                            Tolerance tolerance);
 
-}  // namespace rlx::testing
+}  // namespace rlx::test

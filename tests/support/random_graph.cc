@@ -8,7 +8,7 @@
 #include "runtime/ir/builder.h"
 #include "runtime/ir/verify.h"
 
-namespace rlx::testing {
+namespace rlx::test {
 namespace {
 
 class Generator {
@@ -520,4 +520,4 @@ DimBinding RandomBinding(const Graph& graph, Rng& rng) {
   return binding;
 }
 
-}  // namespace rlx::testing
+}  // namespace rlx::test

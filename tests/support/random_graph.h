@@ -9,7 +9,7 @@
 #include "runtime/ir/op_info.h"
 #include "runtime/ir/text.h"
 
-namespace rlx::testing {
+namespace rlx::test {
 
 struct RandomGraphOptions {
   int steps = 16;  // ops, or idioms of several ops
@@ -42,4 +42,4 @@ void ForEachRandomGraph(int count, const RandomGraphOptions& options, Fn&& fn) {
   }
 }
 
-}  // namespace rlx::testing
+}  // namespace rlx::test

@@ -6,7 +6,7 @@
 #include "runtime/base/check.h"
 #include "runtime/kernel/builder.h"
 
-namespace rlx::kernel::testing {
+namespace rlx::kernel::test {
 namespace {
 
 using enum Type;
@@ -254,4 +254,4 @@ Kernel RandomKernel(uint64_t seed, int local) {
   return generator.Run();
 }
 
-}  // namespace rlx::kernel::testing
+}  // namespace rlx::kernel::test

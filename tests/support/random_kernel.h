@@ -5,7 +5,7 @@
 
 #include "runtime/kernel/kernel.h"
 
-namespace rlx::kernel::testing {
+namespace rlx::kernel::test {
 
 // Buffers of a random kernel, all of kRandomElements elements: inputs f32, i32, i64, bool, then
 // outputs f32, i32, i64, bool. It takes one scalar, i64, and runs in kRandomElements / local
@@ -17,4 +17,4 @@ inline constexpr int64_t kRandomElements = 128;
 // places. The same seed gives the same kernel.
 Kernel RandomKernel(uint64_t seed, int local);
 
-}  // namespace rlx::kernel::testing
+}  // namespace rlx::kernel::test

@@ -3,7 +3,7 @@
 
 #include "runtime/base/status.h"
 
-namespace rlx::testing {
+namespace rlx::test {
 namespace {
 
 absl::StatusOr<std::vector<SharedBytes>> BytesOf(const std::vector<device::TensorSpec>& specs,
@@ -69,4 +69,4 @@ absl::StatusOr<std::vector<HostTensor>> RunProgram(const device::Device& device,
   return tensors;
 }
 
-}  // namespace rlx::testing
+}  // namespace rlx::test

@@ -9,7 +9,7 @@
 #include "runtime/ir/evaluate.h"
 #include "runtime/ir/options.h"
 
-namespace rlx::testing {
+namespace rlx::test {
 
 // A back end with its first device open: compiles graphs through the stages and runs them.
 class BackendRunner {
@@ -38,4 +38,4 @@ absl::StatusOr<std::vector<HostTensor>> RunProgram(const device::Device& device,
                                                    std::shared_ptr<const device::Program> program,
                                                    const TensorMap& inputs);
 
-}  // namespace rlx::testing
+}  // namespace rlx::test

@@ -6,7 +6,7 @@
 
 #include "runtime/base/text.h"
 
-namespace rlx::testing {
+namespace rlx::test {
 namespace {
 
 using ::testing::AssertionFailure;
@@ -72,4 +72,4 @@ AssertionResult SameResults(const Graph& before, const Graph& after, uint64_t se
   return AssertionSuccess();
 }
 
-}  // namespace rlx::testing
+}  // namespace rlx::test

@@ -8,7 +8,7 @@
 #include "runtime/ir/evaluate.h"
 #include "runtime/ir/graph.h"
 
-namespace rlx::testing {
+namespace rlx::test {
 
 // A value for every input and param of a static graph: floats in [-1, 1), integers in [0, 3),
 // booleans. By name alone, so that two graphs with one signature get the same.
@@ -19,4 +19,4 @@ TensorMap RandomInputs(const Graph& graph, uint64_t seed);
 ::testing::AssertionResult SameResults(const Graph& before, const Graph& after, uint64_t seed,
                                        double tolerance = 1e-5);
 
-}  // namespace rlx::testing
+}  // namespace rlx::test

@@ -5,7 +5,7 @@
 #include "runtime/kernel/builder.h"
 #include "runtime/kernel/op.h"
 
-namespace rlx::kernel::testing {
+namespace rlx::kernel::test {
 namespace {
 
 using enum Type;
@@ -183,4 +183,4 @@ Kernel MathKernel(int local, Op op, Type t, int64_t elements) {
   return Done(std::move(b));
 }
 
-}  // namespace rlx::kernel::testing
+}  // namespace rlx::kernel::test

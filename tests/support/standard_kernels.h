@@ -8,7 +8,7 @@
 // Kernels of the shapes that lowering makes, with static extents: what the interpreter, the code
 // generators and their benches are tried on. Buffers stand in the order of the parameters named in
 // each comment.
-namespace rlx::kernel::testing {
+namespace rlx::kernel::test {
 
 // x, y -> out: x + y; ceil(elements / local) groups.
 Kernel AddKernel(int local, int64_t elements);
@@ -36,4 +36,4 @@ Kernel ReverseKernel(int local);
 // x -> out: one op of one or two operands (two: x and y -> out) on f32 or f64.
 Kernel MathKernel(int local, Op op, Type t, int64_t elements);
 
-}  // namespace rlx::kernel::testing
+}  // namespace rlx::kernel::test

@@ -33,7 +33,7 @@ constexpr std::string_view kModule = R"(mir "m" {
 })";
 
 TEST(BindSymbols, ReplacesSymbolsEverywhere) {
-  const Graph graph = testing::ParseGraph(kModule);
+  const Graph graph = test::ParseGraph(kModule);
   const auto bound = BindSymbols(graph, {{"batch", 2}, {"seq", 5}, {"past_seq", 5}});
   ASSERT_TRUE(bound.ok()) << Message(bound.status());
   EXPECT_TRUE(VerifyGraph(*bound).ok());
@@ -46,7 +46,7 @@ TEST(BindSymbols, ReplacesSymbolsEverywhere) {
 }
 
 TEST(BindSymbols, LeavesTheRestSymbolic) {
-  const Graph graph = testing::ParseGraph(kModule);
+  const Graph graph = test::ParseGraph(kModule);
   const auto bound = BindSymbols(graph, {{"batch", 2}});
   ASSERT_TRUE(bound.ok()) << Message(bound.status());
   const absl::Status sound = VerifyGraph(*bound);
@@ -60,7 +60,7 @@ TEST(BindSymbols, LeavesTheRestSymbolic) {
 }
 
 TEST(BindSymbols, ChecksRangesAndConstraints) {
-  const Graph graph = testing::ParseGraph(kModule);
+  const Graph graph = test::ParseGraph(kModule);
   const auto complaint = [&](const DimBinding& binding) {
     return std::string(Message(BindSymbols(graph, binding).status()));
   };
@@ -73,7 +73,7 @@ TEST(BindSymbols, ChecksRangesAndConstraints) {
 }
 
 TEST(BindSymbols, ConstraintsAreEnoughToCheckABinding) {
-  const Graph graph = testing::ParseGraph(kModule);
+  const Graph graph = test::ParseGraph(kModule);
   EXPECT_TRUE(CheckConstraints(graph.constraints, {{"seq", 5}, {"past_seq", 5}}).ok());
   EXPECT_FALSE(CheckConstraints(graph.constraints, {{"seq", 4}, {"past_seq", 4}}).ok());
   EXPECT_FALSE(CheckConstraints(graph.constraints, {{"seq", 5}, {"past_seq", 6}}).ok());

@@ -202,7 +202,7 @@ TEST(Evaluate, CumsumAndTopK) {
 
 TEST(Evaluate, IfRunsOneBranch) {
   // The branch not taken would gather out of range.
-  const Graph graph = testing::ParseGraph(R"(mir "m" {
+  const Graph graph = test::ParseGraph(R"(mir "m" {
     %0 = input "p" : bool[]
     %1 = input "x" : f32[2]
     %2 = input "at" : i64[1]
@@ -230,7 +230,7 @@ TEST(Evaluate, IfRunsOneBranch) {
 }
 
 TEST(Evaluate, RefusesInputsThatAreMissingOrOfAnotherType) {
-  const Graph graph = testing::ParseGraph(R"(mir "m" { %0 = input "x" : f32[2] output "y" = %0 })");
+  const Graph graph = test::ParseGraph(R"(mir "m" { %0 = input "x" : f32[2] output "y" = %0 })");
   EXPECT_THAT(Message(Evaluate(graph, {}).status()), HasSubstr("%0 input \"x\" has no value"));
   EXPECT_THAT(Message(Evaluate(graph, {{"x", F32({3}, {1, 2, 3})}}).status()),
               HasSubstr("is f32[2], got f32[3]"));

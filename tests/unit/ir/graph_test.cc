@@ -20,7 +20,7 @@ using ::testing::HasSubstr;
 const TensorType kVector = {DType::kF32, {4}};
 
 TEST(Graph, NormalizeLeavesASortedGraphAlone) {
-  Graph graph = testing::ParseGraph(R"(mir "m" {
+  Graph graph = test::ParseGraph(R"(mir "m" {
     %0 = input "x" : f32[4]
     %1 = param "w" : f32[4]
     %2 = constant {value = f32[] (2)} : f32[]

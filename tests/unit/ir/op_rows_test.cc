@@ -67,7 +67,7 @@ TEST(OpRows, HaveWhatTheirClassNeeds) {
 
 TEST(OpRows, SamplesVerify) {
   ForEachSample([](const OpInfo& info, const OpSample& sample, Rng&) {
-    const Graph graph = testing::SampleGraph(info, sample);
+    const Graph graph = test::SampleGraph(info, sample);
     const absl::Status status = VerifyGraph(graph, {}, info.level);
     EXPECT_TRUE(status.ok()) << Message(status);
   });
@@ -77,7 +77,7 @@ TEST(OpRows, SamplesRoundTripAsText) {
   ForEachSample([](const OpInfo& info, const OpSample& sample, Rng&) {
     Module module;
     module.stage = info.level;
-    module.graph = testing::SampleGraph(info, sample);
+    module.graph = test::SampleGraph(info, sample);
     const std::string text = Print(module);
     const auto parsed = ParseModule(text);
     ASSERT_TRUE(parsed.ok()) << Message(parsed.status()) << "\n" << text;
@@ -88,8 +88,8 @@ TEST(OpRows, SamplesRoundTripAsText) {
 TEST(OpRows, SamplesEvaluateToTheirInferredTypes) {
   ForEachSample([](const OpInfo& info, const OpSample& sample, Rng& rng) {
     if (info.level != Stage::kMir) return;
-    const Graph graph = testing::SampleGraph(info, sample);
-    const auto results = Evaluate(graph, testing::SampleInputs(sample, rng));
+    const Graph graph = test::SampleGraph(info, sample);
+    const auto results = Evaluate(graph, test::SampleInputs(sample, rng));
     ASSERT_TRUE(results.ok()) << Message(results.status());
     ASSERT_EQ(results->size(), graph.outputs().size());
     for (size_t i = 0; i < results->size(); ++i) {
@@ -105,12 +105,12 @@ TEST(OpRows, SamplesEvaluateToTheirInferredTypes) {
 TEST(OpRows, DecompositionsAgreeWithEvaluation) {
   ForEachSample([](const OpInfo& info, const OpSample& sample, Rng& rng) {
     if (info.level != Stage::kMir || info.decompose == nullptr) return;
-    const Graph graph = testing::SampleGraph(info, sample);
-    const auto decomposed = testing::Decompose(graph, graph.outputs()[0].value.node);
+    const Graph graph = test::SampleGraph(info, sample);
+    const auto decomposed = test::Decompose(graph, graph.outputs()[0].value.node);
     ASSERT_TRUE(decomposed.ok()) << Message(decomposed.status());
     const absl::Status sound = VerifyGraph(*decomposed);
     ASSERT_TRUE(sound.ok()) << Message(sound);
-    const TensorMap inputs = testing::SampleInputs(sample, rng);
+    const TensorMap inputs = test::SampleInputs(sample, rng);
     const auto want = Evaluate(graph, inputs), got = Evaluate(*decomposed, inputs);
     ASSERT_TRUE(want.ok()) << Message(want.status());
     ASSERT_TRUE(got.ok()) << Message(got.status());

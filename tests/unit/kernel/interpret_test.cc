@@ -35,14 +35,14 @@ TEST(Interpret, AddsWithATail) {
   std::vector<float> x(13), y(13), out(13, -1.0F);
   for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i), y[i] = 0.5F;
   const BufferView views[] = {View(x), View(y), View(out)};
-  ASSERT_TRUE(Interpret(testing::AddKernel(8, 13), views, {}, 0, 2).ok());
+  ASSERT_TRUE(Interpret(test::AddKernel(8, 13), views, {}, 0, 2).ok());
   for (size_t i = 0; i < x.size(); ++i) EXPECT_EQ(out[i], x[i] + 0.5F);
 }
 
 TEST(Interpret, RunsOnlyTheGroupsAskedFor) {
   std::vector<float> x(16, 1.0F), y(16, 2.0F), out(16, 0.0F);
   const BufferView views[] = {View(x), View(y), View(out)};
-  ASSERT_TRUE(Interpret(testing::AddKernel(4, 16), views, {}, 1, 3).ok());
+  ASSERT_TRUE(Interpret(test::AddKernel(4, 16), views, {}, 1, 3).ok());
   EXPECT_THAT(out, ElementsAre(0, 0, 0, 0, 3, 3, 3, 3, 3, 3, 3, 3, 0, 0, 0, 0));
 }
 
@@ -51,7 +51,7 @@ TEST(Interpret, SoftmaxRowsSumToOne) {
   std::vector<float> x(2 * kColumns), out(2 * kColumns);
   for (size_t i = 0; i < x.size(); ++i) x[i] = std::sin(static_cast<float>(i));
   const BufferView views[] = {View(x), View(out)};
-  ASSERT_TRUE(Interpret(testing::SoftmaxKernel(4, kColumns), views, {}, 0, 2).ok());
+  ASSERT_TRUE(Interpret(test::SoftmaxKernel(4, kColumns), views, {}, 0, 2).ok());
   for (size_t row = 0; row < 2; ++row) {
     double sum = 0, whole = 0;
     for (size_t c = 0; c < kColumns; ++c)
@@ -69,14 +69,14 @@ TEST(Interpret, ArgMaxTakesTheFirst) {
   std::vector<float> x = {1, 7, 7, 2, 0, -1, 5, 5, 5, 4};
   std::vector<int64_t> out(2);
   const BufferView views[] = {View(x), View(out)};
-  ASSERT_TRUE(Interpret(testing::ArgMaxKernel(4, 5), views, {}, 0, 2).ok());
+  ASSERT_TRUE(Interpret(test::ArgMaxKernel(4, 5), views, {}, 0, 2).ok());
   EXPECT_THAT(out, ElementsAre(1, 1));
 }
 
 TEST(Interpret, ReversesThroughSharedMemory) {
   std::vector<float> x = {1, 2, 3, 4, 5, 6, 7, 8}, out(8);
   const BufferView views[] = {View(x), View(out)};
-  ASSERT_TRUE(Interpret(testing::ReverseKernel(4), views, {}, 0, 2).ok());
+  ASSERT_TRUE(Interpret(test::ReverseKernel(4), views, {}, 0, 2).ok());
   EXPECT_THAT(out, ElementsAre(4, 3, 2, 1, 8, 7, 6, 5));
 }
 
@@ -167,7 +167,7 @@ store %0 %1 %5)",
 }
 
 TEST(Interpret, ChecksItsArguments) {
-  const absl::Status status = Interpret(testing::AddKernel(8, 8), {}, {}, 0, 1);
+  const absl::Status status = Interpret(test::AddKernel(8, 8), {}, {}, 0, 1);
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(Message(status), "add: takes 3 buffers and 0 scalars, not 0 and 0");
 }

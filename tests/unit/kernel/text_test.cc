@@ -21,7 +21,7 @@ void ExpectRoundTrip(const Kernel& kernel) {
 }
 
 TEST(Text, StandardKernelsRoundTrip) {
-  using namespace testing;
+  using namespace test;
   ExpectRoundTrip(AddKernel(8, 100));
   ExpectRoundTrip(SoftmaxKernel(16, 37));
   ExpectRoundTrip(LayerNormKernel(32, 384, 1e-5F));
@@ -50,7 +50,7 @@ TEST(Text, ConstantsOfEveryTypeRoundTrip) {
 }
 
 TEST(Text, PrintsAsDocumented) {
-  EXPECT_EQ(Print(testing::ReverseKernel(4)), R"(kernel reverse local 4
+  EXPECT_EQ(Print(test::ReverseKernel(4)), R"(kernel reverse local 4
 buffers f32, f32 mut
 %0 = buffer f32 0
 %1 = buffer f32 1

@@ -57,7 +57,7 @@ inline Outcome RunPass(PassFn pass, std::string_view text, PassContext context =
   EXPECT_EQ(outcome.graph.inputs().size(), before.inputs().size());
   EXPECT_EQ(outcome.graph.params().size(), before.params().size());
   if (before.symbols.empty()) {
-    EXPECT_TRUE(testing::SameResults(before, outcome.graph, 7));
+    EXPECT_TRUE(test::SameResults(before, outcome.graph, 7));
   }
   outcome.text = Text(outcome.graph);
   return outcome;

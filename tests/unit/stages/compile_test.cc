@@ -40,7 +40,7 @@ TEST(Compile, RunsForEveryDeviceWithoutABackEnd) {
       EXPECT_GT(result.lir.plan.arena_bytes, 0);
       const absl::StatusOr<Graph> mir = LowerHir(module);
       ASSERT_TRUE(mir.ok());
-      EXPECT_TRUE(testing::SameResults(*mir, result.lir.graph, 3));
+      EXPECT_TRUE(test::SameResults(*mir, result.lir.graph, 3));
     }
   }
 }
@@ -162,7 +162,7 @@ TEST(Compile, BindsAndSpecializesSymbols) {
 
   request.options.dim_binding = DimBinding{{"batch", 2}, {"seq", 6}};
   const CompileResult bound = CompileOrFail(module, request);
-  EXPECT_TRUE(testing::SameResults(bound.lir.graph, full->lir.graph, 5));
+  EXPECT_TRUE(test::SameResults(bound.lir.graph, full->lir.graph, 5));
   EXPECT_EQ(bound.fusion.ops_after, full->fusion.ops_after);
 
   EXPECT_EQ(symbolic.Specialize({{"batch", 9}}, nullptr, {}).status().code(),

@@ -10,7 +10,7 @@
 #include "runtime/kernel/interpret.h"
 #include "runtime/kernel/text.h"
 
-namespace rlx::cpu::testing {
+namespace rlx::cpu::test {
 namespace {
 
 using kernel::Type;
@@ -158,4 +158,4 @@ void ExpectAgrees(const Launch& launch, Tolerance tolerance) {
   }
 }
 
-}  // namespace rlx::cpu::testing
+}  // namespace rlx::cpu::test

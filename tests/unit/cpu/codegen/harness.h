@@ -11,7 +11,7 @@
 
 // Runs a kernel by the interpreter and compiled, on the same buffers, and compares what they leave
 // behind.
-namespace rlx::cpu::testing {
+namespace rlx::cpu::test {
 
 using Elements = std::vector<kernel::Bits>;  // of one buffer
 
@@ -43,4 +43,4 @@ std::vector<Elements> RunCompiled(const Launch& launch, const CpuTarget& target)
 // Expects every target to agree with the interpreter.
 void ExpectAgrees(const Launch& launch, Tolerance tolerance = {});
 
-}  // namespace rlx::cpu::testing
+}  // namespace rlx::cpu::test

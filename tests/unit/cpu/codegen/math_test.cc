@@ -9,7 +9,7 @@
 #include "tests/unit/cpu/codegen/harness.h"
 
 // Every function of f32 against libm in double, over the whole range of f32 and where it matters.
-namespace rlx::cpu::testing {
+namespace rlx::cpu::test {
 namespace {
 
 using kernel::Bits;
@@ -67,7 +67,7 @@ TEST_P(Math32, IsWithinItsError) {
   const auto count = static_cast<int64_t>(x.size());
   for (const CpuTarget& target : Targets()) {
     const int local = target.lanes;
-    Launch launch{kernel::testing::MathKernel(local, c.op, Type::kF32, count),
+    Launch launch{kernel::test::MathKernel(local, c.op, Type::kF32, count),
                   {x, Filled(Type::kF32, count, 9)},
                   {},
                   (count + local - 1) / local};
@@ -98,7 +98,7 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(Math32Signs, OddFunctionsAndRoundingKeepTheSignOfZero) {
   for (Op op :
        {Op::kSin, Op::kTan, Op::kAtan, Op::kTanh, Op::kErf, Op::kFloor, Op::kCeil, Op::kRound}) {
-    Launch launch{kernel::testing::MathKernel(8, op, Type::kF32, 8),
+    Launch launch{kernel::test::MathKernel(8, op, Type::kF32, 8),
                   {Filled(Type::kF32, 8, -0.0), Filled(Type::kF32, 8, 9)}};
     for (const CpuTarget& target : Targets()) {
       EXPECT_EQ(RunCompiled(launch, target)[1][0], 0x80000000LL)
@@ -128,7 +128,7 @@ TEST(Pow32, IsWithinOneUnitAndRightAtSpecialValues) {
   }
   const auto count = static_cast<int64_t>(x.size());
   for (const CpuTarget& target : Targets()) {
-    Launch launch{kernel::testing::MathKernel(8, Op::kPow, Type::kF32, count),
+    Launch launch{kernel::test::MathKernel(8, Op::kPow, Type::kF32, count),
                   {x, y, Filled(Type::kF32, count, 9)},
                   {},
                   (count + 7) / 8};
@@ -150,7 +150,7 @@ TEST(Math64, IsLibm) {
                 Op::kErf, Op::kPow, Op::kSqrt, Op::kRsqrt, Op::kFloor, Op::kCeil, Op::kRound}) {
     const int64_t n = 21;
     Launch launch{
-        kernel::testing::MathKernel(8, op, Type::kF64, n), {Spread(Type::kF64, n, -3, 9)}, {}, 3};
+        kernel::test::MathKernel(8, op, Type::kF64, n), {Spread(Type::kF64, n, -3, 9)}, {}, 3};
     if (Info(op).operands == 2) launch.buffers.push_back(Spread(Type::kF64, n, -2, 2));
     launch.buffers.push_back(Filled(Type::kF64, n, 9));
     ExpectAgrees(launch);
@@ -160,7 +160,7 @@ TEST(Math64, IsLibm) {
 // What a walker relies on is said and checked.
 TEST(Legalize, RequireNamesWhatIsLeft) {
   using kernel::Property;
-  const kernel::Kernel gelu = kernel::testing::GeluKernel(8, 8);
+  const kernel::Kernel gelu = kernel::test::GeluKernel(8, 8);
   const absl::Status status = Require(gelu, std::array{Property::kNoMath32});
   EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
   EXPECT_NE(status.ToString().find("erf f32: should have been legalized away"), std::string::npos)
@@ -171,4 +171,4 @@ TEST(Legalize, RequireNamesWhatIsLeft) {
 }
 
 }  // namespace
-}  // namespace rlx::cpu::testing
+}  // namespace rlx::cpu::test

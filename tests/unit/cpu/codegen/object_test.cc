@@ -10,10 +10,10 @@
 #include "tests/unit/cpu/codegen/harness.h"
 
 // Targets, objects and their loading.
-namespace rlx::cpu::testing {
+namespace rlx::cpu::test {
 namespace {
 
-using namespace kernel::testing;
+using namespace kernel::test;
 
 std::string Object(const kernel::Kernel& kernel, std::string_view target) {
   auto object = CompileToObject({&kernel, 1}, *TargetByName(target));
@@ -146,4 +146,4 @@ TEST(Object, CompilesInSeveralThreadsAtOnce) {
 }
 
 }  // namespace
-}  // namespace rlx::cpu::testing
+}  // namespace rlx::cpu::test

@@ -3,10 +3,10 @@
 #include "tests/support/random_kernel.h"
 #include "tests/unit/cpu/codegen/harness.h"
 
-namespace rlx::cpu::testing {
+namespace rlx::cpu::test {
 namespace {
 
-using namespace kernel::testing;
+using namespace kernel::test;
 using enum kernel::Type;
 
 class RandomKernels : public ::testing::TestWithParam<int> {};
@@ -40,4 +40,4 @@ TEST_P(RandomKernels, RoundTripAsText) {
 INSTANTIATE_TEST_SUITE_P(Widths, RandomKernels, ::testing::Values(1, 4, 8, 16, 32));
 
 }  // namespace
-}  // namespace rlx::cpu::testing
+}  // namespace rlx::cpu::test

@@ -4,10 +4,10 @@
 
 // The shapes of kernels that lowering makes, at sizes with and without tails, for several group
 // widths.
-namespace rlx::cpu::testing {
+namespace rlx::cpu::test {
 namespace {
 
-using namespace kernel::testing;
+using namespace kernel::test;
 using kernel::Type;
 
 class StandardKernels : public ::testing::TestWithParam<int> {
@@ -120,4 +120,4 @@ TEST_P(StandardKernels, ReverseThroughSharedMemory) {
 INSTANTIATE_TEST_SUITE_P(Widths, StandardKernels, ::testing::Values(1, 4, 8, 16, 32));
 
 }  // namespace
-}  // namespace rlx::cpu::testing
+}  // namespace rlx::cpu::test

@@ -6,7 +6,7 @@
 #include "tests/unit/cpu/codegen/harness.h"
 
 // Buffers of every type, and casts between any two.
-namespace rlx::cpu::testing {
+namespace rlx::cpu::test {
 namespace {
 
 using kernel::Bits;
@@ -67,7 +67,7 @@ TEST(Types, CastsAgreeBetweenAnyTwo) {
     for (Type to : kTypes) {
       SCOPED_TRACE(std::string(Name(from)) + " to " + std::string(Name(to)));
       ExpectAgrees(
-          {kernel::testing::CastKernel(8, from, to, n), {x, Filled(to, n, 1)}, {}, (n + 7) / 8});
+          {kernel::test::CastKernel(8, from, to, n), {x, Filled(to, n, 1)}, {}, (n + 7) / 8});
     }
   }
 }
@@ -85,10 +85,8 @@ TEST(Types, SixteenBitFloatsAgreeEverywhere) {
       }
     }
     const auto n = static_cast<int64_t>(all.size()), m = static_cast<int64_t>(around.size());
-    ExpectAgrees(
-        {kernel::testing::CastKernel(16, t, kF32, n), {all, Filled(kF32, n, 1)}, {}, n / 16});
-    ExpectAgrees(
-        {kernel::testing::CastKernel(16, kF32, t, m), {around, Filled(t, m, 1)}, {}, m / 16});
+    ExpectAgrees({kernel::test::CastKernel(16, t, kF32, n), {all, Filled(kF32, n, 1)}, {}, n / 16});
+    ExpectAgrees({kernel::test::CastKernel(16, kF32, t, m), {around, Filled(t, m, 1)}, {}, m / 16});
   }
 }
 
@@ -147,11 +145,10 @@ TEST(Types, IntegerOperationsAgree) {
                   Op::kOr, Op::kXor, Op::kShl, Op::kShr}) {
       SCOPED_TRACE(std::string(Name(op)) + " " + std::string(Name(t)));
       ExpectAgrees(
-          {kernel::testing::MathKernel(8, op, t, n), {x, y, Filled(t, n, 0)}, {}, (n + 7) / 8});
+          {kernel::test::MathKernel(8, op, t, n), {x, y, Filled(t, n, 0)}, {}, (n + 7) / 8});
     }
     for (Op op : {Op::kNeg, Op::kAbs, Op::kNot}) {
-      ExpectAgrees(
-          {kernel::testing::MathKernel(8, op, t, n), {x, Filled(t, n, 0)}, {}, (n + 7) / 8});
+      ExpectAgrees({kernel::test::MathKernel(8, op, t, n), {x, Filled(t, n, 0)}, {}, (n + 7) / 8});
     }
   }
 }
@@ -177,4 +174,4 @@ TEST(Types, ConstantDivisorsAgree) {
 }
 
 }  // namespace
-}  // namespace rlx::cpu::testing
+}  // namespace rlx::cpu::test
