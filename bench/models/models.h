@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "runtime/ir/graph.h"
+
+// Modules in the shape of well-known networks, without their weights: what benches and tests
+// compile. A block a layer, so that what is measured is the way from HIR down.
+namespace rlx::models {
+
+// Extents of a module's batch and sequence: constants, or symbols with a range.
+struct Extents {
+  Dim batch = 1, seq = 128;
+  // `batch` in [1, max_batch] and `seq` in [1, max_seq].
+  static Extents Symbolic() { return {Dim::Symbol(kBatch), Dim::Symbol(kSeq)}; }
+  int64_t max_batch = 8, max_seq = 2048;
+};
+
+struct DecoderShape {
+  int64_t layers, hidden, heads, kv_heads, head_dim, inner, vocab;
+  DType dtype = DType::kF32;
+};
+inline constexpr DecoderShape kLlama8B{32, 4096, 32, 8, 128, 14336, 128256, DType::kBF16};
+inline constexpr DecoderShape kLlama70B{80, 8192, 64, 8, 128, 28672, 128256, DType::kBF16};
+
+// Inputs ids i64 [batch, seq], cos and sin [seq, head_dim/2]; output logits [batch, seq, vocab].
+Module Llama(const DecoderShape& shape, const Extents& extents, FusionPolicy policy);
+
+struct EncoderShape {
+  int64_t layers = 12, hidden = 768, heads = 12, inner = 3072, vocab = 30522, positions = 512;
+};
+
+// Inputs ids i64 and keep bool, both [batch, seq]; output hidden [batch, seq, hidden].
+Module Bert(const EncoderShape& shape, const Extents& extents, FusionPolicy policy);
+
+// Input x [batch, widths[0]]; a linear layer with gelu from each width to the next; output y.
+Module Mlp(const std::vector<int64_t>& widths, const Extents& extents, FusionPolicy policy);
+
+// ResNet-50's shape: input image [batch, 3, size, size], batch norms unfolded; output logits
+// [batch, 1000].
+Module ResNet(int64_t size, const Extents& extents, FusionPolicy policy);
+
+struct ZooEntry {
+  std::string name;
+  std::function<Module(FusionPolicy)> make;
+};
+// Every network at sizes that plan: static, and with symbolic batch and sequence.
+std::vector<ZooEntry> Zoo();
+
+}  // namespace rlx::models

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// HIR → LIR of the model zoo: time by phase and by pass.
+//
+//   bench_models_bench [NAME [DEVICE [RUNS]]]     a name of bench/models/zoo.cc, or all
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+
+#include "backends/cpu/cpu_backend.h"
+#include "bench/models/models.h"
+#include "runtime/base/check.h"
+#include "runtime/base/text.h"
+#include "runtime/stages/stages.h"
+
+namespace rlx::bench {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+struct Timing {
+  double seconds = 0;
+  stages::CompileResult result;
+};
+
+Timing CompileOnce(const Module& module, DeviceKind device, const device::Backend* cpu) {
+  stages::CompileRequest request{.device = device, .until = Stage::kLir};
+  if (device == DeviceKind::kCpu) {
+    request.backend = cpu;
+    request.target = cpu->Targets()[0];
+  }
+  const auto start = Clock::now();
+  auto result = stages::CompileModuleStages(module, request);
+  const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  CHECK(result.ok(), module.graph.name, ": ", Cat(result.status()));
+  return {seconds, *std::move(result)};
+}
+
+void Report(const models::ZooEntry& entry, FusionPolicy policy, DeviceKind device, int runs,
+            const device::Backend* cpu) {
+  const Module module = entry.make(policy);
+  std::vector<Timing> timings;
+  for (int i = 0; i < runs; ++i) timings.push_back(CompileOnce(module, device, cpu));
+  std::ranges::sort(timings, {}, &Timing::seconds);
+  const Timing& median = timings[timings.size() / 2];
+  std::printf("%s %s %s: median %.1f ms, least %.1f, %s\n", entry.name.c_str(),
+              policy == FusionPolicy::kDirect ? "direct" : "fusable",
+              std::string(Name(device)).c_str(), median.seconds * 1e3,
+              timings.front().seconds * 1e3, median.result.fusion.Summary().c_str());
+  for (const auto& [phase, seconds] : median.result.phase_seconds) {
+    std::printf("  %s %.2f", phase.c_str(), seconds * 1e3);
+  }
+  std::printf("\n");
+  for (const PassTiming& pass : median.result.passes) {
+    if (!pass.skipped) std::printf("    %-34s %.2f\n", pass.pass.c_str(), pass.seconds * 1e3);
+  }
+}
+
+int Main(int argc, char** argv) {
+  const std::string_view name = argc > 1 ? argv[1] : "all";
+  const auto device = ParseDeviceKind(argc > 2 ? argv[2] : "cpu");
+  const int runs = argc > 3 ? std::atoi(argv[3]) : 5;
+  const auto cpu = cpu::MakeCpuBackend();
+  for (const models::ZooEntry& entry : models::Zoo()) {
+    if (name != "all" && name != entry.name) continue;
+    for (FusionPolicy policy : {FusionPolicy::kDirect, FusionPolicy::kFusable}) {
+      Report(entry, policy, *device, runs, cpu.get());
+    }
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace rlx::bench
+
+int main(int argc, char** argv) { return rlx::bench::Main(argc, argv); }
