@@ -236,25 +236,22 @@ std::vector<SessionInfo> Sessions::List(const Principal& who) {
 }
 
 double Sessions::Reap(double now) {
-  std::vector<SessionPtr> ended;
+  std::vector<SessionPtr> ended;  // freed after the lock
   double next = std::numeric_limits<double>::infinity();
-  {
-    std::lock_guard lock(mutex_);
-    for (auto it = sessions_.begin(); it != sessions_.end();) {
-      Session& session = *it->second;
-      const double expires = session.expires_at.load(std::memory_order_relaxed);
-      if (expires > now || session.gate.inside() > 0) {  // a run renews when it ends
-        next = std::min(next, std::max(expires, now + 0.1));
-        ++it;
-        continue;
-      }
-      session.gate.Shut();
-      ended.push_back(std::move(it->second));
-      it = sessions_.erase(it);
+  std::lock_guard lock(mutex_);
+  for (auto it = sessions_.begin(); it != sessions_.end();) {
+    Session& session = *it->second;
+    const double expires = session.expires_at.load(std::memory_order_relaxed);
+    if (expires > now || session.gate.inside() > 0) {  // a run renews when it ends
+      next = std::min(next, std::max(expires, now + 0.1));
+      ++it;
+      continue;
     }
-  }
-  for (const SessionPtr& session : ended) {
-    observer_.SessionEnded(session->device_kind, SessionEnd::kLeaseExpired);
+    session.gate.Shut();
+    // Whoever finds the session gone finds its end counted.
+    observer_.SessionEnded(session.device_kind, SessionEnd::kLeaseExpired);
+    ended.push_back(std::move(it->second));
+    it = sessions_.erase(it);
   }
   return next;
 }

@@ -6,8 +6,10 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <thread>
 
 #include "backends/cpu/cpu_backend.h"
+#include "runtime/base/clock.h"
 #include "runtime/base/text.h"
 
 namespace rlx::server {
@@ -78,8 +80,18 @@ std::string DaemonTest::HttpGet(const std::string& path) const {
 
 double DaemonTest::Metric(const std::string& sample) const {
   const std::string text = "\n" + Metrics();
+  EXPECT_GT(text.size(), 1u) << "no metrics";
   const size_t at = text.find("\n" + sample + " ");
   return at == text.npos ? 0 : std::atof(text.c_str() + at + sample.size() + 2);
+}
+
+bool DaemonTest::BecomesEventually(const std::string& sample, double value) const {
+  const double until = MonotonicSeconds() + 60;
+  while (Metric(sample) != value) {
+    if (MonotonicSeconds() > until) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  return true;
 }
 
 DaemonTest::Compiled DaemonTest::Compile(const v1::CompileRequest& request,

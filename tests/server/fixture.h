@@ -38,6 +38,8 @@ class DaemonTest : public ::testing::Test {
   std::string HttpGet(const std::string& path) const;  // the body; empty when it fails
   // Value of the sample "name{labels}" as printed; 0 when it is not there.
   double Metric(const std::string& sample) const;
+  // Waits (up to a minute) until the sample has that value.
+  bool BecomesEventually(const std::string& sample, double value) const;
 
   // One compile to its end.
   struct Compiled {

@@ -196,9 +196,7 @@ TEST_F(SessionTest, LeasesExpire) {
   v1::OpenResponse opened;
   ASSERT_TRUE(Open(request, opened).ok());
   EXPECT_EQ(opened.lease_seconds(), 1u);
-  for (int wait = 0; wait < 300 && Metric("rlxd_sessions{state=\"open\"}") > 0; ++wait) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  }
+  ASSERT_TRUE(BecomesEventually("rlxd_sessions{state=\"open\"}", 0));
   v1::RunResponse response;
   EXPECT_EQ(Run(RunWith(opened.handle(), Floats({2, 3}, 1)), response).error_code(),
             grpc::NOT_FOUND);
@@ -245,10 +243,7 @@ TEST_F(SessionTest, ACallerThatLeavesDuringRunsLeavesNothingBehind) {
   }
   v1::RunResponse response;
   EXPECT_TRUE(Run(RunWith(handle, Floats({2, 3}, 1)), response).ok());
-  for (int wait = 0; wait < 200 && Metric("rlxd_infer_inflight") > 0; ++wait) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  }
-  EXPECT_EQ(Metric("rlxd_infer_inflight"), 0);
+  EXPECT_TRUE(BecomesEventually("rlxd_infer_inflight", 0));
 }
 
 TEST_F(SessionTest, BlobsAreVerifiedResumedAndShared) {

@@ -203,7 +203,7 @@ CancelToken Within(int milliseconds) {
 }
 
 bool Eventually(const std::function<bool()>& condition) {
-  const double until = MonotonicSeconds() + 10;
+  const double until = MonotonicSeconds() + 60;
   while (!condition()) {
     if (MonotonicSeconds() > until) return false;
     std::this_thread::sleep_for(std::chrono::milliseconds(2));

@@ -89,7 +89,7 @@ class EngineTest : public ::testing::Test {
 
 // A token whose deadline is so many milliseconds from now.
 CancelToken Within(int milliseconds);
-// Waits (up to 10 s) until the condition holds.
+// Waits (up to a minute) until the condition holds.
 bool Eventually(const std::function<bool()>& condition);
 
 }  // namespace rlx::engine::test

@@ -227,9 +227,9 @@ TEST_F(SessionTest, LeasesRunOut) {
   EXPECT_EQ(OpenAddOne()->lease_seconds, 60u);
   EXPECT_EQ(OpenAddOne({}, 1000)->lease_seconds, 120u);
   const auto brief = OpenAddOne({}, 1);
-  const auto kept = OpenAddOne({}, 1);
+  const auto kept = OpenAddOne({}, 3);
   ASSERT_TRUE(brief.ok() && kept.ok());
-  EXPECT_EQ(*engine->KeepAlive({}, kept->handle, 30), 30u);
+  EXPECT_EQ(*engine->KeepAlive({}, kept->handle, 120), 120u);
   ASSERT_TRUE(Eventually([&] { return observer.expired == 1; }));
   const std::vector<float> x(16, 1);
   EXPECT_TRUE(absl::IsNotFound(Run(brief->handle, x, {16}).status()));
