@@ -133,13 +133,14 @@ TEST_F(CompileTest, ACallerThatLeavesInTheMiddleLeavesNothingBehind) {
     // One that no cache has, and that takes its time.
     v1::GraphModule big = LinearModule(8, 16, 32 + round);
     v1::Graph& graph = *big.mutable_graphs(0);
-    for (uint32_t n = 5; n < 3000; ++n) AddNode(graph, n % 2 == 0 ? "tanh" : "sin", {n});
+    for (uint32_t n = 5; n < 20000; ++n) AddNode(graph, n % 2 == 0 ? "tanh" : "sin", {n});
     grpc::ClientContext context;
     const auto stream = compiler_->Compile(&context, RequestFor(big));
     v1::CompileEvent event;
     stream->Read(&event);
     context.TryCancel();
-    EXPECT_EQ(stream->Finish().error_code(), grpc::CANCELLED);
+    const grpc::StatusCode code = stream->Finish().error_code();
+    EXPECT_TRUE(code == grpc::CANCELLED || code == grpc::OK) << code;  // OK: it was done by then
   }
   EXPECT_TRUE(BecomesEventually("rlxd_compile_queue_length", 0));
   EXPECT_TRUE(BecomesEventually("rlxd_compile_inflight", 0));
