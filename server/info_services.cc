@@ -39,6 +39,8 @@ void DeviceToWire(const engine::DeviceStatus& status, v1::DeviceInfo& out) {
   limits.set_max_elementwise_steps(status.limits.max_elementwise_steps);
   limits.set_max_elementwise_inputs(status.limits.max_elementwise_inputs);
   for (const std::string& claim : status.claims) out.add_claims(claim);
+  for (const std::string& claim : status.fusion_claims) out.add_fusion_claims(claim);
+  for (const std::string& claim : status.full_claims) out.add_full_claims(claim);
   for (const std::string& profile : status.profiles) out.add_profiles(profile);
 }
 

@@ -39,8 +39,11 @@ constexpr std::string_view kModuleHelp =
     "for stdin.\n";
 
 constexpr Command kCommands[] = {
-    {"devices", "", 0, 0, RunDevices,
-     "the twelve device kinds, and what this server can do with each", ""},
+    {"devices", "[DEVICE...]", 0, 12, RunDevices,
+     "the twelve device kinds, and what this server can do with each",
+     "With names, all there is to say of these: target, limits, claims. An op kind in `fusion` is "
+     "one\n"
+     "that passes may make; `full` stands in where there is no back end.\n"},
     {"capabilities", "", 0, 0, RunCapabilities, "versions, limits, devices, ops and passes", ""},
     {"health", "", 0, 0, RunHealth, "whether it serves: exit code 0, else 3 or 6", ""},
     {"compile", "MODULE", 1, 1, RunCompile, "compile a module, or find it in the cache",

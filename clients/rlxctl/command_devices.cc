@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// devices, capabilities, health: what the server is and can do.
+// capabilities, health: what the server is and can do.
 #include "clients/rlxctl/commands.h"
 #include "clients/rlxctl/context.h"
 #include "clients/rlxctl/message_json.h"
@@ -7,7 +7,6 @@
 #include "clients/rlxctl/words.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "rlx/v1/capabilities.grpc.pb.h"
-#include "rlx/v1/devices.grpc.pb.h"
 
 namespace rlx::ctl {
 namespace {
@@ -50,23 +49,6 @@ std::string OpsText(const v1::GetCapabilitiesResponse& all) {
 
 const std::span<const FlagSpec> kCapabilitiesFlags = kCapabilities;
 const std::span<const FlagSpec> kHealthFlags = kHealth;
-
-absl::Status RunDevices(Context& context) {
-  RLX_ASSIGN(const v1::ListDevicesResponse answer,
-             context.server.Call<v1::Devices>(&v1::Devices::Stub::List, {}, kQuick));
-  if (context.json) WriteMessage(answer, context.document);
-  Table table({"device", "state", "code", "fusion", "target", ">threads", ">claims", "reason"});
-  for (const v1::DeviceInfo& device : answer.devices()) {
-    const bool here = device.state() == v1::DEVICE_STATE_AVAILABLE;
-    const uint32_t threads = device.limits().threads();
-    table.Row({Word(device.device()), Word(device.state()), device.generates_code() ? "yes" : "no",
-               Word(device.fusion_target()), device.has_target() ? device.target().arch() : "",
-               threads == 0 ? "" : Cat(threads), Cat(device.claims_size()),
-               here ? "" : device.reason()});
-  }
-  context.text = table.ToString();
-  return absl::OkStatus();
-}
 
 absl::Status RunCapabilities(Context& context) {
   RLX_ASSIGN(const v1::GetCapabilitiesResponse all,

@@ -50,8 +50,10 @@ struct DeviceStatus {
   std::string compiler_version;  // "llvm 19.1.7"
   FusionTarget fusion_target = FusionTarget::kCpu;
   FusionLimits limits;
-  std::vector<std::string> claims;    // sorted
+  std::vector<std::string> claims;    // the back end's own, sorted
   std::vector<std::string> profiles;  // sorted
+  // By the tables: what fusion may make, and all that counts as run. Sorted.
+  std::vector<std::string> fusion_claims, full_claims;
   // When available:
   std::string id, name, driver;  // "cpu:0", the processor's model
   device::Target target;

@@ -94,9 +94,14 @@ DeviceStatus Targets::Describe(DeviceKind kind) const {
   status.kind = kind;
   status.fusion_target = stages::FusionTargetFor(status.kind);
   status.limits = stages::LimitsFor(status.fusion_target);
+  const auto list = [](const std::set<std::string>& claims) {
+    return std::vector<std::string>(claims.begin(), claims.end());
+  };
+  status.fusion_claims = list(stages::FusionClaimsFor(status.fusion_target));
+  status.full_claims = list(stages::RuntimeClaimsFor(status.fusion_target));
   const Entry* entry = Find(status.kind);
   if (entry == nullptr) {
-    status.reason = "this server has no back end for it";
+    status.reason = "no back end here; modules compile to reports and LIR";
     for (const device::Registry::Failure& failure : registry_.failures()) {
       if (failure.file == Cat("librlxd_backend_", Name(status.kind), ".so")) {
         status.reason = failure.why;

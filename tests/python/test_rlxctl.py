@@ -104,6 +104,17 @@ def test_lists_all_devices(ctl: Ctl) -> None:
     assert text.startswith("device ") and "webgpu" in text
 
 
+def test_tells_all_of_one_device(ctl: Ctl) -> None:
+    cuda, cpu = document(ctl("devices", "--json", "cuda", "cpu"))["devices"]
+    assert (cuda["device"], cuda["fusion_target"], cpu["device"]) == ("cuda", "cuda", "cpu")
+    assert not cuda["claims"] and "MatMul" in cpu["claims"]
+    assert "FusedMatMulBiasAct" in cuda["fusion_claims"] and "Softmax" in cuda["full_claims"]
+    assert "FusedSwiGLU" not in cuda["full_claims"]
+    text = ctl("devices", "cuda").stdout
+    assert "unavailable: " in text and "32 ops, 16 inputs" in text
+    assert ctl("devices", "abacus").returncode == USAGE
+
+
 def test_tells_capabilities(ctl: Ctl) -> None:
     found = document(ctl("--json", "capabilities"))
     assert found["limits"]["max_rank"] == 64 and len(found["devices"]) == 12
