@@ -48,5 +48,6 @@ std::span<const Routine> AttentionRoutines();
 std::span<const Routine> ConvRoutines();
 std::span<const Routine> GatherRoutines();
 std::span<const Routine> TopKRoutines();
+std::span<const Routine> DequantizeRoutines();
 
 }  // namespace rlx::cpu

@@ -12,7 +12,7 @@ std::span<const Rule* const> AllRules() {
     std::vector<const Rule*> all;
     // Hand-written routines before generated kernels.
     for (auto list : {GemmRules(), AttentionRules(), ConvRules(), GatherRules(), TopKRules(),
-                      GeneratedRules()}) {
+                      DequantizeRules(), GeneratedRules()}) {
       for (const Rule& rule : list) all.push_back(&rule);
     }
     return all;
@@ -31,8 +31,8 @@ const Rule* FindRule(const Graph& graph, const Node& node, std::string* why) {
 }
 
 const Routine* FindRoutine(std::string_view name) {
-  for (auto list :
-       {GemmRoutines(), AttentionRoutines(), ConvRoutines(), GatherRoutines(), TopKRoutines()}) {
+  for (auto list : {GemmRoutines(), AttentionRoutines(), ConvRoutines(), GatherRoutines(),
+                    TopKRoutines(), DequantizeRoutines()}) {
     for (const Routine& routine : list) {
       if (routine.name == name) return &routine;
     }

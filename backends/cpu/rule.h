@@ -39,5 +39,6 @@ std::span<const Rule> AttentionRules();
 std::span<const Rule> ConvRules();
 std::span<const Rule> GatherRules();
 std::span<const Rule> TopKRules();
+std::span<const Rule> DequantizeRules();
 
 }  // namespace rlx::cpu

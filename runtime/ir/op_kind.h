@@ -60,6 +60,10 @@ enum class OpKind : uint16_t {
   kDotGeneral,
   kConv,
   kPool,
+  kDequantizeBlocks,
+  kDequantMatMul,
+  kDequantMoeWeights,
+  kDequantGroupedMatMul,
   // Normalisation, attention, sequence.
   kLayerNorm,
   kRmsNorm,

@@ -29,8 +29,8 @@ Table Gather() {
   Table table;
   table.rows.resize(kOpKindCount);
   for (const auto family : {LeafOps, UnaryOps, BinaryOps, RegionOps, MovementOps, ReductionOps,
-                            ControlFlowOps, MatMulOps, ConvolutionOps, NormalizationOps,
-                            AttentionOps, FusedOps, HirLinearOps, HirBlockOps}) {
+                            ControlFlowOps, MatMulOps, ConvolutionOps, QuantizedWeightOps,
+                            NormalizationOps, AttentionOps, FusedOps, HirLinearOps, HirBlockOps}) {
     AddFamily(table, family());
   }
   return table;

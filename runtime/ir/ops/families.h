@@ -9,19 +9,20 @@ namespace rlx {
 
 // One list of rows per file of this folder; op_table.cc puts them in OpKind order and checks that
 // every kind has exactly one row.
-std::span<const OpInfo> LeafOps();           // leaf.cc
-std::span<const OpInfo> UnaryOps();          // unary.cc
-std::span<const OpInfo> BinaryOps();         // binary.cc: arithmetic, logic, comparison, where
-std::span<const OpInfo> RegionOps();         // region.cc: elementwise_region
-std::span<const OpInfo> MovementOps();       // movement.cc
-std::span<const OpInfo> ReductionOps();      // reduction.cc: reduce_*, cumsum, topk
-std::span<const OpInfo> ControlFlowOps();    // control_flow.cc
-std::span<const OpInfo> MatMulOps();         // matmul.cc: matmul, dot_general
-std::span<const OpInfo> ConvolutionOps();    // convolution.cc: conv, pool
-std::span<const OpInfo> NormalizationOps();  // normalization.cc: layer_norm … softmax
-std::span<const OpInfo> AttentionOps();      // attention.cc: attention, rope
-std::span<const OpInfo> FusedOps();          // fused.cc
-std::span<const OpInfo> HirLinearOps();      // hir_linear.cc: linear … swiglu, norms
-std::span<const OpInfo> HirBlockOps();       // hir_blocks.cc: attention, rope, decoder, encoder
+std::span<const OpInfo> LeafOps();             // leaf.cc
+std::span<const OpInfo> UnaryOps();            // unary.cc
+std::span<const OpInfo> BinaryOps();           // binary.cc: arithmetic, logic, comparison, where
+std::span<const OpInfo> RegionOps();           // region.cc: elementwise_region
+std::span<const OpInfo> MovementOps();         // movement.cc
+std::span<const OpInfo> ReductionOps();        // reduction.cc: reduce_*, cumsum, topk
+std::span<const OpInfo> ControlFlowOps();      // control_flow.cc
+std::span<const OpInfo> MatMulOps();           // matmul.cc: matmul, dot_general
+std::span<const OpInfo> ConvolutionOps();      // convolution.cc: conv, pool
+std::span<const OpInfo> QuantizedWeightOps();  // quantized_weights.cc
+std::span<const OpInfo> NormalizationOps();    // normalization.cc: layer_norm … softmax
+std::span<const OpInfo> AttentionOps();        // attention.cc: attention, rope
+std::span<const OpInfo> FusedOps();            // fused.cc
+std::span<const OpInfo> HirLinearOps();        // hir_linear.cc: linear … swiglu, norms
+std::span<const OpInfo> HirBlockOps();         // hir_blocks.cc: attention, rope, decoder, encoder
 
 }  // namespace rlx
