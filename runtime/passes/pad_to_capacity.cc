@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/passes/pad_to_capacity.h"
+
+#include <algorithm>
+
+#include "runtime/base/status.h"
+#include "runtime/ir/verify.h"
+#include "runtime/passes/decompose.h"
+#include "runtime/passes/padder.h"
+#include "runtime/passes/padding_rules.h"
+
+namespace rlx::passes {
+namespace {
+
+bool IsSymbolic(const TensorType& type) { return !type.is_static(); }
+
+// Ops without a rule that meet a symbolic extent: their parts may have rules.
+bool WantsParts(const Graph& graph, NodeId id) {
+  const Node& node = graph.node(id);
+  if (IsLeaf(node.op) || PaddingRuleFor(node.op) != nullptr) return false;
+  return std::ranges::any_of(node.results, IsSymbolic) ||
+         std::ranges::any_of(node.operands,
+                             [&](Value operand) { return IsSymbolic(graph.type(operand)); });
+}
+
+// A symbol whose capacity is its least size is not padded at all.
+DimBinding Exact(const Graph& graph, const DimBinding& capacity) {
+  DimBinding exact;
+  for (const auto& [symbol, size] : capacity) {
+    const auto range = graph.symbols.find(symbol);
+    if (size == (range == graph.symbols.end() ? SymbolRange{} : range->second).min) {
+      exact[symbol] = size;
+    }
+  }
+  return exact;
+}
+
+}  // namespace
+
+absl::StatusOr<PaddedGraph> PadToCapacity(const Graph& symbolic, const DimBinding& capacity) {
+  RLX_ASSIGN(Graph apart, BindSymbols(symbolic, Exact(symbolic, capacity)));
+  PassContext context;
+  RLX_TRY(DecomposeWhere(apart, context, WantsParts, "has no rule for padded extents"));
+  RLX_ASSIGN(const Graph bound, BindSymbols(apart, capacity));
+  RLX_ASSIGN(PaddedGraph padded, Padder(apart, bound).Run());
+  padded.graph.aliases = symbolic.aliases;
+  return padded;
+}
+
+}  // namespace rlx::passes
