@@ -94,14 +94,33 @@ bool Padder::TouchesPadding() const {
 absl::Status Padder::AddOutputs() {
   for (const Output& output : symbolic_.outputs()) {
     const PaddedValue& value = values_[output.value.node][output.value.result];
-    for (const PaddedAxis& axis : value.axes) {
-      if (axis.prefix()) continue;
-      return FailedPrecondition("output \"", output.name, "\" would have its elements at places ",
-                                ToString(axis));
+    Value compact = value.value;
+    for (size_t axis = 0; axis < value.axes.size(); ++axis) {
+      if (!value.axes[axis].prefix()) compact = Compact(compact, value.axes[axis], axis);
     }
-    made_.graph.AddOutput(output.name, value.value);
+    made_.graph.AddOutput(output.name, compact);
   }
   return absl::OkStatus();
+}
+
+// Place p of the result is the p-th true place: its digits, in base of the extents, are the place's
+// in base of the capacities.
+Value Padder::Compact(Value x, const PaddedAxis& axis, size_t at) {
+  std::vector<int64_t> numbers(axis.capacity());
+  std::iota(numbers.begin(), numbers.end(), 0);
+  Value rest = builder_.Constant(HostTensor::FromInts(DType::kI64, {axis.capacity()}, numbers));
+  Value source = builder_.Scalar(DType::kI64, 0);
+  int64_t stride = 1;
+  for (auto part = axis.parts().rbegin(); part != axis.parts().rend(); ++part) {
+    const Value extent = Extent(part->extent), above = builder_.Div(rest, extent);
+    const Value digit = builder_.Sub(rest, builder_.Mul(above, extent));
+    const Value step = builder_.Scalar(DType::kI64, static_cast<double>(stride));
+    source = builder_.Add(source, builder_.Mul(digit, step));
+    rest = above;
+    stride *= part->capacity;
+  }
+  const Value last = builder_.Scalar(DType::kI64, static_cast<double>(axis.capacity() - 1));
+  return builder_.Gather(x, builder_.Emit(OpKind::kMin, {source, last}), static_cast<int64_t>(at));
 }
 
 PaddedValue Padder::Operand(size_t i) const {
@@ -146,8 +165,7 @@ Value Padder::TruePlaces(const PaddedAxis& axis) {
     std::iota(numbers.begin(), numbers.end(), 0);
     const Value number =
         builder_.Constant(HostTensor::FromInts(DType::kI64, {part.capacity}, numbers));
-    const Value in =
-        AlongAxis(builder_.Emit(OpKind::kLt, {number, Extent(part.extent)}), i, rank);
+    const Value in = AlongAxis(builder_.Emit(OpKind::kLt, {number, Extent(part.extent)}), i, rank);
     all = all.valid() ? builder_.Emit(OpKind::kLogicalAnd, {all, in}) : in;
   }
   if (rank > 1) all = builder_.Reshape(builder_.Expand(all, shape), {axis.capacity()});
@@ -165,8 +183,7 @@ Value Padder::Fill(const PaddedValue& x, const std::vector<int64_t>& axes, doubl
   Value keep;
   for (int64_t axis : axes) {
     if (!x.axes[axis].padded()) continue;
-    const Value in =
-        AlongAxis(TruePlaces(x.axes[axis]), axis, static_cast<int64_t>(x.axes.size()));
+    const Value in = AlongAxis(TruePlaces(x.axes[axis]), axis, static_cast<int64_t>(x.axes.size()));
     keep = keep.valid() ? builder_.Emit(OpKind::kLogicalAnd, {keep, in}) : in;
   }
   if (!keep.valid()) return x.value;

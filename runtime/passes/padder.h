@@ -44,7 +44,8 @@ class Padder {
   Value Extent(const Dim& dim);
   // bool, of the axis's capacity: where it is true.
   Value TruePlaces(const PaddedAxis& axis);
-  // `x` with `fill` wherever one of `axes` is not true. Not only zeroes: what lies there may be NaN.
+  // `x` with `fill` wherever one of `axes` is not true. Not only zeroes: what lies there may be
+  // NaN.
   Value Fill(const PaddedValue& x, const std::vector<int64_t>& axes, double fill);
   // `mask` [.., capacity of the axis, ..] of a value of rank `rank`, to broadcast against it.
   Value AlongAxis(Value mask, int64_t axis, int64_t rank);
@@ -55,6 +56,7 @@ class Padder {
   absl::Status Take(NodeId id);
   absl::Status TakeLeaf();
   absl::Status AddOutputs();
+  Value Compact(Value x, const PaddedAxis& axis, size_t at);
   bool TouchesPadding() const;
 
   const Graph& symbolic_;

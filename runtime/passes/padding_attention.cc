@@ -75,8 +75,7 @@ absl::StatusOr<std::vector<Value>> EmitMasked(Padder& p, const AttentionAt& at,
     if (HasMaskOperand(p.bound())) operands.push_back(p.Operand(3).value);
     return p.Emit(std::move(operands));
   }
-  const Value keys =
-      at.keys().padded() ? p.AlongAxis(p.TruePlaces(at.keys()), 3, 4) : Value();
+  const Value keys = at.keys().padded() ? p.AlongAxis(p.TruePlaces(at.keys()), 3, 4) : Value();
   if (mask == "bias") {
     const Value bias = p.Operand(3).value;
     operands.push_back(b.Where(keys, bias, b.Scalar(b.type(bias).dtype, -1e30)));

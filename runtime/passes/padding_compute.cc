@@ -89,8 +89,8 @@ absl::Status PadReduce(Padder& p) {
   if (mean && filled != x.value) {
     Dim count = 1;
     for (int64_t axis : reduced) count = count * x.axes[axis].extent();
-    result = b.Div(b.Reduce(OpKind::kReduceSum, filled, reduced, keep),
-                   b.Cast(p.Extent(count), dtype));
+    result =
+        b.Div(b.Reduce(OpKind::kReduceSum, filled, reduced, keep), b.Cast(p.Extent(count), dtype));
   } else {
     result = p.Emit({filled})[0];
   }
