@@ -53,11 +53,15 @@ constexpr Flag kFlags[] = {
     {"max_lease_seconds", "limits.max_lease_seconds", "a session's lease (86400)"},
     {"max_tensor_bytes", "limits.max_tensor_bytes", "any tensor of a module (1099511627776)"},
     {"max_queued_compiles", "limits.max_queued_compiles", "compiles that may wait (256)"},
+    {"max_variants", "limits.max_variants",
+     "sizes that a session of a symbolic module keeps ready (16)"},
     {"memory_cache_bytes", "budgets.memory_cache_bytes", "compiled modules in memory (268435456)"},
     {"disk_cache_bytes", "budgets.disk_cache_bytes", "compiled modules in cache_dir (10737418240)"},
     {"blob_bytes", "budgets.blob_bytes", "blobs in cache_dir (53687091200)"},
     {"host_memory_bytes", "budgets.host_memory_bytes",
      "bound weights and arenas; 0: three quarters of the machine's memory (0)"},
+    {"variant_bytes", "budgets.variant_bytes",
+     "arenas and code of the sizes that one session keeps ready (1073741824)"},
 };
 
 const Flag* FindFlag(std::string_view name) {
@@ -190,11 +194,13 @@ void FillDefaults(ServerConfig& c) {
   if (!l.has_max_lease_seconds()) l.set_max_lease_seconds(86'400);
   l.set_max_tensor_bytes(Or(l.has_max_tensor_bytes(), l.max_tensor_bytes(), 1ull << 40));
   if (!l.has_max_queued_compiles()) l.set_max_queued_compiles(256);
+  if (!l.has_max_variants()) l.set_max_variants(16);
   config::Budgets& b = *c.mutable_budgets();
   b.set_memory_cache_bytes(Or(b.has_memory_cache_bytes(), b.memory_cache_bytes(), 256ull << 20));
   b.set_disk_cache_bytes(Or(b.has_disk_cache_bytes(), b.disk_cache_bytes(), 10ull << 30));
   b.set_blob_bytes(Or(b.has_blob_bytes(), b.blob_bytes(), 50ull << 30));
   b.set_host_memory_bytes(Or(b.has_host_memory_bytes(), b.host_memory_bytes(), 0));
+  b.set_variant_bytes(Or(b.has_variant_bytes(), b.variant_bytes(), 1ull << 30));
 }
 
 absl::Status CheckRanges(const ServerConfig& c) {
@@ -331,6 +337,8 @@ engine::EngineOptions ToEngineOptions(const Settings& settings) {
   out.host_memory_bytes = static_cast<int64_t>(c.budgets().host_memory_bytes());
   out.compile_threads = static_cast<int>(c.compile_threads());
   out.max_queued_compiles = static_cast<int>(c.limits().max_queued_compiles());
+  out.max_variants = static_cast<int>(std::min(c.limits().max_variants(), 4096u));
+  out.max_variant_bytes = static_cast<int64_t>(c.budgets().variant_bytes());
   out.threads = static_cast<int>(c.threads());
   out.max_sessions = c.limits().max_sessions();
   out.max_lease_seconds = c.limits().max_lease_seconds();

@@ -157,6 +157,34 @@ void CollectTiers(engine::Engine& engine, Snapshot& out) {
                  static_cast<double>(blobs.evicted_bytes));
 }
 
+// Sessions of symbolic modules: what is ready for which sizes.
+void CollectVariants(const engine::EngineStats& s, Snapshot& out) {
+  const auto d = [](auto v) { return static_cast<double>(v); };
+  out.SetGauge("rlxd_session_variants", "Sizes of symbolic modules that are ready", {},
+               d(s.variants));
+  out.SetGauge("rlxd_session_variant_bytes", "Bytes of their arenas and code", {},
+               d(s.variant_bytes));
+  const auto runs = [&](const char* fit, uint64_t count) {
+    out.SetCounter("rlxd_variant_runs_total", "Runs of symbolic modules by what served them",
+                   {{"fit", fit}}, d(count));
+  };
+  runs("exact", s.runs_exact);
+  runs("bucket", s.runs_bucket);
+  runs("larger_bucket", s.runs_larger_bucket);
+  runs("waited", s.runs_waited);
+  const uint64_t background = s.variants_built_in_background;
+  const auto builds = [&](const char* mode, uint64_t count) {
+    out.SetCounter("rlxd_variant_builds_total", "Sizes made ready, by who waited for it",
+                   {{"mode", mode}}, d(count));
+  };
+  builds("run", s.variants_built - background);
+  builds("background", background);
+  out.SetCounter("rlxd_variant_build_failures_total", "Sizes that could not be made ready", {},
+                 d(s.variants_failed));
+  out.SetCounter("rlxd_variants_evicted_total", "Sizes that went to make room", {},
+                 d(s.variants_evicted));
+}
+
 void CollectEngine(engine::Engine& engine, Snapshot& out) {
   const engine::EngineStats s = engine.Stats();
   const auto d = [](int64_t v) { return static_cast<double>(v); };
@@ -177,6 +205,7 @@ void CollectEngine(engine::Engine& engine, Snapshot& out) {
                d(s.host_memory_limit));
   out.SetGauge("rlxd_compile_inflight", "Compiles that run", {}, d(s.compiles_running));
   out.SetGauge("rlxd_compile_queue_length", "Compiles that wait", {}, d(s.compiles_queued));
+  CollectVariants(s, out);
 }
 
 void CollectDevices(engine::Engine& engine, Snapshot& out) {

@@ -72,6 +72,13 @@ struct MemoryStats {
   int64_t constant_bytes = 0;
 };
 
+// A symbolic module made for some sizes.
+struct Specialisation {
+  DimBinding sizes;    // of every symbol
+  bool up_to = false;  // these and any admissible smaller ones; else these alone
+  friend auto operator<=>(const Specialisation&, const Specialisation&) = default;
+};
+
 // A compiled module as caches keep it: canonical node numbers, no debug names. Immutable, shared by
 // all who asked for the key.
 struct CompiledModule {

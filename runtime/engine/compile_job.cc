@@ -62,7 +62,7 @@ absl::StatusOr<FlightResult> RunCompile(const Job& job, const CompileEnvironment
 }
 
 absl::StatusOr<FlightResult> RunSpecialise(const CompiledModule& module, const Digest256& key,
-                                           const DimBinding& binding, const Targets::Choice& choice,
+                                           const Specialisation& at, const Targets::Choice& choice,
                                            const CompileEnvironment& environment,
                                            ProgressHub& progress) {
   if (ModulePtr ready = environment.artifacts.Recall(key)) {
@@ -71,7 +71,8 @@ absl::StatusOr<FlightResult> RunSpecialise(const CompiledModule& module, const D
   progress.Publish(CompilePhase::kLir, "");
   RLX_ASSIGN(const stages::CompileResult general, FromArtifact(module.artifact, choice.backend));
   RLX_ASSIGN(stages::CompileResult bound,
-             general.Specialize(binding, choice.backend, module.artifact.target));
+             at.up_to ? general.SpecializeUpTo(at.sizes, choice.backend, module.artifact.target)
+                      : general.Specialize(at.sizes, choice.backend, module.artifact.target));
   return Keep(key, std::move(bound), module.artifact.target, environment, progress);
 }
 

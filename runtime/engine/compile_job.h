@@ -20,7 +20,7 @@ absl::StatusOr<FlightResult> RunCompile(const Job& job, const CompileEnvironment
 
 // The same for a compiled module with its symbols bound.
 absl::StatusOr<FlightResult> RunSpecialise(const CompiledModule& module, const Digest256& key,
-                                           const DimBinding& binding, const Targets::Choice& choice,
+                                           const Specialisation& at, const Targets::Choice& choice,
                                            const CompileEnvironment& environment,
                                            ProgressHub& progress);
 

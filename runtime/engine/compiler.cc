@@ -204,16 +204,16 @@ absl::StatusOr<Compiled> Compiler::Load(const Principal& who, const Digest256& k
   return request.Answer(*meaning, std::move(found.module), found.cache, RandomId::New());
 }
 
-absl::StatusOr<ModulePtr> Compiler::Specialise(const ModulePtr& module, const DimBinding& binding,
+absl::StatusOr<ModulePtr> Compiler::Specialise(const ModulePtr& module, const Specialisation& at,
                                                const CancelToken& cancel) {
-  const Digest256 key = SpecialisedKey(module->key, binding);
+  const Digest256 key = SpecialisedKey(module->key, at);
   RLX_ASSIGN(ArtifactCache::Found found, artifacts_.Find(key, cancel));
   if (found.module != nullptr) return found.module;
   RLX_ASSIGN(const Targets::Choice choice, targets_.ByFingerprint(module->artifact.target));
   auto ticket = flights_.Join(
-      key, [this, module, key, binding, choice](const CancelToken&, ProgressHub& progress) {
+      key, [this, module, key, at, choice](const CancelToken&, ProgressHub& progress) {
         absl::StatusOr<FlightResult> result =
-            RunSpecialise(*module, key, binding, choice, {artifacts_, options_.limits}, progress);
+            RunSpecialise(*module, key, at, choice, {artifacts_, options_.limits}, progress);
         pool_.Leave();
         return result;
       });

@@ -28,8 +28,9 @@ class Compiler {
   // A module that was compiled before, in the names that this principal knows it by. NotFound.
   absl::StatusOr<Compiled> Load(const Principal& who, const Digest256& key,
                                 const CancelToken& cancel);
-  // The module with its symbols bound, through the same caches.
-  absl::StatusOr<ModulePtr> Specialise(const ModulePtr& module, const DimBinding& binding,
+  // The module made for some sizes, through the same caches. Up to them: FailedPrecondition where
+  // padding would change a result.
+  absl::StatusOr<ModulePtr> Specialise(const ModulePtr& module, const Specialisation& at,
                                        const CancelToken& cancel);
 
   double Reap(double now) { return operations_.Reap(now); }

@@ -26,7 +26,8 @@ class ContextPool {
   struct Slot {
     std::unique_ptr<device::ExecContext> context;
     HostMemory::Reservation memory;
-    std::vector<std::string> spare;  // by output: memory for those that nobody asked for
+    std::vector<std::string> spare;   // by output: memory for those that nobody asked for
+    std::vector<std::string> padded;  // by input, then output: tensors at capacity
   };
   // The right to use one context, until destroyed.
   class Lease {

@@ -131,6 +131,7 @@ class EngineImpl final : public Engine {
     const CompilePool::Load load = compiler_.load();
     stats.compiles_running = load.running;
     stats.compiles_queued = load.queued;
+    AddVariants(stats);
     const cache::TierStats decoded = artifacts_->Stats().front();
     stats.decoded_modules = static_cast<int64_t>(decoded.entries);
     stats.decoded_bytes = static_cast<int64_t>(decoded.size_bytes);
@@ -152,6 +153,20 @@ class EngineImpl final : public Engine {
                      answer->cache == CacheResult::kFollower;
     if (ran) housekeeper_.Wake();
     return answer;
+  }
+
+  void AddVariants(EngineStats& stats) const {
+    const VariantCounters& variants = sessions_.variants();
+    stats.variants = variants.ready;
+    stats.variant_bytes = variants.ready_bytes;
+    stats.runs_exact = variants.exact;
+    stats.runs_bucket = variants.bucket;
+    stats.runs_larger_bucket = variants.larger_bucket;
+    stats.runs_waited = variants.waited;
+    stats.variants_built = variants.built;
+    stats.variants_built_in_background = variants.built_in_background;
+    stats.variants_failed = variants.failed;
+    stats.variants_evicted = variants.evicted;
   }
 
   // In the order in which they are needed: each uses those above it.

@@ -28,9 +28,11 @@ struct EngineOptions {
   // A compile whose last waiter broke off (not: ran out of time) goes on for so long, for
   // WaitCompile.
   double reattach_seconds = 5;
-  int threads = 0;        // of the CPU device; 0: one per core
-  int max_contexts = 4;   // concurrent runs of one session; more wait
-  int max_variants = 16;  // shapes one session of a symbolic module keeps ready
+  int threads = 0;       // of the CPU device; 0: one per core
+  int max_contexts = 4;  // concurrent runs of one session; more wait
+  // What one session of a symbolic module keeps ready for sizes it has seen.
+  int max_variants = 16;
+  int64_t max_variant_bytes = int64_t{1} << 30;  // their arenas and code
   uint32_t max_sessions = 1024;
   uint32_t default_lease_seconds = 600;
   uint32_t max_lease_seconds = 86400;
@@ -68,6 +70,11 @@ struct EngineStats {
   int64_t weight_bytes = 0, idle_weight_bytes = 0, context_bytes = 0, host_memory_limit = 0;
   int64_t compiles_running = 0, compiles_queued = 0;
   int64_t decoded_modules = 0, decoded_bytes = 0;
+  // Sizes of symbolic modules that are ready; runs by what served them; how many were made.
+  int64_t variants = 0, variant_bytes = 0;
+  uint64_t runs_exact = 0, runs_bucket = 0, runs_larger_bucket = 0, runs_waited = 0;
+  uint64_t variants_built = 0, variants_built_in_background = 0, variants_failed = 0,
+           variants_evicted = 0;
 };
 
 // Everything the daemon does, without a wire: compiles through the cache (one compile per key per

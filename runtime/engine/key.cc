@@ -75,10 +75,11 @@ absl::StatusOr<Job> Understand(const CompileSpec& spec, const EngineOptions& eng
   return job;
 }
 
-Digest256 SpecialisedKey(const Digest256& key, const DimBinding& binding) {
+Digest256 SpecialisedKey(const Digest256& key, const Specialisation& at) {
   FieldHasher hasher;
-  hasher.Add("specialised").Add(key);
-  for (const auto& [symbol, size] : binding) hasher.Add(symbol).AddInt(static_cast<uint64_t>(size));
+  hasher.Add(at.up_to ? "specialised up to" : "specialised").Add(key);
+  for (const auto& [symbol, size] : at.sizes)
+    hasher.Add(symbol).AddInt(static_cast<uint64_t>(size));
   return hasher.Finish();
 }
 

@@ -23,6 +23,6 @@ absl::StatusOr<Job> Understand(const CompileSpec& spec, const EngineOptions& eng
                                const Targets& targets);
 
 // The key of one specialisation of a compiled module: the same build and options, symbols bound.
-Digest256 SpecialisedKey(const Digest256& key, const DimBinding& binding);
+Digest256 SpecialisedKey(const Digest256& key, const Specialisation& at);
 
 }  // namespace rlx::engine

@@ -7,9 +7,14 @@
 #include "runtime/base/limit.h"
 #include "runtime/base/status.h"
 #include "runtime/cache/blob_store.h"
+#include "runtime/engine/padded_run.h"
+#include "runtime/ir/verify.h"
 
 namespace rlx::engine {
 namespace {
+
+// Variants that wait to be made in the background: what does not fit is asked for again.
+constexpr int kMaxQueuedVariants = 64;
 
 absl::Status NoSession(const RandomId& handle) { return NotFound("no session ", handle); }
 
@@ -50,9 +55,11 @@ Sessions::Sessions(const EngineOptions& options, Compiler& compiler, Targets& ta
       targets_(targets),
       blobs_(blobs),
       loader_(loader),
-      observer_(observer) {}
+      observer_(observer),
+      background_(1, kMaxQueuedVariants) {}
 
 Sessions::~Sessions() {
+  stop_.request_stop();
   for (const auto& [handle, session] : sessions_) {
     observer_.SessionEnded(session->device_kind, SessionEnd::kShutdown);
   }
@@ -105,7 +112,15 @@ absl::StatusOr<Opened> Sessions::Open(const Principal& who, OpenSpec spec,
     for (const SharedBytes& bytes : weights.bytes) {
       session->weight_bytes += static_cast<int64_t>(bytes.size());
     }
-    session->weights = std::move(weights);
+    session->variants = std::make_shared<Variants>(
+        Variants::Shared{
+            compiler_,
+            loader_,
+            background_,
+            variant_counters_,
+            stop_.get_token(),
+            {static_cast<size_t>(std::max(1, options_.max_variants)), options_.max_variant_bytes}},
+        session->compiled.module, session->device, std::move(weights));
   }
   session->handle = RandomId::New();
   session->principal = who.name;
@@ -166,39 +181,27 @@ absl::StatusOr<RunTiming> Sessions::RunIn(Session& session, const RunSpec& spec,
     }
     return session.fixed->Run(inputs, output_order, outputs, cancel);
   }
-  const double began = MonotonicSeconds();
-  RLX_ASSIGN(const DimBinding binding, InferBinding(plan, spec.inputs, input_order));
-  RLX_ASSIGN(const auto variant, VariantFor(session, binding, cancel));
-  const double waited = MonotonicSeconds() - began;
-  RLX_ASSIGN(RunTiming timing, variant->Run(inputs, output_order, outputs, cancel));
-  timing.queue_seconds += waited;
-  return timing;
+  return RunSymbolic(session, spec, input_order, inputs, output_order, outputs, cancel);
 }
 
-absl::StatusOr<std::shared_ptr<Loader::Runnable>> Sessions::VariantFor(Session& session,
-                                                                       const DimBinding& binding,
-                                                                       const CancelToken& cancel) {
-  auto& variants = session.variants;
-  {
-    std::lock_guard lock(session.variants_mutex);
-    for (auto it = variants.begin(); it != variants.end(); ++it) {
-      if (it->first != binding) continue;
-      variants.splice(variants.begin(), variants, it);
-      return it->second;
-    }
-  }
-  RLX_ASSIGN(const ModulePtr module,
-             compiler_.Specialise(session.compiled.module, binding, cancel));
-  if (module->artifact.program == nullptr) {
-    return FailedPrecondition("nothing to run: ", module->artifact.why_no_program);
-  }
-  RLX_ASSIGN(Loader::Loaded loaded, loader_.Load(module, *session.device, session.weights, cancel));
-  std::list<Session::Variant> dropped;  // freed after the lock
-  std::lock_guard lock(session.variants_mutex);
-  variants.emplace_front(binding, loaded.runnable);
-  const size_t most = static_cast<size_t>(std::max(1, options_.max_variants));
-  if (variants.size() > most) dropped.splice(dropped.begin(), variants, std::prev(variants.end()));
-  return loaded.runnable;
+// At whatever sizes the inputs have.
+absl::StatusOr<RunTiming> Sessions::RunSymbolic(Session& session, const RunSpec& spec,
+                                                const std::vector<size_t>& input_order,
+                                                std::span<const std::span<const uint8_t>> inputs,
+                                                const std::vector<size_t>& outputs,
+                                                OutputMemory memory, const CancelToken& cancel) {
+  const LirModule& general = session.compiled.module->artifact.lir;
+  const double began = MonotonicSeconds();
+  RLX_ASSIGN(const DimBinding sizes, InferBinding(general.plan, spec.inputs, input_order));
+  RLX_TRY(CheckSizes(general.graph, sizes));
+  RLX_ASSIGN(const VariantPtr variant, session.variants->For(sizes, cancel));
+  const double waited = MonotonicSeconds() - began;
+  Loader::Runnable& runnable = *variant->runnable;
+  RLX_ASSIGN(RunTiming timing, variant->of.up_to ? RunPadded(runnable, general.plan, sizes, inputs,
+                                                             outputs, memory, cancel)
+                                                 : runnable.Run(inputs, outputs, memory, cancel));
+  timing.queue_seconds += waited;
+  return timing;
 }
 
 absl::StatusOr<uint32_t> Sessions::KeepAlive(const Principal& who, const RandomId& handle,

@@ -4,7 +4,7 @@
 #include "runtime/engine/compiler.h"
 #include "runtime/engine/gate.h"
 #include "runtime/engine/observer.h"
-#include "runtime/engine/runnable.h"
+#include "runtime/engine/variants.h"
 
 namespace rlx::cache {
 class BlobStore;
@@ -21,13 +21,9 @@ struct Session {
   DeviceKind device_kind = DeviceKind::kCpu;
   int64_t weight_bytes = 0;
 
-  // A static module is ready at once; of a symbolic one, whatever shapes came last are.
-  std::shared_ptr<Loader::Runnable> fixed;
   std::shared_ptr<device::Device> device;
-  OrderedWeights weights;  // symbolic: for shapes to come
-  std::mutex variants_mutex;
-  using Variant = std::pair<DimBinding, std::shared_ptr<Loader::Runnable>>;
-  std::list<Variant> variants;  // most recently used first; guarded by variants_mutex
+  std::shared_ptr<Loader::Runnable> fixed;  // of a static module; null:
+  std::shared_ptr<Variants> variants;       // of a symbolic one
 
   Gate gate;  // runs
   std::atomic<double> expires_at{0};
@@ -54,6 +50,7 @@ class Sessions {
   double Reap(double now);
   int64_t size() const;
   int64_t running() const { return running_.load(); }
+  const VariantCounters& variants() const { return variant_counters_; }
 
  private:
   using SessionPtr = std::shared_ptr<Session>;
@@ -62,9 +59,11 @@ class Sessions {
   absl::Status CheckRoomLocked() const;
   absl::StatusOr<RunTiming> RunIn(Session& session, const RunSpec& spec, OutputMemory outputs,
                                   const CancelToken& cancel);
-  absl::StatusOr<std::shared_ptr<Loader::Runnable>> VariantFor(Session& session,
-                                                               const DimBinding& binding,
-                                                               const CancelToken& cancel);
+  absl::StatusOr<RunTiming> RunSymbolic(Session& session, const RunSpec& spec,
+                                        const std::vector<size_t>& input_order,
+                                        std::span<const std::span<const uint8_t>> inputs,
+                                        const std::vector<size_t>& outputs, OutputMemory memory,
+                                        const CancelToken& cancel);
   uint32_t Granted(uint32_t lease_seconds) const;
 
   const EngineOptions& options_;
@@ -75,7 +74,10 @@ class Sessions {
   EngineObserver& observer_;
   std::atomic<int64_t> running_{0};
   mutable std::mutex mutex_;
+  VariantCounters variant_counters_;
   std::unordered_map<RandomId, SessionPtr> sessions_;  // guarded by mutex_
+  std::stop_source stop_;
+  CompilePool background_;  // last: what it does for sessions ends before they do
 };
 
 }  // namespace rlx::engine

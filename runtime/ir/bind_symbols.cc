@@ -68,6 +68,11 @@ absl::StatusOr<Graph> BindGraph(const Graph& graph, const DimBinding& binding) {
 
 }  // namespace
 
+absl::Status CheckSizes(const Graph& graph, const DimBinding& sizes) {
+  RLX_TRY(CheckRanges(graph.symbols, sizes));
+  return CheckConstraints(graph.constraints, sizes);
+}
+
 absl::StatusOr<Graph> BindSymbols(const Graph& graph, const DimBinding& binding) {
   RLX_TRY(CheckRanges(graph.symbols, binding));
   return BindGraph(graph, binding);

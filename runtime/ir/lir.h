@@ -57,9 +57,17 @@ struct BufferPlan {
   friend bool operator==(const BufferPlan&, const BufferPlan&) = default;
 };
 
+// Of a graph that computes at one capacity what another computes at any smaller size
+// (passes/pad_to_capacity.h): the input that says how much of it is true.
+struct ExtentsInput {
+  std::string name;       // i64[dims.size()]; empty: the graph is not padded
+  std::vector<Dim> dims;  // what to feed it: these, at the sizes of the run
+};
+
 struct LirModule {
   Graph graph;
   BufferPlan plan;
+  ExtentsInput extents;
 };
 
 }  // namespace rlx

@@ -35,6 +35,10 @@ absl::Status VerifyGraph(const Graph& graph, const Limits& limits = {}, Stage le
 std::string NodeLabel(const Graph& graph, NodeId id);
 std::string NodeLabel(NodeId id, const Node& node);
 
+// Whether a full binding is within the symbols' ranges and keeps the constraints: InvalidArgument
+// naming the first that it breaks. Cheap: for every run.
+absl::Status CheckSizes(const Graph& graph, const DimBinding& sizes);
+
 // The graph with every symbol that `binding` knows replaced, all types re-inferred, ranges and
 // constraints checked (a violated one is InvalidArgument, never clamped).
 absl::StatusOr<Graph> BindSymbols(const Graph& graph, const DimBinding& binding);

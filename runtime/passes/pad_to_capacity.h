@@ -1,19 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <string>
-#include <vector>
-
 #include "absl/status/statusor.h"
-#include "runtime/ir/graph.h"
+#include "runtime/ir/lir.h"
 
 namespace rlx::passes {
 
 // A graph that computes at one capacity what a symbolic graph computes at any smaller size.
 struct PaddedGraph {
   Graph graph;  // static; the symbolic graph's inputs and params, then the input of extents
-  std::string extents_input;  // its name: i64[extents.size()]
-  std::vector<Dim> extents;   // what to feed it: these, at the sizes of the run
+  ExtentsInput extents;
 };
 
 // The graph with its symbols at `capacity`, which names every symbol, and with whatever mixes

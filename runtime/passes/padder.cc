@@ -35,8 +35,8 @@ absl::StatusOr<PaddedGraph> Padder::Run() {
   const std::vector<NodeId> params = bound_.params();
   leaves.insert(leaves.end(), params.begin(), params.end());
   for (NodeId id : leaves) RLX_TRY(Take(id));
-  made_.extents_input = FreeName(bound_, "extents");
-  Node extents{.op = OpKind::kInput, .name = made_.extents_input};
+  made_.extents.name = FreeName(bound_, "extents");
+  Node extents{.op = OpKind::kInput, .name = made_.extents.name};
   extents.results = {{DType::kI64, {1}}};
   extents_input_ = {made_.graph.Add(std::move(extents)), 0};
   for (NodeId id = 0; id < bound_.size(); ++id) {
@@ -47,7 +47,7 @@ absl::StatusOr<PaddedGraph> Padder::Run() {
   }
   RLX_TRY(AddOutputs());
   RLX_TRY(builder_.status());
-  if (made_.extents.empty()) made_.extents = {1};  // an input has an element
+  if (made_.extents.dims.empty()) made_.extents.dims = {1};  // an input has an element
   return std::move(made_);
 }
 
@@ -144,8 +144,8 @@ Value Padder::Extent(const Dim& dim) {
   if (dim.is_static()) return builder_.Scalar(DType::kI64, static_cast<double>(dim.value()));
   Value& place = extent_[Cat(dim)];
   if (place.valid()) return place;
-  const auto index = static_cast<int64_t>(made_.extents.size());
-  made_.extents.push_back(dim);
+  const auto index = static_cast<int64_t>(made_.extents.dims.size());
+  made_.extents.dims.push_back(dim);
   TensorType& type = made_.graph.node(extents_input_.node).results[0];
   type.shape = {index + 1};
   return place = builder_.Reshape(builder_.Narrow(extents_input_, 0, index, 1), {});

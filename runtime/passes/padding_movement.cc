@@ -27,7 +27,8 @@ Value CloseGaps(Padder& p, Value whole, int64_t axis, const std::vector<PaddedAx
     end = end + part.extent();
     if (!part.padded()) continue;
     const Value past = b.Cast(b.Emit(OpKind::kGe, {place, p.Extent(end)}), DType::kI64);
-    source = b.Add(source, b.Mul(past, p.Extent(Dim(part.capacity()) - part.extent())));
+    const Value room = b.Scalar(DType::kI64, static_cast<double>(part.capacity()));
+    source = b.Add(source, b.Mul(past, b.Sub(room, p.Extent(part.extent()))));
   }
   const Value last = b.Scalar(DType::kI64, static_cast<double>(capacity - 1));
   return b.Gather(whole, b.Emit(OpKind::kMin, {source, last}), axis);

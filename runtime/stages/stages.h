@@ -99,6 +99,12 @@ struct CompileResult {
   absl::StatusOr<CompileResult> Specialize(const DimBinding& binding,
                                            const device::Backend* backend,
                                            const device::Target& target) const;
+  // The same for one capacity and every admissible size up to it (passes/pad_to_capacity.h), whose
+  // errors it has: FailedPrecondition where padding would change a result. `capacity` names every
+  // symbol.
+  absl::StatusOr<CompileResult> SpecializeUpTo(const DimBinding& capacity,
+                                               const device::Backend* backend,
+                                               const device::Target& target) const;
 };
 
 // `backend` may be null: the stages run for every device, with or without one. `target` is one of

@@ -164,6 +164,22 @@ absl::StatusOr<LirModule> LirFromWire(const v1::GraphModule& from, const Limits&
   return out;
 }
 
+// One element for each dim, in an i64 input that is there.
+absl::StatusOr<ExtentsInput> ExtentsFromWire(const internal::ExtentsInput& from,
+                                             const Graph& graph) {
+  ExtentsInput out{from.name(), {}};
+  SymbolTable symbols;
+  for (const v1::Dim& dim : from.dims()) {
+    RLX_ASSIGN(Dim extent, DimFromWire(dim, symbols));
+    out.dims.push_back(std::move(extent));
+  }
+  const TensorType type{DType::kI64, {static_cast<int64_t>(out.dims.size())}};
+  for (NodeId id : graph.inputs()) {
+    if (graph.node(id).name == out.name && graph.type({id, 0}) == type) return out;
+  }
+  return DataLoss("no input \"", out.name, "\" for extents");
+}
+
 absl::StatusOr<Artifact> Decode(const internal::Artifact& from, const Limits& limits) {
   Artifact out;
   RLX_TRY(TargetFromWire(from.target(), out));
@@ -178,6 +194,9 @@ absl::StatusOr<Artifact> Decode(const internal::Artifact& from, const Limits& li
     RLX_ASSIGN(out.program, ProgramFromWire(from.program()));
   }
   out.why_no_program = from.why_no_program();
+  if (from.has_extents()) {
+    RLX_ASSIGN(out.lir.extents, ExtentsFromWire(from.extents(), out.lir.graph));
+  }
   return out;
 }
 
@@ -204,6 +223,10 @@ std::string EncodeArtifact(const Artifact& artifact) {
   }
   if (artifact.program) ProgramToWire(*artifact.program, *out.mutable_program());
   out.set_why_no_program(artifact.why_no_program);
+  if (const ExtentsInput& extents = artifact.lir.extents; !extents.name.empty()) {
+    out.mutable_extents()->set_name(extents.name);
+    for (const Dim& dim : extents.dims) DimToWire(dim, *out.mutable_extents()->add_dims());
+  }
 
   std::string bytes;
   google::protobuf::io::StringOutputStream stream(&bytes);

@@ -54,9 +54,9 @@ TensorMap PaddedInputs(const passes::PaddedGraph& padded, const TensorMap& input
     }
   }
   std::vector<int64_t> extents;
-  for (const Dim& dim : padded.extents) extents.push_back(dim.Bind(sizes).value());
+  for (const Dim& dim : padded.extents.dims) extents.push_back(dim.Bind(sizes).value());
   const auto count = static_cast<int64_t>(extents.size());
-  out[padded.extents_input] = HostTensor::FromInts(DType::kI64, {count}, extents);
+  out[padded.extents.name] = HostTensor::FromInts(DType::kI64, {count}, extents);
   return out;
 }
 

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sessions on symbolic modules: any admissible size, by buckets that never change a result.
+#include <gmock/gmock.h>
+
+#include <cmath>
+#include <thread>
+
+#include "runtime/engine/buckets.h"
+#include "tests/unit/engine/engine_fixture.h"
+
+namespace rlx::engine::test {
+namespace {
+
+using testing::FloatNear;
+using testing::Pointwise;
+
+TEST(Buckets, ArePowersOfTwoWithinTheRange) {
+  const SymbolTable symbols = {{"seq", {1, 100}}, {"batch", {}}};
+  EXPECT_EQ(BucketFor({{"batch", 1}, {"seq", 33}}, symbols),
+            (DimBinding{{"batch", 1}, {"seq", 64}}));
+  EXPECT_EQ(BucketFor({{"batch", 9}, {"seq", 65}}, symbols),
+            (DimBinding{{"batch", 16}, {"seq", 100}}));
+  EXPECT_TRUE(Holds({{"a", 4}, {"b", 2}}, {{"a", 3}, {"b", 2}}));
+  EXPECT_FALSE(Holds({{"a", 4}, {"b", 2}}, {{"a", 3}, {"b", 3}}));
+  EXPECT_FALSE(Holds({{"a", 4}}, {{"c", 3}}));
+}
+
+// y[n] = the mean over all rows of softmax over rows of x[rows, 4].
+constexpr std::string_view kRowsMix =
+    "mir \"mix\" {\nsymbol rows in [1, 100]\n%0 = input \"x\" : f32[rows,4]\n"
+    "%1 = softmax(%0) {axis = 0}\n%2 = mul(%1, %0)\n"
+    "%3 = reduce_mean(%2) {axes = [0], keep_dims = false}\noutput \"y\" = %3\n}\n";
+
+std::vector<float> MixExpected(const std::vector<float>& x) {
+  const size_t rows = x.size() / 4;
+  std::vector<float> y(4);
+  for (size_t c = 0; c < 4; ++c) {
+    double sum = 0, weighted = 0;
+    for (size_t r = 0; r < rows; ++r) {
+      sum += std::exp(x[r * 4 + c]);
+      weighted += std::exp(x[r * 4 + c]) * x[r * 4 + c];
+    }
+    y[c] = static_cast<float>(weighted / sum / static_cast<double>(rows));
+  }
+  return y;
+}
+
+std::vector<float> RowsInput(int64_t rows) {
+  std::vector<float> x(rows * 4);
+  for (size_t i = 0; i < x.size(); ++i) x[i] = std::sin(static_cast<float>(i) * 0.7f) * 2;
+  return x;
+}
+
+class VariantsTest : public EngineTest {
+ protected:
+  void SetUp() override { Start(); }
+
+  RandomId Open(std::string_view text) {
+    OpenSpec spec;
+    spec.executable = OpenSpec::Compile{Spec(Parse(text)), {}};
+    const auto opened = engine->OpenSession({}, spec, {});
+    EXPECT_TRUE(opened.ok()) << opened.status();
+    return opened->handle;
+  }
+
+  void ExpectMix(const RandomId& handle, int64_t rows) {
+    const std::vector<float> x = RowsInput(rows);
+    const auto ran = Run(handle, x, {rows, 4});
+    ASSERT_TRUE(ran.ok()) << rows << " rows: " << ran.status();
+    EXPECT_THAT(ran->outputs.at(0), Pointwise(FloatNear(1e-5f), MixExpected(x))) << rows << " rows";
+  }
+};
+
+TEST_F(VariantsTest, PaddingNeverChangesAResult) {
+  const RandomId handle = Open(kRowsMix);
+  for (int64_t rows : {64, 1, 63, 2, 100, 33, 65, 7, 99, 5}) ExpectMix(handle, rows);
+}
+
+// One variant serves every size of its bucket, and what is larger serves while it is made.
+TEST_F(VariantsTest, ASizeRunsOnTheSmallestBucketThatIsReady) {
+  const RandomId handle = Open(kRowsMix);
+  ExpectMix(handle, 50);
+  EngineStats stats = engine->Stats();
+  EXPECT_EQ(stats.runs_waited, 1u);
+  EXPECT_EQ(stats.variants, 1);
+  EXPECT_GT(stats.variant_bytes, 0);
+  ExpectMix(handle, 40);
+  EXPECT_EQ(engine->Stats().runs_bucket, 1u);
+  ExpectMix(handle, 5);  // the bucket of 8 is not there yet
+  stats = engine->Stats();
+  EXPECT_EQ(stats.runs_waited, 1u) << "nobody waits for what is made in the background";
+  EXPECT_EQ(stats.runs_larger_bucket, 1u);
+  ASSERT_TRUE(Eventually([&] { return engine->Stats().variants_built_in_background == 1; }));
+  ExpectMix(handle, 6);
+  EXPECT_EQ(engine->Stats().runs_bucket, 2u);
+  EXPECT_EQ(engine->Stats().runs_waited, 1u);
+}
+
+TEST_F(VariantsTest, SizesThatKeepComingGetAVariantOfTheirOwn) {
+  const RandomId handle = Open(kRowsMix);
+  for (int i = 0; i < 40; ++i) ExpectMix(handle, 10);
+  ASSERT_TRUE(Eventually([&] { return engine->Stats().variants == 2; }));
+  const uint64_t exact = engine->Stats().runs_exact;
+  ExpectMix(handle, 10);
+  EXPECT_EQ(engine->Stats().runs_exact, exact + 1);
+}
+
+TEST_F(VariantsTest, WhatCannotBePaddedRunsExactly) {
+  // A reshape that mixes rows with columns.
+  const RandomId handle = Open(
+      "mir \"torn\" {\nsymbol rows in [1, 100]\n%0 = input \"x\" : f32[2,rows,3]\n"
+      "%1 = transpose(%0) {perm = [1, 0, 2]}\n%2 = reshape(%1) {shape = [2, (3 * rows)]}\n"
+      "%3 = neg(%2)\noutput \"y\" = %3\n}\n");
+  for (int64_t rows : {4, 6}) {
+    std::vector<float> x(2 * rows * 3);
+    for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i);
+    const auto ran = Run(handle, x, {2, rows, 3});
+    ASSERT_TRUE(ran.ok()) << ran.status();
+    EXPECT_FLOAT_EQ(ran->outputs.at(0).at(3), -static_cast<float>(3 * rows));
+  }
+  EXPECT_EQ(engine->Stats().runs_waited, 2u);
+  EXPECT_EQ(engine->Stats().variants, 2);
+}
+
+TEST_F(VariantsTest, SizesBeyondTheRangeAreRefused) {
+  const RandomId handle = Open(kRowsMix);
+  const auto ran = Run(handle, RowsInput(101), {101, 4});
+  EXPECT_TRUE(absl::IsInvalidArgument(ran.status())) << ran.status();
+  EXPECT_NE(ran.status().message().find("rows"), std::string::npos) << ran.status();
+}
+
+TEST_F(VariantsTest, AreBoundedInNumberAndGoWithTheirSession) {
+  options.max_variants = 2;
+  Start();
+  const RandomId handle = Open(kRowsMix);
+  for (int64_t rows : {1, 2, 4, 8, 16, 32, 64}) ExpectMix(handle, rows);
+  EXPECT_LE(engine->Stats().variants, 2);
+  EXPECT_GT(engine->Stats().variants_evicted, 0u);
+  ASSERT_TRUE(engine->CloseSession({}, handle, {}).ok());
+  EXPECT_TRUE(Eventually([&] { return engine->Stats().variants == 0; }));
+  EXPECT_EQ(engine->Stats().variant_bytes, 0);
+}
+
+TEST_F(VariantsTest, AreBoundedInBytes) {
+  options.max_variant_bytes = 1;
+  Start();
+  const RandomId handle = Open(kRowsMix);
+  for (int64_t rows : {1, 9, 60}) ExpectMix(handle, rows);
+  EXPECT_EQ(engine->Stats().variants, 1);
+}
+
+TEST_F(VariantsTest, ThreadsAtManySizesAgree) {
+  const RandomId handle = Open(kRowsMix);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      for (int64_t rows = 1 + t; rows <= 100; rows += 7) ExpectMix(handle, rows);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+// Buckets come from the disk after a restart.
+TEST_F(VariantsTest, AreCached) {
+  const TempDir folder;
+  options.cache_dir = folder.path();
+  Start();
+  ExpectMix(Open(kRowsMix), 50);
+  const int compiled = hooks->kernel_compiles;
+  Start();
+  ExpectMix(Open(kRowsMix), 40);
+  EXPECT_EQ(hooks->kernel_compiles, compiled);
+}
+
+}  // namespace
+}  // namespace rlx::engine::test
