@@ -81,6 +81,26 @@ def test_symbolic_extents_bound_at_compile(
     assert_agree(embeddings, expected)
 
 
+def test_one_session_serves_every_batch_and_length(
+    client: rlxd.Client,
+    daemon: Daemon,
+    minilm: ModelFiles,
+    batch: tokens.Batch,
+    expected: np.ndarray,
+) -> None:
+    """A symbolic module, run at the sizes that come: padded to a bucket, to the same embeddings."""
+    symbols = rlxd.Dim.symbol("batch"), rlxd.Dim.symbol("seq")
+    module = encoder.build(encoder.Config.read(minilm.config), *symbols)
+    with open_session(client, client.compile(module), minilm) as session:
+        for first, count in ((0, 5), (1, 3), (4, 1), (2, 2)):
+            rows = slice(first, first + count)
+            longest = int(batch.keep[rows].sum(axis=1).max())
+            ids, keep = batch.ids[rows, :longest], batch.keep[rows, :longest]
+            embeddings = session.run({"ids": ids, "keep": keep})["embeddings"]
+            assert_agree(embeddings, expected[rows])
+    assert 'rlxd_variant_runs_total{fit="exact"} 0' in daemon.metrics().splitlines()
+
+
 def test_fusion_leaves_one_node_a_linear(
     client: rlxd.Client, minilm: ModelFiles, batch: tokens.Batch
 ) -> None:
