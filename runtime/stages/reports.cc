@@ -12,12 +12,6 @@
 namespace rlx::stages {
 namespace {
 
-std::map<std::string, int64_t> OpCounts(const Graph& graph) {
-  std::map<std::string, int64_t> counts;
-  for (const Node& node : graph.nodes()) ++counts[std::string(Name(node.op))];
-  return counts;
-}
-
 std::map<std::string, int64_t> ClaimCounts(const Graph& graph) {
   std::map<std::string, int64_t> counts;
   for (const Node& node : graph.nodes()) {
@@ -77,6 +71,12 @@ void StampSources(Graph& graph) {
     Node& node = graph.node(id);
     if (node.sources.empty()) node.sources = {{SourceRef::Kind::kMir, id, node.name}};
   }
+}
+
+std::map<std::string, int64_t> OpCounts(const Graph& graph) {
+  std::map<std::string, int64_t> counts;
+  for (const Node& node : graph.nodes()) ++counts[std::string(Name(node.op))];
+  return counts;
 }
 
 void CountOps(const Graph& before, const Graph& after, bool verbose, FusionReport& report) {

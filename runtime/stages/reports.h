@@ -9,6 +9,8 @@ namespace rlx::stages {
 // Gives each node that has none a source: its number and name in the module as it arrived.
 void StampSources(Graph& graph);
 
+std::map<std::string, int64_t> OpCounts(const Graph& graph);
+
 // Counts per op into `report`, and drops misses nobody can act on unless `verbose`.
 void CountOps(const Graph& before, const Graph& after, bool verbose, FusionReport& report);
 

@@ -19,13 +19,28 @@ absl::Status CheckSymbols(const Graph& graph, const DimBinding& binding) {
   return absl::OkStatus();
 }
 
-// Everything that follows from a result's graph, now that its extents are known.
+// The passes once more, now that extents are known: what asked for sizes can match, and the back
+// end can be asked about every node. Of what they say, the fusions are new; the misses were said
+// before.
+absl::Status RunPassesAgain(CompileResult& result, const device::Backend* backend,
+                            const device::Target& target) {
+  std::vector<Remark> remarks;
+  std::vector<PassTiming> timings;
+  passes::PassContext context = ContextFor(result.options, backend, target, remarks);
+  RLX_TRY(RunPasses(result.lir.graph, result.options, context, {}, {}, timings));
+  for (Remark& remark : remarks) {
+    if (remark.kind == Remark::Kind::kMissed) continue;
+    result.fusion.remarks.push_back(std::move(remark));
+  }
+  result.fusion.nodes_after = result.lir.graph.size();
+  result.fusion.ops_after = OpCounts(result.lir.graph);
+  return absl::OkStatus();
+}
+
 absl::Status Replan(CompileResult& result, const device::Backend* backend,
                     const device::Target& target) {
-  Graph& graph = result.lir.graph;
-  passes::PassContext context = ContextFor(result.options, backend, target, result.fusion.remarks);
-  // Only now can the back end be asked about nodes that had symbolic extents.
-  RLX_TRY(passes::DecomposeRefused(graph, context));
+  RLX_TRY(RunPassesAgain(result, backend, target));
+  const Graph& graph = result.lir.graph;
   RLX_TRY(VerifyGraph(graph, GrownLimits()));
   const DispatchReport now = ReportDispatch(graph, graph, result.options, backend, target);
   result.dispatch.unsupported = now.unsupported;
@@ -33,23 +48,6 @@ absl::Status Replan(CompileResult& result, const device::Backend* backend,
   RLX_ASSIGN(result.lir.plan,
              lower::PlanBuffers(graph, {.alignment = result.options.arena_alignment}, backend));
   return GenerateCode(result, backend, target);
-}
-
-// The passes that make few kernels of what padding added.
-absl::Status FuseAgain(CompileResult& result, const device::Backend* backend,
-                       const device::Target& target) {
-  std::vector<Remark> unheard;  // the report is about what the author wrote
-  passes::PassContext context = ContextFor(result.options, backend, target, unheard);
-  Graph& graph = result.lir.graph;
-  RLX_TRY(passes::DecomposeUnclaimed(graph, context));
-  RLX_TRY(passes::CommonSubexpressionElimination(graph, context));
-  for (const passes::Pass& pass : PipelineFor(result.options)) {
-    if (pass.run == passes::MarkElementwiseRegions || pass.run == passes::ClipElementwiseRegions ||
-        pass.run == passes::UnfuseElementwiseRegions) {
-      RLX_TRY(pass.run(graph, context));
-    }
-  }
-  return absl::OkStatus();
 }
 
 }  // namespace
@@ -73,7 +71,6 @@ absl::StatusOr<CompileResult> CompileResult::SpecializeUpTo(const DimBinding& ca
   RLX_ASSIGN(passes::PaddedGraph padded, passes::PadToCapacity(lir.graph, capacity));
   bound.lir.graph = std::move(padded.graph);
   bound.lir.extents = std::move(padded.extents);
-  RLX_TRY(FuseAgain(bound, backend, target));
   RLX_TRY(Replan(bound, backend, target));
   return bound;
 }
