@@ -159,3 +159,22 @@ def test_build_is_a_copy():
     before = m.build()
     m.input("x", [1])
     assert len(before.graphs[0].nodes) == 0
+
+
+def test_ops_written_from_the_table_leave_out_what_was_not_given():
+    m = rlxd.MirModule("m")
+    x, w, bias = m.input("x", [2, 3]), m.param("w", [3, 4]), m.param("b", [4])
+    m.fused_matmul_bias_act(x, w, activation="relu")
+    m.fused_matmul_bias_act(x, w, bias=bias)
+    plain, biased = m.build().graphs[0].nodes[3:]
+    assert [a.name for a in plain.attributes] == ["has_bias", "has_residual", "activation"]
+    assert len(plain.operands) == 2 and not plain.attributes[0].b
+    assert [o.node for o in biased.operands] == [0, 1, 2] and biased.attributes[0].b
+
+
+def test_ops_with_several_results_give_them_all():
+    m = rlxd.MirModule("m")
+    x, g = m.input("x", [2, 3]), m.param("g", [3])
+    y, total = m.fused_residual_layer_norm(x, x, g, g, eps=1)
+    assert (y.node, y.result, total.result) == (2, 0, 1)
+    assert m.build().graphs[0].nodes[2].attributes[1].f == 1.0

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+from rlxd._ops import MirOps
 from rlxd.dtypes import DType
-from rlxd.graph import Graph, Value
+from rlxd.graph import Value
 
 
-class ElementwiseOps(Graph):
+class ElementwiseOps(MirOps):
     """Ops on each element. Two operands broadcast as in NumPy and must have one dtype."""
 
     def neg(self, x: Value) -> Value:

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from typing import Literal
 
+from rlxd._ops import HirOps
 from rlxd.graph import Attrs, Value
 from rlxd.mir import Mask, MirGraph
 
 Activation = Literal["none", "relu", "gelu", "gelu_tanh", "silu", "sigmoid", "tanh"]
 
 
-class HirGraph(MirGraph):
+class HirGraph(HirOps, MirGraph):
     """A graph of blocks and tensor ops. Weights of products are `[in, out]`."""
 
     def linear(

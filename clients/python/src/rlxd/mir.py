@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tensor ops: what stands in a module of stage MIR, and between the blocks of an HIR module.
 
-Each method is one row of the server's op table (GetCapabilities.ops); `emit` takes the others.
+Each method is one row of the server's op table (GetCapabilities.ops). Those that need no words of
+their own are written by the table itself, in `_ops`.
 """
 
 from __future__ import annotations
