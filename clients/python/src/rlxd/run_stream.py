@@ -22,10 +22,16 @@ Result = dict[str, npt.NDArray[np.generic]]
 MakeRequest = Callable[[Mapping[str, npt.ArrayLike], Sequence[str]], sessions_pb2.RunRequest]
 
 
+#: Runs under way on one stream, by default: what rlxd takes before it stops reading.
+WINDOW = 64
+
+
 class RunStream:
     """Submits runs and hands out futures; results may come in another order. Thread safe.
 
-    Leaving the `with` block waits for what was submitted.
+    At most `window` runs are under way: beyond that `submit` waits for an answer, so that a
+    producer faster than the server costs no more memory than that. Leaving the `with` block waits
+    for what was submitted.
     """
 
     def __init__(
@@ -33,9 +39,14 @@ class RunStream:
         stub: sessions_pb2_grpc.SessionsStub,
         make_request: MakeRequest,
         timeout: float | None,
+        window: int = WINDOW,
     ) -> None:
+        if window < 1:
+            raise ValueError(f"window: {window} is not positive")
         self._make_request = make_request
+        self._window = window
         self._lock = threading.Lock()
+        self._room = threading.Condition(self._lock)  # fewer than a window wait, or the end
         self._waiting: dict[int, Future[Result]] = {}
         self._next = 0
         self._ended: BaseException | None = None
@@ -47,10 +58,15 @@ class RunStream:
     def submit(
         self, inputs: Mapping[str, npt.ArrayLike], outputs: Sequence[str] = ()
     ) -> Future[Result]:
-        """Starts a run. The future raises the run's error, or the stream's."""
+        """Starts a run, when there is room in the window. The future raises the run's error, or
+        the stream's. In a callback of a future it never waits: answers come on that thread."""
         run = self._make_request(inputs, outputs)
         future: Future[Result] = Future()
         with self._lock:
+            if threading.current_thread() is not self._reader:
+                self._room.wait_for(
+                    lambda: self._ended is not None or len(self._waiting) < self._window
+                )
             if self._ended is not None:
                 raise self._ended
             self._next += 1
@@ -103,6 +119,7 @@ class RunStream:
     def _settle(self, response: sessions_pb2.RunStreamResponse) -> None:
         with self._lock:
             future = self._waiting.pop(response.id, None)
+            self._room.notify()
         if future is None or not future.set_running_or_notify_cancel():
             return
         if response.status.code != 0:
@@ -116,6 +133,7 @@ class RunStream:
             if self._ended is None:
                 self._ended = reason
                 self._outbox.put(None)
+                self._room.notify_all()
             waiting = list(self._waiting.values()) if drop else []
             if drop:
                 self._waiting.clear()

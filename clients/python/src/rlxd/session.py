@@ -15,7 +15,7 @@ from rlxd import errors
 from rlxd._proto.rlx.v1 import plan_pb2, sessions_pb2, sessions_pb2_grpc
 from rlxd.channel import Channel
 from rlxd.dtypes import DType
-from rlxd.run_stream import RunStream
+from rlxd.run_stream import WINDOW, RunStream
 from rlxd.tensors import from_wire, to_wire
 
 Arrays = dict[str, npt.NDArray[np.generic]]
@@ -75,9 +75,9 @@ class Session:
         request = self.request(inputs, outputs)
         return arrays(self._channel.call(self._stub.Run, request, timeout))
 
-    def stream(self, timeout: float | None = None) -> RunStream:
-        """An open stream: cheaper for each run, and many may be under way. Use `with`."""
-        return RunStream(self._stub, self.request, self._channel.deadline(timeout))
+    def stream(self, timeout: float | None = None, *, window: int = WINDOW) -> RunStream:
+        """An open stream: cheaper for each run, and up to `window` may be under way. Use `with`."""
+        return RunStream(self._stub, self.request, self._channel.deadline(timeout), window)
 
     def request(
         self, inputs: Mapping[str, npt.ArrayLike], outputs: Sequence[str] = ()
