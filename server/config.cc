@@ -10,6 +10,7 @@
 
 #include "runtime/base/file.h"
 #include "runtime/base/status.h"
+#include "server/address.h"
 
 namespace rlx::server {
 namespace {
@@ -27,7 +28,8 @@ struct Flag {
 };
 
 constexpr Flag kFlags[] = {
-    {"listen", "listen", "gRPC address, HOST:PORT or unix:PATH; may be repeated (127.0.0.1:8001)"},
+    {"listen", "listen",
+     "gRPC address, HOST:PORT, [IPv6]:PORT or unix:PATH; may be repeated (127.0.0.1:8001)"},
     {"metrics_listen", "metrics_listen",
      "HTTP address of /metrics, /livez and /readyz; empty: none (127.0.0.1:8002)"},
     {"cache_dir", "cache_dir",
@@ -146,12 +148,13 @@ class FirstError final : public google::protobuf::io::ErrorCollector {
 };
 
 absl::StatusOr<ServerConfig> ReadConfigFile(const std::string& path) {
-  RLX_ASSIGN(const std::string text, ReadFile(path, kMaxConfigBytes));
+  const auto text = ReadFile(path, kMaxConfigBytes);
+  if (!text.ok()) return Annotate(text.status(), "--config ", path);
   ServerConfig config;
   FirstError error;
   google::protobuf::TextFormat::Parser parser;
   parser.RecordErrorsTo(&error);
-  if (!parser.ParseFromString(text, &config)) {
+  if (!parser.ParseFromString(*text, &config)) {
     return InvalidArgument("--config ", path, ":", error.text);
   }
   return config;
@@ -201,6 +204,21 @@ void FillDefaults(ServerConfig& c) {
   b.set_blob_bytes(Or(b.has_blob_bytes(), b.blob_bytes(), 50ull << 30));
   b.set_host_memory_bytes(Or(b.has_host_memory_bytes(), b.host_memory_bytes(), 0));
   b.set_variant_bytes(Or(b.has_variant_bytes(), b.variant_bytes(), 1ull << 30));
+}
+
+absl::Status CheckAddress(std::string_view flag, const std::string& text, bool unix_sockets) {
+  const auto address = ParseAddress(text);
+  absl::Status status = address.status();
+  if (address.ok() && address->kind == Address::Kind::kUnix && !unix_sockets) {
+    status = InvalidArgument("HTTP is served on HOST:PORT only");
+  }
+  return Annotate(status, "--", flag, ": \"", text, "\"");
+}
+
+absl::Status CheckAddresses(const ServerConfig& c) {
+  for (const std::string& listen : c.listen()) RLX_TRY(CheckAddress("listen", listen, true));
+  if (c.metrics_listen().empty()) return absl::OkStatus();
+  return CheckAddress("metrics_listen", c.metrics_listen(), false);
 }
 
 absl::Status CheckRanges(const ServerConfig& c) {
@@ -302,6 +320,7 @@ absl::StatusOr<Settings> ReadSettings(const std::vector<std::string>& args) {
     }
   }
   FillDefaults(out.config);
+  RLX_TRY(CheckAddresses(out.config));
   RLX_TRY(CheckRanges(out.config));
   RLX_TRY(ReadEnvironment(out));
   return out;

@@ -2,7 +2,7 @@
 #include "server/http.h"
 
 #include <CivetServer.h>
-#include <arpa/inet.h>
+#include <netdb.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "runtime/base/status.h"
+#include "server/address.h"
 #include "server/metrics.h"
 
 namespace rlx::server {
@@ -50,10 +51,24 @@ class ProbeHandler final : public CivetHandler {
   const std::atomic<bool>* good_;
 };
 
+// Connects and hangs up.
+void Knock(const std::string& host, int port) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  if (getaddrinfo(host.c_str(), Cat(port).c_str(), &hints, &found) != 0) return;
+  const int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd >= 0 && connect(fd, found->ai_addr, found->ai_addrlen) == 0) shutdown(fd, SHUT_RDWR);
+  if (fd >= 0) close(fd);
+  freeaddrinfo(found);
+}
+
 class HttpEndpointImpl final : public HttpEndpoint {
  public:
-  HttpEndpointImpl(const std::string& address, Metrics& metrics, const Readiness& readiness)
-      : server_({"listening_ports", address, "num_threads", "2", "request_timeout_ms", "10000"}),
+  HttpEndpointImpl(const std::string& address, std::string host, Metrics& metrics,
+                   const Readiness& readiness)
+      : host_(std::move(host)),
+        server_({"listening_ports", address, "num_threads", "2", "request_timeout_ms", "10000"}),
         metrics_(metrics),
         alive_(nullptr),
         ready_(&readiness.ready) {
@@ -65,17 +80,9 @@ class HttpEndpointImpl final : public HttpEndpoint {
   // civetweb looks for its end only between connections, or every two seconds: one connection ends
   // the wait.
   ~HttpEndpointImpl() override {
-    std::thread waker([port = port()] {
+    std::thread waker([host = host_, port = port()] {
       std::this_thread::sleep_for(std::chrono::milliseconds(2));
-      const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-      sockaddr_in address{};
-      address.sin_family = AF_INET;
-      address.sin_port = htons(static_cast<uint16_t>(port));
-      address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-      if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0) {
-        shutdown(fd, SHUT_RDWR);
-      }
-      close(fd);
+      Knock(host, port);
     });
     server_.close();
     waker.join();
@@ -87,6 +94,7 @@ class HttpEndpointImpl final : public HttpEndpoint {
   }
 
  private:
+  const std::string host_;
   CivetServer server_;
   MetricsHandler metrics_;
   ProbeHandler alive_, ready_;
@@ -97,8 +105,14 @@ class HttpEndpointImpl final : public HttpEndpoint {
 absl::StatusOr<std::unique_ptr<HttpEndpoint>> HttpEndpoint::Start(const std::string& address,
                                                                   Metrics& metrics,
                                                                   const Readiness& readiness) {
+  RLX_ASSIGN(Address parsed, ParseAddress(address));
+  const bool ip6 = parsed.host.find(':') != parsed.host.npos;
+  if (ip6 && mg_check_feature(MG_FEATURES_IPV6) == 0) {
+    return InvalidArgument("--metrics_listen: \"", address,
+                           "\": the HTTP library here was built without IPv6");
+  }
   try {  // civetweb's wrapper throws
-    return std::make_unique<HttpEndpointImpl>(address, metrics, readiness);
+    return std::make_unique<HttpEndpointImpl>(address, std::move(parsed.host), metrics, readiness);
   } catch (const CivetException& e) {
     return Unavailable("cannot listen on ", address, ": ", e.what());
   }

@@ -19,7 +19,8 @@ struct Readiness {
 // /metrics, /livez and /readyz over HTTP, on its own port and threads. Stops when destroyed.
 class HttpEndpoint {
  public:
-  // `address` is HOST:PORT; port 0 takes a free one. Unavailable when it cannot be bound.
+  // `address` is HOST:PORT; port 0 takes a free one. Unavailable when it cannot be bound,
+  // InvalidArgument for IPv6 where the HTTP library has none (Debian's has none).
   static absl::StatusOr<std::unique_ptr<HttpEndpoint>> Start(const std::string& address,
                                                              Metrics& metrics,
                                                              const Readiness& readiness);
