@@ -17,7 +17,7 @@ foreach(source IN LISTS benches)
   rlx_compile(bench_${name})
   set_target_properties(bench_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin/bench")
   target_link_libraries(bench_${name} PRIVATE bench_models rlx_core benchmark::benchmark)
-  rlx_link_existing(bench_${name} PRIVATE passes lower cache wire import stages engine backend_cpu server)
+  rlx_link_existing(bench_${name} PRIVATE test_support passes lower cache wire import stages engine backend_cpu server)
   add_dependencies(bench bench_${name})
 endforeach()
 
