@@ -15,6 +15,12 @@ absl::StatusOr<Digest256> DigestOf(const v1::BlobRef& blob) {
   return *digest;
 }
 
+// A size that the caller claims of bytes that are here; 0 claims nothing.
+absl::Status CheckSize(const v1::BlobRef& blob, const Digest256& digest, uint64_t bytes) {
+  if (blob.size() == 0 || blob.size() == bytes) return absl::OkStatus();
+  return InvalidArgument("blob ", digest, " has ", bytes, " bytes, not ", blob.size());
+}
+
 // One upload. Chunks are appended on the executor, one after the other: the next is read when the
 // one before it is on disk, so that a client is slowed to the disk's pace.
 class WriteReactor final : public grpc::ServerReadReactor<v1::WriteRequest>,
@@ -31,7 +37,7 @@ class WriteReactor final : public grpc::ServerReadReactor<v1::WriteRequest>,
 
   WriteReactor(Frontend& frontend, const Method& method, const grpc::CallbackServerContext& context,
                v1::WriteResponse* response)
-      : call_(frontend, method, context), response_(response) {}
+      : call_(frontend, method, context, Call::Kind::kTransfer), response_(response) {}
 
   void OnReadDone(bool ok) override {
     const bool taken = call_.frontend().executor.Submit(
@@ -45,6 +51,7 @@ class WriteReactor final : public grpc::ServerReadReactor<v1::WriteRequest>,
   void Append() {
     const absl::Status status = AppendChunk();
     if (!status.ok()) return End(status);
+    if (!writer_) return Complete();  // the blob is here already, whatever is still under way
     StartRead(&chunk_);
   }
 
@@ -56,11 +63,7 @@ class WriteReactor final : public grpc::ServerReadReactor<v1::WriteRequest>,
                              " bytes, more than max_chunk_bytes ",
                              call_.frontend().limits.max_chunk_bytes);
     }
-    if (!writer_) {
-      if (chunk_.data().empty()) return absl::OkStatus();
-      return InvalidArgument("the blob is complete already, yet more bytes came");
-    }
-    return writer_->Append(chunk_.data());
+    return writer_ ? writer_->Append(chunk_.data()) : absl::OkStatus();
   }
 
   // The first message says which upload this is.
@@ -75,10 +78,10 @@ class WriteReactor final : public grpc::ServerReadReactor<v1::WriteRequest>,
       writer_.emplace(*std::move(writer));
       return absl::OkStatus();
     }
-    // Complete already: an empty rest is fine, so that a retried upload succeeds.
-    const bool rest_is_empty = chunk_.offset() == size_ && chunk_.data().empty();
-    return absl::IsAlreadyExists(writer.status()) && rest_is_empty ? absl::OkStatus()
-                                                                   : writer.status();
+    if (!absl::IsAlreadyExists(writer.status())) return writer.status();
+    const auto here = call_.engine().blobs().Query(call_.who().name, digest_);
+    if (!here.complete) return Aborted("blob ", digest_, " has just gone");
+    return CheckSize(chunk_.blob(), digest_, here.committed_bytes);
   }
 
   void Complete() {
@@ -134,11 +137,12 @@ class ReadReactor final : public grpc::ServerWriteReactor<v1::ReadResponse> {
 
  private:
   ReadReactor(Frontend& frontend, const Method& method, const grpc::CallbackServerContext& context)
-      : call_(frontend, method, context) {}
+      : call_(frontend, method, context, Call::Kind::kTransfer) {}
 
   absl::Status Begin(const v1::ReadRequest& request) {
     RLX_ASSIGN(const Digest256 digest, DigestOf(request.blob()));
     RLX_ASSIGN(const SharedBytes blob, call_.engine().blobs().Read(call_.who().name, digest));
+    RLX_TRY(CheckSize(request.blob(), digest, blob.size()));
     if (request.offset() > blob.size() || request.length() > blob.size() - request.offset()) {
       return OutOfRange("[", request.offset(), ", +", request.length(), ") is beyond a blob of ",
                         blob.size(), " bytes");
@@ -173,7 +177,12 @@ grpc::ServerUnaryReactor* BlobService::FindMissing(grpc::CallbackServerContext* 
     }
     for (const v1::BlobRef& blob : request->blobs()) {
       RLX_ASSIGN(const Digest256 digest, DigestOf(blob));
-      if (!call.engine().blobs().Has(call.who().name, digest)) *response->add_missing() = blob;
+      const cache::UploadState state = call.engine().blobs().Query(call.who().name, digest);
+      if (state.complete) {
+        RLX_TRY(CheckSize(blob, digest, state.committed_bytes));
+      } else {
+        *response->add_missing() = blob;
+      }
     }
     return absl::OkStatus();
   };
@@ -191,6 +200,7 @@ grpc::ServerUnaryReactor* BlobService::QueryWrite(grpc::CallbackServerContext* c
   const auto handle = [request, response](Call& call) -> absl::Status {
     RLX_ASSIGN(const Digest256 digest, DigestOf(request->blob()));
     const cache::UploadState state = call.engine().blobs().Query(call.who().name, digest);
+    if (state.complete) RLX_TRY(CheckSize(request->blob(), digest, state.committed_bytes));
     response->set_committed_size(state.committed_bytes);
     response->set_complete(state.complete);
     return absl::OkStatus();

@@ -38,6 +38,10 @@ absl::StatusOr<Module> ModuleFrom(const v1::CompileSpec& spec, const engine::Pri
       return wire::ModuleFromWire(spec.module(), limits, blobs);
     case v1::CompileSpec::kModuleBlob: {
       RLX_ASSIGN(const SharedBytes bytes, ReadBlob(spec.module_blob().sha256(), who, engine));
+      const uint64_t size = spec.module_blob().size();
+      if (size != 0 && size != bytes.size()) {
+        return InvalidArgument("spec.module_blob has ", bytes.size(), " bytes, not ", size);
+      }
       v1::GraphModule module;
       if (bytes.size() > INT32_MAX ||
           !module.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {

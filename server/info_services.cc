@@ -122,6 +122,9 @@ grpc::ServerUnaryReactor* DeviceService::List(grpc::CallbackServerContext* conte
     for (const engine::DeviceStatus& status : call.engine().Devices()) {
       DeviceToWire(status, *response->add_devices());
     }
+    for (engine::Warning& warning : call.engine().Warnings()) {
+      response->add_warnings(std::move(warning.what));
+    }
     return absl::OkStatus();
   };
   return UnaryReactor::Start(frontend_, list_, *context, Where::kExecutor, handle);
@@ -159,6 +162,9 @@ grpc::ServerUnaryReactor* CapabilityService::GetCapabilities(
       const size_t space = library.find(' ');
       to.set_name(library.substr(0, space));
       if (space != std::string::npos) to.set_version(library.substr(space + 1));
+    }
+    for (engine::Warning& warning : call.engine().Warnings()) {
+      response->add_warnings(std::move(warning.what));
     }
     return absl::OkStatus();
   };

@@ -191,6 +191,8 @@ void CollectEngine(engine::Engine& engine, Snapshot& out) {
   out.SetGauge("rlxd_sessions", "Sessions by state", {{"state", "open"}}, d(s.sessions));
   out.SetGauge("rlxd_exec_contexts", "Execution contexts of all sessions", {}, d(s.contexts));
   out.SetGauge("rlxd_exec_context_bytes", "Bytes of their arenas", {}, d(s.context_bytes));
+  out.SetCounter("rlxd_exec_contexts_evicted_total", "Idle contexts that went to make room", {},
+                 d(s.contexts_evicted));
   out.SetGauge("rlxd_infer_inflight", "Runs on a device now", {}, d(s.runs_in_flight));
   out.SetGauge("rlxd_infer_pending", "Runs that wait for a context", {}, d(s.runs_waiting));
   out.SetGauge("rlxd_weight_sets", "Bound weight sets by use", {{"state", "idle"}},

@@ -92,7 +92,7 @@ absl::Status RunDevices(Context& context) {
   RLX_ASSIGN(all, Select(std::move(all), context.flags.operands()));
   if (context.json) WriteMessage(all, context.document);
   if (context.flags.operands().empty()) {
-    context.text = Overview(all);
+    context.text = Cat(Overview(all), WarningLines(all.warnings()));
     return absl::OkStatus();
   }
   context.text = Join(all.devices(), "\n",

@@ -71,6 +71,7 @@ absl::Status RunCapabilities(Context& context) {
   table.Row({"ops", Cat(all.ops_size())});
   context.text = Cat(table.ToString(), "limits\n", LimitsText(all.limits()));
   if (context.flags.IsOn("ops")) context.text += Cat("ops\n", OpsText(all));
+  context.text += WarningLines(all.warnings());
   return absl::OkStatus();
 }
 

@@ -3,6 +3,8 @@
 
 #include <google/protobuf/descriptor.h>
 
+#include "clients/rlxctl/table.h"
+
 namespace rlx::ctl {
 namespace {
 
@@ -80,6 +82,12 @@ absl::StatusOr<v1::TargetSpec> ParseTarget(std::string_view text) {
 
 std::string TargetWord(const v1::Target& target) {
   return target.profile().empty() ? Word(target.device()) : target.profile();
+}
+
+std::string WarningLines(const google::protobuf::RepeatedPtrField<std::string>& warnings) {
+  std::string out;
+  for (const std::string& warning : warnings) out += Cat("warning: ", Printable(warning), "\n");
+  return out;
 }
 
 std::string DimText(const v1::Dim& dim) {

@@ -34,6 +34,9 @@ absl::StatusOr<v1::TargetSpec> ParseTarget(std::string_view text);
 // The profile, or the device where there is none.
 std::string TargetWord(const v1::Target& target);
 
+// What the server's operator should mend, a line each.
+std::string WarningLines(const google::protobuf::RepeatedPtrField<std::string>& warnings);
+
 std::string DimText(const v1::Dim& dim);
 std::string TypeText(const v1::TensorType& type);
 std::string TypeText(v1::DType dtype, const google::protobuf::RepeatedField<int64_t>& shape);

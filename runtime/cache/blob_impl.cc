@@ -88,6 +88,12 @@ void BlobStore::Impl::AddBlobLocked(const Digest256& digest, Blob blob) {
 BlobStore::Impl::Blob* BlobStore::Impl::FindLocked(const std::string& owner,
                                                    const Digest256& digest) {
   Blob* blob = blobs_.Use(digest);
+  // Someone may have cleared the folder. Bytes that are mapped are here all the same.
+  if (on_disk() && blob != nullptr && blob->mapping.expired() &&
+      absl::IsNotFound(StatFile(BlobPath(digest)).status())) {
+    DropBlobLocked(digest);
+    blob = nullptr;
+  }
   if (on_disk() && (blob == nullptr || !blob->owners.contains(owner))) {
     // Another process on the same folder may have taken the upload.
     if (!StatFile(OwnerPath(digest, owner)).ok()) return nullptr;

@@ -89,6 +89,8 @@ class BlobStore::Impl {
   absl::Status HashCommitted(Upload& upload);
   absl::Status WriteBytes(Upload& upload, std::string_view bytes);
   absl::Status KeepLocked(Upload& upload);
+  absl::Status PlaceLocked(Upload& upload, bool blob_is_there);
+  static absl::Status OfDisk(const Upload& upload, const absl::Status& status);
 
   const std::string folder_;
   const BlobLimits limits_;

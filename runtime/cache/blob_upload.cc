@@ -65,13 +65,25 @@ auto BlobStore::Impl::StartLocked(const std::string& owner, const Digest256& dig
   return upload;
 }
 
+// What the disk says is no fault of who uploads, and no permission that they lack.
+absl::Status BlobStore::Impl::OfDisk(const Upload& upload, const absl::Status& status) {
+  if (status.ok() || absl::IsResourceExhausted(status)) return status;
+  return Unavailable("blob ", upload.digest, " cannot be stored: ", Message(status));
+}
+
 absl::Status BlobStore::Impl::OpenUpload(Upload& upload) {
   if (!on_disk()) {
     if (upload.fd.get() < 0) upload.fd = Fd(memfd_create("rlx-blob", MFD_CLOEXEC));
     return upload.fd.get() < 0 ? ErrnoStatus(errno, "create", "memory blob") : absl::OkStatus();
   }
   std::string path = PartPath(upload);
-  RLX_ASSIGN(upload.fd, OpenFile(path, O_RDWR | O_CREAT));
+  absl::StatusOr<Fd> opened = OpenFile(path, O_RDWR | O_CREAT);
+  if (absl::IsNotFound(opened.status())) {  // someone removed the folder
+    RLX_TRY(OfDisk(upload, EnsureDir(folder_)));
+    opened = OpenFile(path, O_RDWR | O_CREAT);
+  }
+  if (!opened.ok()) return OfDisk(upload, opened.status());
+  upload.fd = *std::move(opened);
   // Another process on the same folder; within this one, `writing` says so.
   if (flock(upload.fd.get(), LOCK_EX | LOCK_NB) != 0) {
     upload.foreign = true;
@@ -157,16 +169,28 @@ absl::StatusOr<UploadState> BlobStore::Impl::Finish(Upload& upload) {
   return UploadState{upload.size, true};
 }
 
+// The files of a blob: its owner's, and its own unless that is there.
+absl::Status BlobStore::Impl::PlaceLocked(Upload& upload, bool blob_is_there) {
+  const std::string owner = OwnerPath(upload.digest, upload.owner);
+  absl::Status placed = OpenFile(owner, O_WRONLY | O_CREAT).status();
+  if (placed.ok() && !blob_is_there) {
+    placed = RenameFile(PartPath(upload), BlobPath(upload.digest));
+    if (!placed.ok()) RemoveFile(owner).IgnoreError();
+  }
+  if (!absl::IsNotFound(placed)) return OfDisk(upload, placed);
+  DropUploadLocked(upload);  // someone removed it, or the folder
+  return Unavailable("blob ", upload.digest, ": what was uploaded is gone from the cache folder");
+}
+
 // A verified upload becomes a blob, or one more owner of the blob that is here already.
 absl::Status BlobStore::Impl::KeepLocked(Upload& upload) {
-  if (on_disk())
-    RLX_TRY(OpenFile(OwnerPath(upload.digest, upload.owner), O_WRONLY | O_CREAT).status());
-  if (Blob* blob = blobs_.Use(upload.digest)) {
-    blob->owners.insert(upload.owner);
+  Blob* const known = blobs_.Use(upload.digest);
+  if (on_disk()) RLX_TRY(PlaceLocked(upload, known != nullptr));
+  if (known != nullptr) {
+    known->owners.insert(upload.owner);
     DropUploadLocked(upload);
     return absl::OkStatus();
   }
-  if (on_disk()) RLX_TRY(RenameFile(PartPath(upload), BlobPath(upload.digest)));
   double now = WallSeconds();
   Blob blob{
       .bytes = upload.size, .owners = {upload.owner}, .used_seconds = now, .touched_seconds = now};

@@ -137,16 +137,26 @@ void DiskStore::Touch(const Digest256& key) {
   TouchFile(PathOf(key)).IgnoreError();  // best effort: a read-only folder still serves
 }
 
+absl::Status DiskStore::Write(const Digest256& key, const SharedBytes& value) {
+  const auto write = [&] {
+    return WriteFileAtomic(PathOf(key), {EntryHeader(key, value.view()), value.view()});
+  };
+  absl::Status written = write();
+  if (!absl::IsNotFound(written)) return written;
+  RLX_TRY(EnsureDir(folder_));  // someone removed it
+  return write();
+}
+
 void DiskStore::Put(const Digest256& key, const SharedBytes& value) {
   uint64_t file_bytes = kEntryHeaderBytes + value.size();
   if (file_bytes > stats_.limit_bytes) return;  // the limit never changes: no lock
   ScanIfDue();
   MakeRoom(file_bytes);
-  absl::Status written =
-      WriteFileAtomic(PathOf(key), {EntryHeader(key, value.view()), value.view()});
+  const absl::Status written = Write(key, value);
 
   double now = WallSeconds();
   std::lock_guard lock(mutex_);
+  stats_.trouble = Message(written);
   if (!written.ok()) {
     ++stats_.errors;
     return;

@@ -46,6 +46,7 @@ class DiskStore : public Store {
   void Scan();
   void ScanIfDue();
   void MakeRoom(uint64_t file_bytes);
+  absl::Status Write(const Digest256& key, const SharedBytes& value);
   void CountHit(const Digest256& key, uint64_t file_bytes);
   void Forget(const Digest256& key);
   void Delete(const Digest256& key);

@@ -21,6 +21,7 @@ struct TierStats {
   uint64_t evicted_bytes = 0;
   uint64_t corrupt = 0;  // entries that failed a check: deleted, and counted as misses too
   uint64_t errors = 0;   // reads and writes that failed
+  std::string trouble;   // what the last write failed with; empty when it did not
   uint64_t entries = 0;
   uint64_t size_bytes = 0;
   uint64_t limit_bytes = 0;

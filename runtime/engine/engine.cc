@@ -16,6 +16,10 @@ int64_t MachineMemory() {
 
 EngineOptions Completed(EngineOptions options) {
   if (options.host_memory_bytes <= 0) options.host_memory_bytes = MachineMemory() / 4 * 3;
+  if (options.cache_dir.empty()) {  // blobs lie in memory then
+    options.blobs.budget_bytes =
+        std::min(options.blobs.budget_bytes, static_cast<uint64_t>(MachineMemory() / 4));
+  }
   if (options.threads <= 0) {
     options.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   }
@@ -25,12 +29,16 @@ EngineOptions Completed(EngineOptions options) {
 class EngineImpl final : public Engine {
  public:
   EngineImpl(EngineOptions options, device::Registry registry, EngineObserver& observer,
-             std::unique_ptr<ArtifactCache> artifacts, std::unique_ptr<cache::BlobStore> blobs)
+             std::unique_ptr<ArtifactCache> artifacts, std::unique_ptr<cache::BlobStore> blobs,
+             std::vector<Warning> warnings)
       : options_(std::move(options)),
+        warnings_(std::move(warnings)),
         artifacts_(std::move(artifacts)),
         blobs_(std::move(blobs)),
         targets_(std::move(registry), options_.threads),
-        memory_(options_.host_memory_bytes, [this] { return weights_.EvictOne(); }),
+        // Weights that no session has first: a context is soon made anew, but a session wants it.
+        memory_(options_.host_memory_bytes,
+                [this] { return weights_.EvictOne() || loader_.contexts().EvictOne(); }),
         weights_([&observer](int64_t bytes) { observer.WeightsEvicted(bytes); }),
         loader_(weights_, memory_, options_.max_contexts),
         compiler_(options_, targets_, *artifacts_, observer),
@@ -105,6 +113,17 @@ class EngineImpl final : public Engine {
   }
 
   std::vector<DeviceStatus> Devices() override { return targets_.Describe(); }
+  std::vector<Warning> Warnings() override {
+    std::vector<Warning> all = warnings_;
+    if (!targets_.GeneratesCode()) {
+      all.emplace_back().what =
+          "no back end is loaded: modules compile to reports and LIR, and nothing runs";
+    }
+    for (const cache::TierStats& tier : artifacts_->Stats()) {
+      if (!tier.trouble.empty()) all.emplace_back().what = Cat(tier.tier, " cache: ", tier.trouble);
+    }
+    return all;
+  }
   cache::BlobStore& blobs() override { return *blobs_; }
   std::vector<cache::TierStats> CacheStats() override { return artifacts_->Stats(); }
   std::vector<cache::EntryInfo> CacheList(size_t limit, size_t& total) override {
@@ -118,9 +137,10 @@ class EngineImpl final : public Engine {
     EngineStats stats;
     stats.sessions = sessions_.size();
     stats.runs_in_flight = sessions_.running();
-    const ContextPool::Counters& contexts = loader_.counters();
+    const ContextPool::Table& contexts = loader_.contexts();
     stats.contexts = contexts.contexts;
     stats.context_bytes = contexts.bytes;
+    stats.contexts_evicted = contexts.evicted;
     stats.runs_waiting = contexts.waiting;
     const WeightTable::Stats weights = weights_.stats();
     stats.weight_sets = weights.sets;
@@ -171,16 +191,31 @@ class EngineImpl final : public Engine {
 
   // In the order in which they are needed: each uses those above it.
   const EngineOptions options_;
+  const std::vector<Warning> warnings_;  // of the start
   const std::unique_ptr<ArtifactCache> artifacts_;
   const std::unique_ptr<cache::BlobStore> blobs_;
   Targets targets_;
-  HostMemory memory_;  // calls weights_ when full
+  HostMemory memory_;  // calls weights_ and loader_ when full
   WeightTable weights_;
   Loader loader_;
   Compiler compiler_;
   Sessions sessions_;
   Gate gate_;
   Housekeeper housekeeper_;
+};
+
+// What is kept, in cache_dir or in memory.
+struct Caches {
+  std::unique_ptr<ArtifactCache> artifacts;
+  std::unique_ptr<cache::BlobStore> blobs;
+
+  static absl::StatusOr<Caches> Open(const EngineOptions& options) {
+    Caches out;
+    RLX_ASSIGN(out.artifacts, ArtifactCache::Open(options));
+    const std::string folder = options.cache_dir.empty() ? "" : Cat(options.cache_dir, "/blobs");
+    RLX_ASSIGN(out.blobs, cache::BlobStore::Open(folder, options.blobs));
+    return out;
+  }
 };
 
 // Stands in where nobody listens.
@@ -195,12 +230,19 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(EngineOptions options,
                                                        device::Registry registry,
                                                        EngineObserver* observer) {
   options = Completed(std::move(options));
-  RLX_ASSIGN(auto artifacts, ArtifactCache::Open(options));
-  const std::string folder = options.cache_dir.empty() ? "" : Cat(options.cache_dir, "/blobs");
-  RLX_ASSIGN(auto blobs, cache::BlobStore::Open(folder, options.blobs));
-  return std::unique_ptr<Engine>(new EngineImpl(std::move(options), std::move(registry),
-                                                observer != nullptr ? *observer : Nobody(),
-                                                std::move(artifacts), std::move(blobs)));
+  std::vector<Warning> warnings;
+  auto caches = Caches::Open(options);
+  if (!caches.ok() && !options.cache_dir.empty()) {
+    warnings.push_back({"the cache folder cannot be used: all is kept in memory",
+                        Cat("cache_dir ", options.cache_dir, ": ", Message(caches.status()))});
+    options.cache_dir.clear();
+    options = Completed(std::move(options));
+    caches = Caches::Open(options);
+  }
+  RLX_TRY(caches.status());
+  return std::unique_ptr<Engine>(new EngineImpl(
+      std::move(options), std::move(registry), observer != nullptr ? *observer : Nobody(),
+      std::move(caches->artifacts), std::move(caches->blobs), std::move(warnings)));
 }
 
 }  // namespace rlx::engine

@@ -68,6 +68,7 @@ struct EngineStats {
   int64_t sessions = 0, contexts = 0, runs_in_flight = 0, runs_waiting = 0;
   int64_t weight_sets = 0, idle_weight_sets = 0;
   int64_t weight_bytes = 0, idle_weight_bytes = 0, context_bytes = 0, host_memory_limit = 0;
+  int64_t contexts_evicted = 0;  // since the start
   int64_t compiles_running = 0, compiles_queued = 0;
   int64_t decoded_modules = 0, decoded_bytes = 0;
   // Sizes of symbolic modules that are ready; runs by what served them; how many were made.
@@ -77,13 +78,20 @@ struct EngineStats {
            variants_evicted = 0;
 };
 
+// What an operator should mend: the engine goes on, and does less than it was asked to.
+struct Warning {
+  std::string what;    // for anybody
+  std::string detail;  // for the operator alone: paths
+};
+
 // Everything the daemon does, without a wire: compiles through the cache (one compile per key per
 // process however many ask), sessions with shared WeightSets, runs, blobs. Thread safe. Methods
 // block the calling thread up to `cancel`; compiles run on the engine's own threads. While
 // draining, new work is Unavailable.
 class Engine {
  public:
-  // `observer` may be null; it outlives the engine.
+  // `observer` may be null; it outlives the engine. A cache_dir that cannot be used is a warning:
+  // artifacts and blobs are then kept in memory.
   static absl::StatusOr<std::unique_ptr<Engine>> Create(EngineOptions options,
                                                         device::Registry registry,
                                                         EngineObserver* observer);
@@ -130,6 +138,9 @@ class Engine {
 
   // All twelve, in order.
   virtual std::vector<DeviceStatus> Devices() = 0;
+
+  // What is wrong now.
+  virtual std::vector<Warning> Warnings() = 0;
 
   // Owners are principals' names.
   virtual cache::BlobStore& blobs() = 0;

@@ -97,7 +97,7 @@ absl::StatusOr<Loader::Loaded> Loader::Load(const ModulePtr& module, const devic
                    .executable = executable,
                    .weights = std::move(bound.use),
                    .weight_bytes = weight_bytes,
-                   .contexts = ContextPool(executable, max_contexts_, memory_, counters_)});
+                   .contexts = ContextPool(executable, max_contexts_, memory_, contexts_)});
   RLX_TRY(runnable->contexts.Acquire(cancel).status());
   return Loaded{std::move(runnable), bound.shared};
 }

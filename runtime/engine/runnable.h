@@ -25,7 +25,7 @@ class Loader {
   absl::StatusOr<Loaded> Load(const ModulePtr& module, const device::Device& device,
                               const OrderedWeights& weights, const CancelToken& cancel);
 
-  const ContextPool::Counters& counters() const { return counters_; }
+  ContextPool::Table& contexts() { return contexts_; }
 
  private:
   absl::StatusOr<std::shared_ptr<const device::Executable>> Executable(
@@ -34,7 +34,7 @@ class Loader {
   WeightTable& weights_;
   HostMemory& memory_;
   const int max_contexts_;
-  ContextPool::Counters counters_;
+  ContextPool::Table contexts_;
   std::mutex mutex_;
   // By module key and device: loaded once as long as a session uses it. Guarded by mutex_.
   std::map<std::pair<Digest256, std::string>, std::weak_ptr<const device::Executable>> loaded_;

@@ -83,6 +83,11 @@ absl::StatusOr<std::shared_ptr<device::Device>> Targets::Open(DeviceKind kind) {
   return device;
 }
 
+bool Targets::GeneratesCode() const {
+  return std::any_of(entries_.begin(), entries_.end(),
+                     [](const Entry& entry) { return !entry.targets.empty(); });
+}
+
 std::vector<DeviceStatus> Targets::Describe() const {
   std::vector<DeviceStatus> out;
   for (int k = 0; k < kDeviceKindCount; ++k) out.push_back(Describe(static_cast<DeviceKind>(k)));

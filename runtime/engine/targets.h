@@ -30,6 +30,7 @@ class Targets {
   absl::StatusOr<std::shared_ptr<device::Device>> Open(DeviceKind kind);
 
   std::vector<DeviceStatus> Describe() const;  // all twelve, in order
+  bool GeneratesCode() const;                  // for any of them
 
  private:
   // What is known of one back end.

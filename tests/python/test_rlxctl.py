@@ -125,6 +125,7 @@ def test_tells_capabilities(ctl: Ctl) -> None:
 
 def test_health(ctl: Ctl) -> None:
     assert ctl("health").stdout == "serving\n"
+    assert ctl("health", "--service=rlx.v1.Compiler").stdout == "serving\n"
     assert document(ctl("health", "--json")) == {"status": "serving"}
     assert ctl("health", "--service=nope").returncode == ERROR
 

@@ -7,6 +7,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <filesystem>
+#include <fstream>
 #include <thread>
 
 #include "runtime/base/file.h"
@@ -325,6 +327,64 @@ TEST_F(BlobFolder, KilledWriter) {
       EXPECT_EQ(store->Read("a", *digest)->view(), bytes);
     }
   }
+}
+
+class VanishingFolder : public testing::Test {
+ protected:
+  TempDir dir_;
+  const std::string folder_ = dir_ / "blobs";
+  const std::unique_ptr<BlobStore> store_ = *BlobStore::Open(folder_, {});
+  const std::string bytes_ = Bytes(10'000);
+  const Digest256 digest_ = Sha256Of(bytes_);
+
+  void Upload(std::string_view owner) {
+    auto writer = store_->Write(owner, digest_, bytes_.size(), 0);
+    ASSERT_TRUE(writer.ok()) << writer.status();
+    ASSERT_TRUE(writer->Append(bytes_).ok());
+    const auto state = writer->Finish();
+    ASSERT_TRUE(state.ok() && state->complete) << state.status();
+  }
+};
+
+TEST_F(VanishingFolder, WhatIsGoneIsMissingAndCanComeAgain) {
+  Upload("alice");
+  std::filesystem::remove_all(folder_);
+  EXPECT_FALSE(store_->Has("alice", digest_));
+  EXPECT_EQ(store_->Query("alice", digest_).committed_bytes, 0u);
+  EXPECT_EQ(store_->Stats().size_bytes, 0u);
+  Upload("alice");
+  EXPECT_EQ(store_->Read("alice", digest_)->view(), bytes_);
+}
+
+TEST_F(VanishingFolder, BytesInUseStay) {
+  Upload("alice");
+  const SharedBytes held = *store_->Read("alice", digest_);
+  std::filesystem::remove_all(folder_);
+  EXPECT_TRUE(store_->Has("alice", digest_));
+  EXPECT_EQ(store_->Read("alice", digest_)->view(), bytes_);
+  EXPECT_EQ(held.view(), bytes_);
+}
+
+TEST_F(VanishingFolder, AnUploadInItsMiddleSaysThatItIsLostAndBeginsAnew) {
+  {
+    auto writer = store_->Write("alice", digest_, bytes_.size(), 0);
+    ASSERT_TRUE(writer->Append(std::string_view(bytes_).substr(0, 5000)).ok());
+    std::filesystem::remove_all(folder_);
+    ASSERT_TRUE(writer->Append(std::string_view(bytes_).substr(5000)).ok());
+    EXPECT_EQ(writer->Finish().status().code(), StatusCode::kUnavailable);
+  }
+  EXPECT_EQ(store_->Query("alice", digest_).committed_bytes, 0u);
+  Upload("alice");
+}
+
+TEST_F(VanishingFolder, AFolderThatCannotBeMadeIsTheServersFault) {
+  std::filesystem::remove_all(folder_);
+  std::ofstream(folder_) << "in the way";
+  const auto writer = store_->Write("alice", digest_, bytes_.size(), 0);
+  EXPECT_EQ(writer.status().code(), StatusCode::kUnavailable);
+  const std::string message(writer.status().message());
+  EXPECT_NE(message.find(digest_.ToHex()), std::string::npos) << message;
+  EXPECT_EQ(message.find(dir_.path()), std::string::npos) << message;
 }
 
 }  // namespace

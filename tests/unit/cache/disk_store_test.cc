@@ -11,6 +11,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <filesystem>
+#include <fstream>
+
 #include "runtime/base/file.h"
 #include "runtime/cache/entry_format.h"
 #include "tests/support/temp_dir.h"
@@ -149,6 +152,7 @@ TEST(DiskStore, FailingWritesAreCountersOnly) {
   ASSERT_TRUE(store.ok());
   (*store)->Put(Key(1), Value("x"));
   ASSERT_TRUE(RenameFile(dir / "sub", dir / "elsewhere").ok());
+  std::ofstream(dir / "sub") << "in the way";  // the folder cannot be made anew
   (*store)->Put(Key(2), Value("x"));
   EXPECT_FALSE((*store)->Get(Key(1)).has_value());
   EXPECT_EQ((*store)->Stats().errors, 1u);
@@ -254,6 +258,33 @@ TEST(DiskStore, ManyFilesAreReadQuickly) {
   auto store = Open(dir);
   EXPECT_EQ(store->Stats().entries, 5000u);
   EXPECT_EQ(store->Stats().size_bytes, 5000u);
+}
+
+TEST(DiskStore, MakesItsFolderAnew) {
+  TempDir dir;
+  const std::string folder = dir / "artifacts";
+  auto store = *DiskStore::Open(folder, kLimit);
+  store->Put(Key(1), Value("gone"));
+  std::filesystem::remove_all(folder);
+  EXPECT_FALSE(store->Get(Key(1)).has_value());
+  store->Put(Key(2), Value("kept"));
+  EXPECT_EQ(store->Get(Key(2))->value.view(), "kept");
+  EXPECT_EQ(store->Stats().trouble, "");
+}
+
+TEST(DiskStore, SaysWhatTheLastWriteFailedWith) {
+  TempDir dir;
+  const std::string folder = dir / "artifacts";
+  auto store = *DiskStore::Open(folder, kLimit);
+  std::filesystem::remove_all(folder);
+  std::ofstream(folder) << "in the way";
+  store->Put(Key(1), Value("lost"));
+  EXPECT_EQ(store->Stats().errors, 1u);
+  EXPECT_NE(store->Stats().trouble, "");
+  EXPECT_EQ(store->Stats().trouble.find(dir.path()), std::string::npos);  // clients may see it
+  std::filesystem::remove(folder);
+  store->Put(Key(1), Value("kept"));
+  EXPECT_EQ(store->Stats().trouble, "");
 }
 
 }  // namespace

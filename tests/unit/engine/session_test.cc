@@ -220,6 +220,100 @@ TEST_F(SessionTest, IdleWeightsGoWhenMemoryIsWanted) {
   EXPECT_TRUE(Run(opened->handle, x, {4, 8}).ok()) << "what is used stays";
 }
 
+// A run is held while the engine asks for its output's memory: it has its context then.
+class HeldRun {
+ public:
+  // Of a module whose output is as large as its input "x".
+  HeldRun(Engine& engine, const RandomId& handle, std::vector<float> x = std::vector<float>(16, 1),
+          std::vector<int64_t> dims = {16})
+      : output_(x.size()) {
+    thread_ = std::thread([this, &engine, handle, x, dims] {
+      const NamedInput input{
+          "x",
+          DType::kF32,
+          dims,
+          {reinterpret_cast<const uint8_t*>(x.data()), x.size() * sizeof(float)}};
+      const auto memory = [&](const OutputSpec&) {
+        held_ = true;
+        while (!released_) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        return reinterpret_cast<uint8_t*>(output_.data());
+      };
+      status_ = engine.Run({}, {handle, {&input, 1}, {}}, memory, {}).status();
+    });
+    EXPECT_TRUE(Eventually([this] { return held_.load(); }));
+  }
+  ~HeldRun() {
+    if (thread_.joinable()) Finish().IgnoreError();
+  }
+  absl::Status Finish() {
+    released_ = true;
+    thread_.join();
+    return status_;
+  }
+  const std::vector<float>& output() const { return output_; }
+
+ private:
+  std::vector<float> output_;
+  std::atomic<bool> held_{false}, released_{false};
+  absl::Status status_;
+  std::thread thread_;
+};
+
+TEST_F(SessionTest, IdleContextsGoWhenMemoryIsWanted) {
+  ASSERT_TRUE(OpenMlp().ok());
+  const EngineStats one = engine->Stats();
+  ASSERT_GT(one.context_bytes, 0);
+  options.host_memory_bytes = one.weight_bytes + 2 * one.context_bytes;
+  Start();
+  std::vector<RandomId> handles;
+  for (int i = 0; i < 5; ++i) {  // they share their weights
+    const auto opened = OpenMlp();
+    ASSERT_TRUE(opened.ok()) << opened.status();
+    handles.push_back(opened->handle);
+  }
+  const auto evicted = [&] { return engine->Stats().contexts_evicted; };
+  EXPECT_EQ(engine->Stats().contexts, 2);
+  EXPECT_EQ(evicted(), 3);
+  const std::vector<float> x = MlpInput();
+  for (const RandomId& handle : handles) EXPECT_TRUE(Run(handle, x, {4, 8}).ok());
+  EXPECT_LE(engine->Stats().context_bytes, 2 * one.context_bytes);
+  const int64_t before = evicted();
+  EXPECT_TRUE(Run(handles[4], x, {4, 8}).ok());
+  EXPECT_TRUE(Run(handles[3], x, {4, 8}).ok());
+  EXPECT_EQ(evicted(), before) << "the least recently used go: the last two are there still";
+  HeldRun first(*engine, handles[3], x, {4, 8}), second(*engine, handles[4], x, {4, 8});
+  const auto refused = Run(handles[0], x, {4, 8});
+  EXPECT_EQ(LimitOf(refused.status()).name, "host_memory_bytes") << "what is in use stays";
+  EXPECT_TRUE(first.Finish().ok() && second.Finish().ok());
+  EXPECT_TRUE(Run(handles[0], x, {4, 8}).ok());
+}
+
+TEST_F(SessionTest, RunsThatWaitOutliveTheirContexts) {
+  ASSERT_TRUE(OpenMlp().ok());
+  const EngineStats one = engine->Stats();
+  options.host_memory_bytes = one.weight_bytes + one.context_bytes;
+  options.max_contexts = 2;
+  Start();
+  const auto a = OpenMlp(), b = OpenMlp();
+  ASSERT_TRUE(a.ok() && b.ok());
+  std::atomic<int> good{0}, refused{0}, wrong{0};
+  std::vector<std::thread> callers;
+  for (int i = 0; i < 6; ++i) {
+    callers.emplace_back([&, handle = i % 2 == 0 ? a->handle : b->handle] {
+      const std::vector<float> x = MlpInput();
+      for (int n = 0; n < 100; ++n) {
+        const auto ran = Run(handle, x, {4, 8});
+        ++(ran.ok() ? good : absl::IsResourceExhausted(ran.status()) ? refused : wrong);
+      }
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_EQ(wrong, 0);
+  EXPECT_GT(good, 0);
+  EXPECT_EQ(good + refused, 600);
+  EXPECT_LE(engine->Stats().context_bytes, one.context_bytes);
+}
+
 TEST_F(SessionTest, LeasesRunOut) {
   options.default_lease_seconds = 60;
   options.max_lease_seconds = 120;
@@ -278,41 +372,6 @@ TEST_F(SessionTest, ManyRunAtOnceOnFewContexts) {
   EXPECT_EQ(observer.runs, 400);
   EXPECT_LE(engine->Stats().contexts, 2);
 }
-
-// A run is held while the engine asks for its output's memory: it has its context then.
-class HeldRun {
- public:
-  HeldRun(Engine& engine, const RandomId& handle) {
-    thread_ = std::thread([this, &engine, handle] {
-      const std::vector<float> x(16, 1);
-      const std::vector<int64_t> dims = {16};
-      const NamedInput input{
-          "x", DType::kF32, dims, {reinterpret_cast<const uint8_t*>(x.data()), 64}};
-      const auto memory = [&](const OutputSpec&) {
-        held_ = true;
-        while (!released_) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-        return reinterpret_cast<uint8_t*>(output_.data());
-      };
-      status_ = engine.Run({}, {handle, {&input, 1}, {}}, memory, {}).status();
-    });
-    EXPECT_TRUE(Eventually([this] { return held_.load(); }));
-  }
-  ~HeldRun() {
-    if (thread_.joinable()) Finish().IgnoreError();
-  }
-  absl::Status Finish() {
-    released_ = true;
-    thread_.join();
-    return status_;
-  }
-  const std::vector<float>& output() const { return output_; }
-
- private:
-  std::vector<float> output_ = std::vector<float>(16);
-  std::atomic<bool> held_{false}, released_{false};
-  absl::Status status_;
-  std::thread thread_;
-};
 
 TEST_F(SessionTest, AWaitingRunHonoursItsDeadline) {
   options.max_contexts = 1;
