@@ -23,11 +23,13 @@ std::optional<CancelToken::Clock::time_point> Deadline(const grpc::CallbackServe
 
 }  // namespace
 
-Call::Call(Frontend& frontend, const Method& method, const grpc::CallbackServerContext& context)
+Call::Call(Frontend& frontend, const Method& method, const grpc::CallbackServerContext& context,
+           Kind kind)
     : frontend_(frontend),
       method_(method),
       cancel_(stop_.get_token(), Deadline(context)),
       start_(MonotonicSeconds()) {
+  if (kind == Kind::kAnswer) owed_.emplace(frontend.calls);
   method_.metrics.Started();
 }
 

@@ -3,6 +3,7 @@
 
 #include <grpcpp/server_context.h>
 
+#include <optional>
 #include <stop_token>
 
 #include "runtime/base/cancel.h"
@@ -25,7 +26,14 @@ struct Method {
 // line. Made when the call arrives, ended once.
 class Call {
  public:
-  Call(Frontend& frontend, const Method& method, const grpc::CallbackServerContext& context);
+  // A transfer is a call that its caller can take up again where it broke off: the daemon's end
+  // does not wait for it.
+  enum class Kind { kAnswer, kTransfer };
+  Call(Frontend& frontend, const Method& method, const grpc::CallbackServerContext& context,
+       Kind kind = Kind::kAnswer);
+  ~Call() { frontend_.trimmer.CallEnded(); }
+  Call(const Call&) = delete;
+  Call& operator=(const Call&) = delete;
 
   Frontend& frontend() { return frontend_; }
   engine::Engine& engine() { return frontend_.engine; }
@@ -42,6 +50,7 @@ class Call {
  private:
   Frontend& frontend_;
   const Method& method_;
+  std::optional<engine::Gate::Pass> owed_;  // until the reactor has gone: its answer is out then
   engine::Principal who_;
   std::stop_source stop_;
   CancelToken cancel_;

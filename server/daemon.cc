@@ -2,7 +2,6 @@
 #include "server/daemon.h"
 
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
-#include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/resource_quota.h>
 #include <grpcpp/server_builder.h>
 
@@ -13,15 +12,18 @@
 #include "runtime/base/status.h"
 #include "server/blob_service.h"
 #include "server/compiler_service.h"
+#include "server/health_service.h"
 #include "server/http.h"
 #include "server/info_services.h"
 #include "server/session_service.h"
+#include "server/sockets.h"
 
 namespace rlx::server {
 namespace {
 
 constexpr int kExecutorThreads = 256;
 constexpr size_t kExecutorQueue = 4096;
+constexpr std::chrono::seconds kLastWords{2};  // for answers on their way when all has run
 
 // Sleeps, waking early when `now` is set.
 void SleepUnless(double seconds, const std::atomic<bool>& now) {
@@ -48,6 +50,9 @@ class DaemonImpl final : public Daemon {
     RLX_ASSIGN(engine_, engine::Engine::Create(ToEngineOptions(settings_), std::move(registry),
                                                metrics_.get()));
     metrics_->SetEngine(engine_.get());
+    for (const engine::Warning& warning : engine_->Warnings()) {
+      log_.Warning("needs attention", {{"what", warning.what}, {"detail", warning.detail}});
+    }
     executor_ = std::make_unique<Executor>(kExecutorThreads, kExecutorQueue);
     frontend_.reset(new Frontend{*engine_, *metrics_, *executor_, log_,
                                  ToWireLimits(settings_.config), settings_.log_fusion});
@@ -68,15 +73,11 @@ class DaemonImpl final : public Daemon {
     SetReady(false);
     if (grpc_) SleepUnless(settings_.config.drain_delay_seconds(), now);
     const bool drained = engine_ == nullptr || Drain(now);
-    if (grpc_) {
-      // What is left gets a moment to write its answer, then its streams are cut.
-      grpc_->Shutdown(std::chrono::system_clock::now() +
-                      std::chrono::milliseconds(drained ? 2000 : 0));
-      grpc_->Wait();
-    }
+    if (grpc_) CloseGrpc(drained);
     http_.reset();
     grpc_.reset();
     services_.clear();
+    health_.reset();
     executor_.reset();  // finishes its tasks, which use the engine
     metrics_->SetEngine(nullptr);
     engine_.reset();
@@ -84,15 +85,30 @@ class DaemonImpl final : public Daemon {
   }
 
  private:
-  template <typename Service, typename... Args>
+  // `Contract` is the generated class, whose name the service has.
+  template <typename Contract, typename Service, typename... Args>
   void Serve(grpc::ServerBuilder& builder, Args&&... args) {
     auto service = std::make_unique<Service>(*frontend_, std::forward<Args>(args)...);
     builder.RegisterService(service.get());
+    health_->AddService(Contract::service_full_name());
     services_.push_back(std::move(service));
   }
 
+  // What ran has its answer, or is cut off; then the port closes.
+  void CloseGrpc(bool drained) {
+    frontend_->calls.Shut();
+    frontend_->closing.request_stop();
+    health_->EndWatches();
+    if (drained) {
+      frontend_->calls.WaitEmpty(CancelToken({}, CancelToken::Clock::now() + kLastWords));
+    }
+    HangUp(bound_);
+    grpc_->Shutdown(std::chrono::system_clock::now());
+    grpc_->Wait();
+  }
+
   absl::Status StartGrpc() {
-    grpc::EnableDefaultHealthCheckService(true);
+    grpc::EnableDefaultHealthCheckService(false);  // ours knows every service, and ends its streams
     // Reflection is a plug-in of the process, once and for all builders.
     static const bool reflection = settings_.config.reflection();
     static const int initialised = [&] {
@@ -113,19 +129,25 @@ class DaemonImpl final : public Daemon {
       builder.AddListeningPort(settings_.config.listen(i), grpc::InsecureServerCredentials(),
                                &bound[static_cast<size_t>(i)]);
     }
-    Serve<CompilerService>(builder);
-    Serve<BlobService>(builder);
-    Serve<SessionService>(builder);
-    Serve<DeviceService>(builder);
-    Serve<CapabilityService>(builder);
-    Serve<AdminService>(builder, [this] { SetReady(false); });
+    health_ = std::make_unique<HealthService>();
+    builder.RegisterService(health_.get());
+    Serve<v1::Compiler, CompilerService>(builder);
+    Serve<v1::Blobs, BlobService>(builder);
+    Serve<v1::Sessions, SessionService>(builder);
+    Serve<v1::Devices, DeviceService>(builder);
+    Serve<v1::Server, CapabilityService>(builder);
+    Serve<v1::Admin, AdminService>(builder, [this] { SetReady(false); });
     grpc_ = builder.BuildAndStart();
     for (size_t i = 0; i < bound.size(); ++i) {
-      const bool unix_socket = settings_.config.listen(static_cast<int>(i)).starts_with("unix:");
-      if (grpc_ == nullptr || (bound[i] <= 0 && !unix_socket)) {
-        return Unavailable("cannot listen on ", settings_.config.listen(static_cast<int>(i)));
+      const std::string& listen = settings_.config.listen(static_cast<int>(i));
+      RLX_ASSIGN(Address address, ParseAddress(listen));
+      const bool tcp = address.kind == Address::Kind::kTcp;
+      if (grpc_ == nullptr || (bound[i] <= 0 && tcp)) {
+        return Unavailable("cannot listen on ", listen);
       }
-      ports_.push_back(unix_socket ? 0 : bound[i]);
+      address.port = tcp ? bound[i] : 0;
+      ports_.push_back(address.port);
+      bound_.push_back(std::move(address));
     }
     return absl::OkStatus();
   }
@@ -133,8 +155,7 @@ class DaemonImpl final : public Daemon {
   void SetReady(bool ready) {
     readiness_.ready.store(ready, std::memory_order_release);
     metrics_->SetState(ready, !ready);
-    if (grpc_ == nullptr) return;
-    if (auto* health = grpc_->GetHealthCheckService()) health->SetServingStatus(ready);
+    if (health_ != nullptr) health_->SetServing(ready);
   }
 
   // Waits for what runs, in slices, so that a second signal cuts it short.
@@ -159,9 +180,11 @@ class DaemonImpl final : public Daemon {
   std::unique_ptr<Executor> executor_;
   std::unique_ptr<Frontend> frontend_;
   std::vector<std::unique_ptr<grpc::Service>> services_;
+  std::unique_ptr<HealthService> health_;
   std::unique_ptr<grpc::Server> grpc_;
   std::unique_ptr<HttpEndpoint> http_;
   std::vector<int> ports_;
+  std::vector<Address> bound_;  // with ports as bound
   bool shut_down_ = false;
 };
 

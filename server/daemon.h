@@ -23,9 +23,10 @@ class Daemon {
   virtual const std::vector<int>& ports() const = 0;
   virtual int metrics_port() const = 0;
 
-  // Not ready at once; after drain_delay_seconds new work is refused; what runs has
-  // drain_timeout_seconds to finish and is then cancelled. Returns whether all finished. `now` true
-  // cuts both times short (a second signal), from any thread.
+  // Not ready at once; after drain_delay_seconds new work is refused as UNAVAILABLE; what runs has
+  // drain_timeout_seconds to finish and is then cut off. Then the ports close: calls that meet that
+  // see UNAVAILABLE too. Returns whether all finished. `now` true cuts both times short (a second
+  // signal), from any thread.
   virtual bool Shutdown(const std::atomic<bool>& now) = 0;
 };
 

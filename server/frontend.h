@@ -3,11 +3,14 @@
 
 #include <atomic>
 #include <memory>
+#include <stop_token>
 
 #include "runtime/base/log.h"
 #include "runtime/engine/engine.h"
+#include "runtime/engine/gate.h"
 #include "server/executor.h"
 #include "server/metrics.h"
+#include "server/trimmer.h"
 
 namespace rlx::server {
 
@@ -30,6 +33,11 @@ struct Frontend {
   // Answer on a gRPC thread, which may be used by one call at a time for that: the others keep the
   // sockets going. See QuickGuard.
   std::atomic<bool> quick_busy{false};
+  // Calls that are owed an answer. Shut when the daemon closes: it waits for those inside.
+  engine::Gate calls;
+  // Stops then too: streams that would wait for their caller's next word end.
+  std::stop_source closing;
+  Trimmer trimmer{calls};
 };
 
 // The right to compute briefly on the thread that received the call, instead of handing over to the

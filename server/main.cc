@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <grpc/support/log.h>
 #include <signal.h>
 
 #include <cstdio>
@@ -26,6 +27,7 @@ sigset_t BlockSignals() {
   sigaddset(&set, SIGINT);
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN);  // a limit on files is a full disk: an error of the write
   return set;
 }
 
@@ -35,13 +37,40 @@ int Wait(const sigset_t& set) {
   return signal;
 }
 
+// Where gRPC's own lines go: it knows no context, only a function.
+std::atomic<Logger*> grpc_log{nullptr};
+std::atomic<bool> closing{false};
+
+// gRPC calls errors what the network does to it, and what closing the ports under it does.
+void LogOfGrpc(gpr_log_func_args* line) {
+  Logger* const log = grpc_log.load();
+  if (log == nullptr) return;
+  const bool warn = line->severity == GPR_LOG_SEVERITY_ERROR && !closing.load();
+  log->Log(warn ? LogLevel::kWarning : LogLevel::kDebug, "grpc", {{"message", line->message}});
+}
+
+// The same lines as ours, as long as the daemon serves.
+class GrpcLines {
+ public:
+  explicit GrpcLines(Logger& log) {
+    grpc_log.store(&log);
+    gpr_set_log_function(LogOfGrpc);
+  }
+  ~GrpcLines() { grpc_log.store(nullptr); }
+};
+
 int Serve(const Settings& settings, const sigset_t& signals, double started) {
   Logger log(ToLogLevel(settings.config.log_level()));
+  const GrpcLines grpc_lines(log);
   device::Registry registry;
   const absl::Status loaded = registry.LoadFolder(settings.config.backend_dir());
   if (!loaded.ok()) {
-    log.Warning("no back ends", {{"folder", settings.config.backend_dir()}, {"why", Cat(loaded)}});
+    log.Warning("cannot read backend_dir",
+                {{"folder", settings.config.backend_dir()}, {"why", Message(loaded)}});
   }
+  std::vector<std::string_view> names;
+  for (const device::Backend* backend : registry.all()) names.push_back(backend->name());
+  log.Info("back ends", {{"folder", settings.config.backend_dir()}, {"loaded", Join(names, ", ")}});
   auto daemon = Daemon::Start(settings, std::move(registry), log);
   if (!daemon.ok()) return Fail(daemon.status());
   for (size_t i = 0; i < (*daemon)->ports().size(); ++i) {
@@ -58,6 +87,7 @@ int Serve(const Settings& settings, const sigset_t& signals, double started) {
     Wait(signals);
     now.store(true);
   });
+  closing.store(true);
   const bool drained = (*daemon)->Shutdown(now);
   daemon->reset();
   log.Info("stopped", {{"drained", drained}});

@@ -13,6 +13,7 @@ RunStreamReactor* RunStreamReactor::Start(Frontend& frontend, const Method& stre
   auto self = std::make_shared<RunStreamReactor>(frontend, stream, run, quick, context);
   self->self_ = self;
   self->Advance(std::unique_lock(self->mutex_));
+  self->on_closing_.emplace(frontend.closing.get_token(), [raw = self.get()] { raw->Close(); });
   return self.get();
 }
 
@@ -23,6 +24,7 @@ RunStreamReactor::RunStreamReactor(Frontend& frontend, const Method& stream, con
 void RunStreamReactor::OnReadDone(bool ok) {
   std::unique_lock lock(mutex_);
   reading_ = false;
+  if (finished_) return;
   if (!ok) {
     last_read_ = true;
     return Advance(std::move(lock));
@@ -88,26 +90,38 @@ void RunStreamReactor::OnCancel() {
   Advance(std::move(lock));
 }
 
+void RunStreamReactor::Close() {
+  std::unique_lock lock(mutex_);
+  closing_ = true;
+  Advance(std::move(lock));
+}
+
 void RunStreamReactor::Advance(std::unique_lock<std::mutex> lock) {
   if (finished_) return;
   if (broken_ && answers_.size() > (writing_ ? 1u : 0u)) {
     answers_.erase(answers_.begin() + (writing_ ? 1 : 0), answers_.end());
   }
   // gRPC may call back before StartRead and StartWrite return, so both happen without the lock.
-  const bool read = !reading_ && !last_read_ && !broken_ &&
+  const bool read = !reading_ && !last_read_ && !broken_ && !closing_ &&
                     running_ + answers_.size() < call_.frontend().limits.max_stream_requests;
   const bool write = !writing_ && !answers_.empty();
-  const bool end = !read && !reading_ && !write && !writing_ && running_ == 0 && answers_.empty() &&
-                   (last_read_ || broken_);
+  // gRPC ends a read that waits when the stream is finished.
+  const bool end = !read && (!reading_ || closing_) && !write && !writing_ && running_ == 0 &&
+                   answers_.empty() && (last_read_ || broken_ || closing_);
   const v1::RunStreamResponse* next = write ? &answers_.front() : nullptr;
   reading_ = reading_ || read;
   writing_ = writing_ || write;
   finished_ = end;
+  const bool broken = broken_;
+  const bool last = last_read_ || broken_;
   const auto keep = shared_from_this();
   lock.unlock();
   if (read) StartRead(&incoming_);
   if (write) StartWrite(next);
-  if (end) Finish(call_.End(broken_ ? call_.cancel().Check() : absl::OkStatus()));
+  if (!end) return;
+  absl::Status status = broken ? call_.cancel().Check() : absl::OkStatus();
+  if (status.ok() && !last) status = Unavailable("the server is draining");
+  Finish(call_.End(status));
 }
 
 }  // namespace rlx::server

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 
@@ -13,7 +14,8 @@ namespace rlx::server {
 
 // One RunStream: requests are run as they come, up to WireLimits::max_stream_requests at a time
 // (then reading pauses), and answered as they finish. A request that fails answers with its status;
-// the stream goes on. Ends when the client has said its last and all is answered.
+// the stream goes on. Ends when the client has said its last and all is answered; UNAVAILABLE when
+// the daemon closes and all that it has read is answered.
 class RunStreamReactor final
     : public grpc::ServerBidiReactor<v1::RunStreamRequest, v1::RunStreamResponse>,
       public std::enable_shared_from_this<RunStreamReactor> {
@@ -31,6 +33,7 @@ class RunStreamReactor final
 
  private:
   void Answer(const v1::RunStreamRequest& request);
+  void Close();
   // Continues whatever may go on now: the next read, the next write, the end. Takes the lock over.
   void Advance(std::unique_lock<std::mutex> lock);
 
@@ -46,7 +49,9 @@ class RunStreamReactor final
   bool writing_ = false;
   bool last_read_ = false;
   bool broken_ = false;
+  bool closing_ = false;
   bool finished_ = false;
+  std::optional<std::stop_callback<std::function<void()>>> on_closing_;
 };
 
 }  // namespace rlx::server

@@ -24,7 +24,7 @@ namespace rlx::server {
 // stubs to it. Log lines of warnings and errors go to stderr.
 class DaemonTest : public ::testing::Test {
  protected:
-  void SetUp() override { Start(); }
+  void SetUp() override;
   void TearDown() override { Stop(); }
 
   // Restarts with further flags ("--max_nodes=10"); the cache folder stays.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <gmock/gmock.h>
 #include <grpcpp/impl/codegen/sync_stream.h>
 #include <unistd.h>
 
@@ -35,52 +36,85 @@ TEST_F(LifecycleTest, DrainTurnsReadinessOffAndRefusesWork) {
   EXPECT_EQ(Compile(IdentityModule()).status.error_code(), grpc::UNAVAILABLE);
 }
 
-TEST_F(LifecycleTest, ShutdownFinishesWhatRuns) {
+// Callers on connections of their own, some with a stream, while the daemon ends under them.
+TEST_F(LifecycleTest, EveryCallThatMeetsTheEndIsAnsweredOrUnavailable) {
   v1::OpenRequest open;
   open.set_key(Compile(IdentityModule()).result.key());
   v1::OpenResponse opened;
   ASSERT_TRUE(Open(open, opened).ok());
+  v1::RunRequest request;
+  request.set_handle(opened.handle());
+  request.add_inputs()->set_name("x");
+  *request.mutable_inputs(0)->mutable_tensor() = Floats({16}, 1);
+
   std::atomic<bool> stop{false};
-  std::atomic<int> good{0}, refused{0}, broken{0};
-  std::thread load([&] {
-    while (!stop) {
-      v1::RunRequest request;
-      request.set_handle(opened.handle());
-      request.add_inputs()->set_name("x");
-      *request.mutable_inputs(0)->mutable_tensor() = Floats({16}, 1);
-      v1::RunResponse response;
-      const grpc::Status status = Run(request, response);
-      // gRPC answers CANCELLED to a call that meets the closing of the port.
-      const bool never_begun =
-          status.error_code() == grpc::UNAVAILABLE || status.error_code() == grpc::CANCELLED;
-      ++(status.ok() ? good : never_begun ? refused : broken);
+  std::atomic<int> good{0}, unavailable{0};
+  std::mutex mutex;
+  std::set<std::string> others;
+  const auto count = [&](const grpc::Status& status) {
+    if (status.ok()) return ++good, void();
+    if (status.error_code() == grpc::UNAVAILABLE) return ++unavailable, void();
+    const std::lock_guard lock(mutex);
+    others.insert(Cat(static_cast<int>(status.error_code()), ": ", status.error_message()));
+  };
+  std::vector<std::thread> callers;
+  for (int i = 0; i < 6; ++i) {
+    const std::shared_ptr<grpc::Channel> channel = NewChannel();
+    callers.emplace_back([&, channel, i] {
+      const auto sessions = v1::Sessions::NewStub(channel);
+      const auto server = v1::Server::NewStub(channel);
+      while (!stop) {
+        grpc::ClientContext context;
+        v1::RunResponse response;
+        v1::GetCapabilitiesResponse capabilities;
+        count(i % 2 == 0 ? sessions->Run(&context, request, &response)
+                         : server->GetCapabilities(&context, {}, &capabilities));
+      }
+    });
+  }
+  callers.emplace_back([&, channel = NewChannel()] {
+    const auto sessions = v1::Sessions::NewStub(channel);
+    grpc::ClientContext context;
+    const auto stream = sessions->RunStream(&context);
+    v1::RunStreamRequest one;
+    *one.mutable_run() = request;
+    v1::RunStreamResponse answer;
+    while (!stop && stream->Write(one) && stream->Read(&answer)) {
+      count(grpc::Status(static_cast<grpc::StatusCode>(answer.status().code()), ""));
     }
+    count(stream->Finish());
   });
-  while (good < 50) std::this_thread::yield();
+  while (good < 200) std::this_thread::yield();
   const std::atomic<bool> now{false};
   EXPECT_TRUE(daemon_->Shutdown(now));
+  while (unavailable < 20) std::this_thread::yield();
   stop = true;
-  load.join();
-  EXPECT_EQ(broken, 0);
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_THAT(others, testing::IsEmpty());
   daemon_.reset();
 }
 
-TEST_F(LifecycleTest, AnUnwritableCacheFolderCostsOnlyTheCache) {
-  Stop();
-  if (geteuid() == 0) {  // root writes anywhere: a file in the folder's place does it
-    std::filesystem::remove_all(cache_dir());
-    std::filesystem::create_directories(cache_dir());
-    std::ofstream(cache_dir() + "/artifacts") << "in the way";
-  } else {
-    std::filesystem::permissions(
-        cache_dir(), std::filesystem::perms::owner_read | std::filesystem::perms::owner_exec);
-  }
-  const auto settings = ReadSettings(
-      {"--listen=127.0.0.1:0", "--metrics_listen=127.0.0.1:0", "--cache_dir=" + cache_dir()});
-  device::Registry registry;
-  const auto started = Daemon::Start(*settings, std::move(registry), log_);
-  if (started.ok()) return;  // it serves without the disk
-  EXPECT_FALSE(started.status().message().empty());
+TEST_F(LifecycleTest, StreamsThatWaitDoNotHoldUpTheEnd) {
+  v1::OpenRequest open;
+  open.set_key(Compile(IdentityModule()).result.key());
+  v1::OpenResponse opened;
+  ASSERT_TRUE(Open(open, opened).ok());
+  grpc::ClientContext running, uploading;
+  const auto runs = sessions_->RunStream(&running);
+  v1::WriteResponse written;
+  const auto upload = blobs_->Write(&uploading, &written);
+  v1::WriteRequest first;
+  first.mutable_blob()->set_sha256(std::string(32, 'd'));
+  first.mutable_blob()->set_size(100);
+  first.set_data("half");
+  ASSERT_TRUE(upload->Write(first));
+  const auto began = std::chrono::steady_clock::now();
+  const std::atomic<bool> now{false};
+  EXPECT_TRUE(daemon_->Shutdown(now));
+  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::milliseconds(1500));
+  EXPECT_EQ(runs->Finish().error_code(), grpc::UNAVAILABLE);
+  EXPECT_EQ(upload->Finish().error_code(), grpc::UNAVAILABLE);
+  daemon_.reset();
 }
 
 TEST_F(LifecycleTest, AnAddressInUseIsSaidSo) {
@@ -103,6 +137,14 @@ TEST(Settings, FlagsAreChecked) {
   EXPECT_EQ(good->config.threads(), 3u);
   EXPECT_EQ(good->config.listen_size(), 2);
   EXPECT_FALSE(good->config.reflection());
+}
+
+TEST(Settings, AConfigurationThatIsNotThereIsNamedWhole) {
+  TempDir dir;
+  const std::string path = dir / "none.pbtxt";
+  const auto read = ReadSettings({"--config=" + path});
+  ASSERT_FALSE(read.ok());
+  EXPECT_NE(Message(read.status()).find("--config " + path), std::string::npos);
 }
 
 TEST(Settings, FlagsWinOverTheFile) {

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/health_service.h"
+
+#include <grpcpp/support/server_callback.h>
+
+namespace rlx::server {
+
+using grpc::health::v1::HealthCheckRequest;
+using grpc::health::v1::HealthCheckResponse;
+using ServingStatus = HealthCheckResponse::ServingStatus;
+
+// One Watch. Of several changes while a slow client reads, it hears the last.
+class HealthService::Watcher final : public grpc::ServerWriteReactor<HealthCheckResponse>,
+                                     public std::enable_shared_from_this<Watcher> {
+ public:
+  Watcher(HealthService& service, bool known, ServingStatus first)
+      : service_(service), known_(known), wanted_(first) {}
+
+  void Start() { Advance(std::unique_lock(mutex_)); }
+  void Tell(ServingStatus status) {
+    std::unique_lock lock(mutex_);
+    if (known_) wanted_ = status;
+    Advance(std::move(lock));
+  }
+  void End() {
+    std::unique_lock lock(mutex_);
+    ending_ = true;
+    Advance(std::move(lock));
+  }
+
+  void OnWriteDone(bool ok) override {
+    std::unique_lock lock(mutex_);
+    writing_ = false;
+    gone_ = gone_ || !ok;
+    Advance(std::move(lock));
+  }
+  void OnCancel() override {
+    std::unique_lock lock(mutex_);
+    gone_ = true;
+    Advance(std::move(lock));
+  }
+  void OnDone() override {
+    const auto self = shared_from_this();
+    const std::lock_guard lock(service_.mutex_);
+    service_.watchers_.erase(self);
+  }
+
+ private:
+  // gRPC may call back before StartWrite returns, so without the lock.
+  void Advance(std::unique_lock<std::mutex> lock) {
+    if (finished_ || writing_) return;
+    if (gone_ || (ending_ && told_ == wanted_)) {
+      finished_ = true;
+      const bool gone = gone_;
+      lock.unlock();
+      return Finish(gone ? grpc::Status::CANCELLED
+                         : grpc::Status(grpc::UNAVAILABLE, "the server stops"));
+    }
+    if (told_ == wanted_) return;
+    told_ = wanted_;
+    writing_ = true;
+    message_.set_status(told_);
+    lock.unlock();
+    StartWrite(&message_);
+  }
+
+  HealthService& service_;
+  const bool known_;  // the service; of others nothing more is said
+  std::mutex mutex_;
+  HealthCheckResponse message_;
+  ServingStatus told_ = HealthCheckResponse::UNKNOWN;
+  ServingStatus wanted_;
+  bool writing_ = false;
+  bool gone_ = false;
+  bool ending_ = false;
+  bool finished_ = false;
+};
+
+ServingStatus HealthService::StatusLocked() const {
+  return serving_ ? HealthCheckResponse::SERVING : HealthCheckResponse::NOT_SERVING;
+}
+
+void HealthService::SetServing(bool serving) {
+  std::set<WatcherPtr> watchers;
+  std::unique_lock lock(mutex_);
+  serving_ = serving;
+  const ServingStatus status = StatusLocked();
+  watchers = watchers_;
+  lock.unlock();
+  for (const WatcherPtr& watcher : watchers) watcher->Tell(status);
+}
+
+void HealthService::EndWatches() {
+  std::set<WatcherPtr> watchers;
+  std::unique_lock lock(mutex_);
+  ended_ = true;
+  watchers = watchers_;
+  lock.unlock();
+  for (const WatcherPtr& watcher : watchers) watcher->End();
+}
+
+grpc::ServerUnaryReactor* HealthService::Check(grpc::CallbackServerContext* context,
+                                               const HealthCheckRequest* request,
+                                               HealthCheckResponse* response) {
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  if (!services_.contains(request->service())) {
+    reactor->Finish(grpc::Status(grpc::NOT_FOUND, "no such service"));
+    return reactor;
+  }
+  std::unique_lock lock(mutex_);
+  response->set_status(StatusLocked());
+  lock.unlock();
+  reactor->Finish(grpc::Status::OK);
+  return reactor;
+}
+
+grpc::ServerWriteReactor<HealthCheckResponse>* HealthService::Watch(
+    grpc::CallbackServerContext*, const HealthCheckRequest* request) {
+  const bool known = services_.contains(request->service());
+  std::unique_lock lock(mutex_);
+  const auto watcher = std::make_shared<Watcher>(
+      *this, known, known ? StatusLocked() : HealthCheckResponse::SERVICE_UNKNOWN);
+  watchers_.insert(watcher);
+  const bool ended = ended_;
+  lock.unlock();
+  watcher->Start();
+  if (ended) watcher->End();
+  return watcher.get();
+}
+
+}  // namespace rlx::server
