@@ -77,6 +77,32 @@ absl::Status PadMatMulEpilogue(Padder& p) {
   return absl::OkStatus();
 }
 
+namespace {
+
+// The node over its operands, of which the first alone may be padded, and only in axes before
+// `from`, which its result has too.
+absl::Status PassThrough(Padder& p, size_t from) {
+  const PaddedValue x = p.Operand(0);
+  for (size_t d = from; d < x.axes.size(); ++d) {
+    if (x.axes[d].padded()) return p.Refuse(Cat("it acts along ", ToString(x.axes[d])));
+  }
+  std::vector<Value> values = {x.value};
+  for (size_t i = 1; i < p.operands(); ++i) {
+    if (p.Operand(i).padded()) return p.Refuse(Cat("operand ", i, " is padded"));
+    values.push_back(p.Operand(i).value);
+  }
+  const std::vector<int64_t> dims = p.capacities();
+  PaddedAxes axes(x.axes.begin(), x.axes.begin() + static_cast<int64_t>(from));
+  for (size_t d = from; d < dims.size(); ++d) axes.emplace_back(dims[d], dims[d]);
+  p.SetResult(0, p.Emit(std::move(values))[0], std::move(axes));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status PadPackedMatMul(Padder& p) { return PassThrough(p, p.Operand(0).axes.size() - 1); }
+absl::Status PadFirstAxis(Padder& p) { return PassThrough(p, 1); }
+
 // A mean divides by how many places are true, not by how many there are.
 absl::Status PadReduce(Padder& p) {
   const PaddedValue x = p.Operand(0);

@@ -21,11 +21,13 @@ absl::Status PadExpand(Padder& p);
 absl::Status PadGather(Padder& p);
 absl::Status PadMatMul(Padder& p);
 absl::Status PadMatMulEpilogue(Padder& p);
+absl::Status PadPackedMatMul(Padder& p);  // x times weights that are not a plain matrix
 absl::Status PadReduce(Padder& p);
 absl::Status PadSoftmax(Padder& p);
 absl::Status PadCumsum(Padder& p);
 absl::Status PadTopK(Padder& p);
-absl::Status PadRows(Padder& p);  // acts along the last axes alone: norms, swiglu
+absl::Status PadRows(Padder& p);       // acts along the last axes alone: norms, swiglu
+absl::Status PadFirstAxis(Padder& p);  // acts within each element of the first axis: convolution
 absl::Status PadRope(Padder& p);
 absl::Status PadAttention(Padder& p);
 
