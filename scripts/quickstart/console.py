@@ -94,10 +94,11 @@ def megabytes(count: float) -> str:
 
 def similarity_table(sentences: Sequence[str], embeddings: np.ndarray) -> list[str]:
     """Cosine similarities as numbers, with a darker mark the closer two sentences are."""
-    lines = []
-    for row, sentence in zip(embeddings @ embeddings.T, sentences, strict=True):
+    numbers = "".join(f"{n + 1:5}    " for n in range(len(sentences)))
+    lines = [f"  {'':54}{numbers}".rstrip()]
+    for n, (row, sentence) in enumerate(zip(embeddings @ embeddings.T, sentences, strict=True)):
         cells = "  ".join(f"{value:5.2f} {_shade(value)}" for value in row)
-        lines.append(f"  {sentence:52.52}{cells}")
+        lines.append(f"  {n + 1} {sentence:52.52}{cells}".rstrip())
     return lines
 
 
