@@ -30,6 +30,14 @@ void PushResult(EventStream& stream, const engine::Compiled& compiled) {
   stream.Push(std::move(event));
 }
 
+// The same request again, if it is so small that telling costs less than handing it over.
+std::optional<engine::Compiled> RecallQuickly(const v1::CompileRequest& request, Call& call) {
+  constexpr size_t kSmall = 256 << 10;
+  if (!call.cancel().Check().ok() || request.ByteSizeLong() > kSmall) return std::nullopt;
+  const std::optional<Digest256> key = RecallKey(request);
+  return key ? call.engine().Recall(call.who(), *key) : std::nullopt;
+}
+
 absl::StatusOr<engine::Compiled> CompileNow(EventStream& stream, Call& call,
                                             const v1::CompileRequest& request,
                                             FusionReport* misses) {
@@ -65,11 +73,17 @@ grpc::Status EndCompile(EventStream& stream, Call& call,
 grpc::ServerWriteReactor<v1::CompileEvent>* CompilerService::Compile(
     grpc::CallbackServerContext* context, const v1::CompileRequest* request) {
   // The request lives until the reactor is done.
-  return EventStream::Start(frontend_, compile_, *context, [request](EventStream& s, Call& call) {
+  const auto produce = [request](EventStream& s, Call& call) {
     FusionReport misses;
     const auto compiled = CompileNow(s, call, *request, &misses);
     return EndCompile(s, call, compiled, misses);
-  });
+  };
+  const auto recall = [request](EventStream& s, Call& call) -> std::optional<grpc::Status> {
+    auto known = RecallQuickly(*request, call);
+    if (!known) return std::nullopt;
+    return EndCompile(s, call, *std::move(known), {});
+  };
+  return EventStream::Start(frontend_, compile_, *context, produce, recall);
 }
 
 grpc::ServerWriteReactor<v1::CompileEvent>* CompilerService::WaitCompile(

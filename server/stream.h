@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 
 #include "runtime/base/status.h"
 #include "server/call.h"
@@ -22,11 +23,16 @@ class StreamReactor final : public grpc::ServerWriteReactor<Message>,
   // Returns the status that ends the stream, through Call::End.
   using Producer = std::function<grpc::Status(StreamReactor&, Call&)>;
 
+  // Returns nothing when there is more to do than may be done on the thread that received the call.
+  using Quick = std::function<std::optional<grpc::Status>(StreamReactor&, Call&)>;
+
+  // `quick`, where there is one, is tried first, if the right to compute there is to be had.
   static grpc::ServerWriteReactor<Message>* Start(Frontend& frontend, const Method& method,
                                                   const grpc::CallbackServerContext& context,
-                                                  Producer produce) {
+                                                  Producer produce, const Quick& quick = {}) {
     auto self = std::make_shared<StreamReactor>(frontend, method, context);
     self->self_ = self;
+    if (quick && self->Try(quick)) return self.get();
     const bool taken = frontend.executor.Submit([self, produce = std::move(produce)] {
       const absl::Status begun = self->call_.cancel().Check();
       self->Close(begun.ok() ? produce(*self, self->call_) : self->call_.End(begun));
@@ -65,6 +71,14 @@ class StreamReactor final : public grpc::ServerWriteReactor<Message>,
   void OnDone() override { self_.reset(); }
 
  private:
+  bool Try(const Quick& quick) {
+    const QuickGuard guard(call_.frontend());
+    if (!guard.held()) return false;
+    std::optional<grpc::Status> status = quick(*this, call_);
+    if (status) Close(*std::move(status));
+    return status.has_value();
+  }
+
   void Close(grpc::Status status) {
     std::unique_lock lock(mutex_);
     closed_ = true;
