@@ -9,6 +9,7 @@
 
 #include "backends/cpu/cpu_backend.h"
 #include "bench/fma_peak.h"
+#include "bench/loaded_program.h"
 #include "bench/minilm_module.h"
 #include "runtime/base/check.h"
 #include "runtime/stages/stages.h"
@@ -18,29 +19,11 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-struct Loaded {
-  std::shared_ptr<const device::Executable> executable;
-  std::shared_ptr<const device::Weights> weights;
-  std::unique_ptr<device::ExecContext> context;
-};
-
-std::vector<SharedBytes> Bytes(const std::vector<device::TensorSpec>& specs, const TensorMap& all) {
-  std::vector<SharedBytes> out;
-  for (const auto& spec : specs) out.push_back(all.at(spec.name).bytes());
-  return out;
-}
-
-double MedianMillis(Loaded& loaded, const TensorMap& tensors, int runs) {
-  const device::Program& program = loaded.executable->program();
-  const std::vector<SharedBytes> inputs = Bytes(program.inputs, tensors);
-  std::vector<std::span<const uint8_t>> in;
-  for (const SharedBytes& bytes : inputs) in.push_back(bytes.span());
-  std::vector<uint8_t> result(static_cast<size_t>(*program.outputs[0].type.ByteSize()));
-  const std::span<uint8_t> out(result);
+double MedianMillis(LoadedProgram& loaded, int runs) {
   std::vector<double> millis;
   for (int r = 0; r < runs; ++r) {
     const auto start = Clock::now();
-    const absl::Status status = loaded.context->Run(*loaded.weights, in, {&out, 1}, {});
+    const absl::Status status = loaded.Run();
     CHECK(status.ok(), Cat(status));
     millis.push_back(SecondsSince(start) * 1e3);
   }
@@ -74,15 +57,15 @@ int Main(int argc, char** argv) {
 
   const auto device = backend->Open("cpu:0", {.threads = threads});
   CHECK(device.ok(), Cat(device.status()));
-  Loaded loaded;
-  loaded.executable = *(*device)->Load(compiled->program);
-  loaded.weights = *loaded.executable->BindWeights(Bytes(compiled->program->params, tensors), {});
-  loaded.context = *loaded.executable->NewContext();
-  MedianMillis(loaded, tensors, 20);  // warm
+  auto loaded = LoadedProgram::Create(
+      **device, compiled->program,
+      [&](const device::TensorSpec& spec) { return tensors.at(spec.name).bytes(); });
+  CHECK(loaded.ok(), Cat(loaded.status()));
+  MedianMillis(*loaded, 20);  // warm
   const double flops = EncoderFlops(shape, batch, seq);
   for (int round = 0; round < 3; ++round) {
     const double peak = FmaPeak(cpu::DetectIsa(), threads);
-    const double millis = MedianMillis(loaded, tensors, 100);
+    const double millis = MedianMillis(*loaded, 100);
     const double rate = flops / millis * 1e-6;
     std::printf("b%ld s%ld, %d threads: median %.3f ms, %.1f GFLOP/s of %.1f peak: %.0f %%\n",
                 static_cast<long>(batch), static_cast<long>(seq), threads, millis, rate, peak,

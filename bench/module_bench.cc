@@ -14,7 +14,7 @@
 #include <sstream>
 
 #include "backends/cpu/cpu_backend.h"
-#include "bench/fma_peak.h"
+#include "bench/loaded_program.h"
 #include "runtime/base/status.h"
 #include "runtime/stages/stages.h"
 #include "runtime/wire/module.h"
@@ -59,18 +59,13 @@ absl::StatusOr<Tensors> ReadTensors(const char* list) {
   return tensors;
 }
 
-absl::StatusOr<std::vector<SharedBytes>> Pick(const Tensors& tensors,
-                                              const std::vector<device::TensorSpec>& specs) {
-  std::vector<SharedBytes> out;
-  for (const device::TensorSpec& spec : specs) {
-    const auto it = tensors.find(spec.name);
-    if (it == tensors.end()) return NotFound("no bytes for ", spec.name);
-    if (static_cast<int64_t>(it->second.size()) != spec.type.ByteSize()) {
-      return InvalidArgument(spec.name, " has ", it->second.size(), " bytes");
-    }
-    out.push_back(it->second);
+absl::StatusOr<SharedBytes> BytesOf(const Tensors& tensors, const device::TensorSpec& spec) {
+  const auto it = tensors.find(spec.name);
+  if (it == tensors.end()) return NotFound("no bytes for ", spec.name);
+  if (static_cast<int64_t>(it->second.size()) != spec.type.ByteSize()) {
+    return InvalidArgument(spec.name, " has ", it->second.size(), " bytes");
   }
-  return out;
+  return it->second;
 }
 
 absl::StatusOr<std::shared_ptr<const device::Program>> Compile(const char* path,
@@ -87,30 +82,10 @@ absl::StatusOr<std::shared_ptr<const device::Program>> Compile(const char* path,
   return result.program;
 }
 
-// One run a line until standard input ends.
-absl::Status Serve(device::ExecContext& context, const device::Weights& weights,
-                   const std::vector<SharedBytes>& inputs, const device::Program& program) {
-  std::vector<std::span<const uint8_t>> in;
-  for (const SharedBytes& bytes : inputs) in.push_back(bytes.span());
-  std::vector<std::string> results;
-  for (const device::TensorSpec& spec : program.outputs)
-    results.emplace_back(*spec.type.ByteSize(), 0);
-  std::vector<std::span<uint8_t>> out;
-  for (std::string& bytes : results) {
-    out.emplace_back(reinterpret_cast<uint8_t*>(bytes.data()), bytes.size());
-  }
-  for (std::string line; std::getline(std::cin, line);) {
-    const auto start = std::chrono::steady_clock::now();
-    RLX_TRY(context.Run(weights, in, out, {}));
-    std::cout << bench::SecondsSince(start) << std::endl;
-  }
-  return absl::OkStatus();
-}
-
 absl::Status Main(const char* module, const char* list, int threads) {
   const std::unique_ptr<device::Backend> backend = cpu::MakeCpuBackend();
   RLX_ASSIGN(const Tensors tensors, ReadTensors(list));
-  auto start = std::chrono::steady_clock::now();
+  const auto start = std::chrono::steady_clock::now();
   RLX_ASSIGN(const auto program, Compile(module, *backend));
   std::cout << bench::SecondsSince(start);
 
@@ -118,17 +93,17 @@ absl::Status Main(const char* module, const char* list, int threads) {
   const auto devices = backend->Enumerate(why_none);
   if (devices.empty()) return Unavailable(why_none);
   RLX_ASSIGN(const auto device, backend->Open(devices[0].id, {.threads = threads}));
-  start = std::chrono::steady_clock::now();
-  RLX_ASSIGN(const auto executable, device->Load(program));
-  std::cout << ' ' << bench::SecondsSince(start);
-
-  RLX_ASSIGN(const std::vector<SharedBytes> params, Pick(tensors, program->params));
-  RLX_ASSIGN(const std::vector<SharedBytes> inputs, Pick(tensors, program->inputs));
-  start = std::chrono::steady_clock::now();
-  RLX_ASSIGN(const auto weights, executable->BindWeights(params, {}));
-  std::cout << ' ' << bench::SecondsSince(start) << std::endl;
-  RLX_ASSIGN(const auto context, executable->NewContext());
-  return Serve(*context, *weights, inputs, *program);
+  RLX_ASSIGN(auto loaded,
+             bench::LoadedProgram::Create(*device, program, [&](const device::TensorSpec& spec) {
+               return BytesOf(tensors, spec);
+             }));
+  std::cout << ' ' << loaded.load_seconds() << ' ' << loaded.bind_seconds() << std::endl;
+  for (std::string line; std::getline(std::cin, line);) {  // one run a line
+    const auto begun = std::chrono::steady_clock::now();
+    RLX_TRY(loaded.Run());
+    std::cout << bench::SecondsSince(begun) << std::endl;
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
