@@ -143,7 +143,9 @@ Canonical Canonicalize(const Module& module, bool drop_dead) {
     Node& node = graph.node(id);
     std::vector<SourceRef>& authored = names->nodes[id];
     authored = std::move(node.sources);
-    if (authored.empty()) authored = {{kind, order[id], node.name}};
+    if (authored.empty()) {
+      authored = {{kind, order[id], module.stage == Stage::kHir ? HirLabel(node) : node.name}};
+    }
     node.sources = {{kind, id, ""}};
     if (!InSignature(node)) node.name.clear();
     stripper.StripSubgraphs(node);

@@ -74,10 +74,16 @@ struct OpInfo {
   // Draws a random valid instance. Required for every MIR op but leaves and control flow.
   OpSample (*sample)(Rng&) = nullptr;
   std::string_view doc = {};  // one sentence with the formula and operand order
+  // What reports call one in an HIR module that the author did not name. Null: a block's name,
+  // without "hir.".
+  std::string (*label)(const Node&) = nullptr;
 };
 
 const OpInfo& Info(OpKind kind);
 inline std::string_view Name(OpKind kind) { return Info(kind).name; }
+// What reports call a node of an HIR module: the author's name, else a block's label, else
+// `mir(matmul)`.
+std::string HirLabel(const Node& node);
 const OpInfo* FindOp(std::string_view name);  // null when unknown
 std::span<const OpInfo* const> AllOps();      // in OpKind order
 bool IsClaimName(std::string_view claim);     // whether some row carries it

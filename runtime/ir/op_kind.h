@@ -88,6 +88,8 @@ enum class OpKind : uint16_t {
   kReduceProd,
   // Control flow.
   kIf,
+  // Defined by the module.
+  kCustom,
   // Made by passes, or by direct lowering of HIR.
   kFusedMatMulBiasAct,
   kFusedResidualLayerNorm,
@@ -104,9 +106,12 @@ enum class OpKind : uint16_t {
   kHirRope,
   kHirRmsNorm,
   kHirLayerNorm,
+  kHirDequantMatMul,
+  kHirDepthwiseConv1dCausal,
   kHirLlamaDecoderBlock,
   kHirBertEncoderBlock,
+  kHirQwen35MtpHead,
 };
-inline constexpr int kOpKindCount = static_cast<int>(OpKind::kHirBertEncoderBlock) + 1;
+inline constexpr int kOpKindCount = static_cast<int>(OpKind::kHirQwen35MtpHead) + 1;
 
 }  // namespace rlx

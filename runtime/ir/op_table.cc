@@ -28,9 +28,11 @@ void AddFamily(Table& table, std::span<const OpInfo> family) {
 Table Gather() {
   Table table;
   table.rows.resize(kOpKindCount);
-  for (const auto family : {LeafOps, UnaryOps, BinaryOps, RegionOps, MovementOps, ReductionOps,
-                            ControlFlowOps, MatMulOps, ConvolutionOps, QuantizedWeightOps,
-                            NormalizationOps, AttentionOps, FusedOps, HirLinearOps, HirBlockOps}) {
+  for (const auto family :
+       {LeafOps,          UnaryOps,       BinaryOps,   RegionOps,      MovementOps,
+        ReductionOps,     ControlFlowOps, MatMulOps,   ConvolutionOps, QuantizedWeightOps,
+        NormalizationOps, AttentionOps,   FusedOps,    HirLinearOps,   CustomOps,
+        HirAttentionOps,  HirConvOps,     HirLlamaOps, HirBertOps,     HirQwenOps}) {
     AddFamily(table, family());
   }
   return table;

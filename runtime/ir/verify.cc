@@ -11,12 +11,24 @@
 namespace rlx {
 namespace {
 
-// A graph to check: the main one, or a subgraph of `%4 if: `.
+// A graph to check: the main one, or a subgraph of a node of an earlier task. A graph that several
+// nodes share is as many tasks.
 struct Task {
   const Graph* graph;
   int depth;
-  std::string path;
+  int owner_task = -1;
+  NodeId owner = -1;
 };
+
+// `%4 if: %2 if: `, for messages.
+std::string PathOf(const std::vector<Task>& tasks, const Task& task) {
+  std::vector<std::string> labels;
+  for (const Task* t = &task; t->owner_task >= 0; t = &tasks[t->owner_task]) {
+    labels.push_back(Cat(NodeLabel(*tasks[t->owner_task].graph, t->owner), ": "));
+  }
+  std::reverse(labels.begin(), labels.end());
+  return Join(labels, "");
+}
 
 // What is counted over all graphs of a module.
 struct Totals {
@@ -180,7 +192,7 @@ absl::Status CheckOutputs(const Graph& graph, const Limits& limits) {
 absl::StatusOr<std::vector<Task>> CheckStructure(const Graph& main, const Limits& limits,
                                                  Stage level) {
   Totals totals;
-  std::vector<Task> tasks = {{&main, 0, ""}};
+  std::vector<Task> tasks = {{&main, 0}};
   for (size_t t = 0; t < tasks.size(); ++t) {
     const Task task = tasks[t];
     totals.nodes += task.graph->size();
@@ -192,12 +204,13 @@ absl::StatusOr<std::vector<Task>> CheckStructure(const Graph& main, const Limits
     for (NodeId id = 0; id < task.graph->size(); ++id) {
       const Node& node = task.graph->node(id);
       if (static_cast<int>(node.op) >= kOpKindCount)
-        return InvalidArgument(task.path, "%", id, ": unknown op ", static_cast<int>(node.op));
+        return InvalidArgument(PathOf(tasks, task), "%", id, ": unknown op ",
+                               static_cast<int>(node.op));
       absl::Status status = CheckNode(task, id, limits, level, totals);
-      if (!status.ok()) return Annotate(std::move(status), task.path, NodeLabel(id, node));
+      if (!status.ok())
+        return Annotate(std::move(status), PathOf(tasks, task), NodeLabel(id, node));
       for (const auto& subgraph : node.subgraphs)
-        tasks.push_back(
-            {subgraph.get(), task.depth + 1, Cat(task.path, NodeLabel(id, node), ": ")});
+        tasks.push_back({subgraph.get(), task.depth + 1, static_cast<int>(t), id});
     }
     RLX_TRY(CheckOutputs(*task.graph, limits));
   }
@@ -225,7 +238,8 @@ absl::Status CheckTypes(const std::vector<Task>& tasks, const Limits& limits) {
   for (const Task& task : tasks) {
     for (NodeId id = 0; id < task.graph->size(); ++id) {
       absl::Status status = CheckInference(*task.graph, id, ranges, limits);
-      if (!status.ok()) return Annotate(std::move(status), task.path, NodeLabel(*task.graph, id));
+      if (!status.ok())
+        return Annotate(std::move(status), PathOf(tasks, task), NodeLabel(*task.graph, id));
     }
   }
   return absl::OkStatus();

@@ -8,6 +8,7 @@ namespace rlx::passes {
 
 // Lowering and cleaning.
 absl::Status DeadCodeElimination(Graph& graph, PassContext& context);
+absl::Status InlineCustom(Graph& graph, PassContext& context);
 absl::Status LowerControlFlow(Graph& graph, PassContext& context);
 absl::Status LowerDotGeneral(Graph& graph, PassContext& context);
 absl::Status DecomposeUnclaimed(Graph& graph, PassContext& context);

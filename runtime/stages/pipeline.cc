@@ -13,6 +13,8 @@ constexpr Pass kPipeline[] = {
     // First, so that readers nobody needs do not forbid a fusion; each rewrite drops its own
     // orphans.
     {"dead_code_elimination", DeadCodeElimination, "", false},
+    // Before all that looks into nodes: what a module defines is as good as written out.
+    {"inline_custom", InlineCustom, "", false},
     // Before anything that looks for patterns: branches become ordinary nodes.
     {"lower_control_flow", LowerControlFlow, "", false},
     // Before fusion, which knows products as matmul alone.

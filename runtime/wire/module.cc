@@ -29,16 +29,18 @@ struct Reader {
   std::vector<DimConstraint> constraints;
   std::vector<std::shared_ptr<Graph>> graphs;
   std::vector<int64_t> depth;
+  std::vector<bool> used;
 
   absl::StatusOr<Module> Run() {
     RLX_TRY(CheckSize());
     RLX_TRY(ReadSymbols());
     graphs.resize(in.graphs_size());
     depth.assign(in.graphs_size(), 0);
+    used.assign(in.graphs_size(), false);
     // A nested graph comes after its owner, so last to first meets children before parents.
     for (int g = in.graphs_size() - 1; g >= 0; --g) RLX_TRY(ReadGraph(g));
     for (int g = 1; g < in.graphs_size(); ++g) {
-      if (graphs[g]) return InvalidArgument("nested graph ", g, " is used by no node");
+      if (!used[g]) return InvalidArgument("nested graph ", g, " is used by no node");
     }
     Module out;
     const auto stage = FromWire(in.stage());
@@ -182,13 +184,17 @@ struct Reader {
       if (index <= static_cast<uint32_t>(g) || index >= graphs.size()) {
         return InvalidArgument("subgraph ", index, " is not a later graph of the module");
       }
-      if (!graphs[index]) return InvalidArgument("subgraph ", index, " has another owner already");
+      // What several nodes may have in common is what they mean.
+      if (used[index] && (!graphs[index] || node.op != OpKind::kCustom)) {
+        return InvalidArgument("subgraph ", index, " has another owner already");
+      }
       depth[g] = std::max(depth[g], depth[index] + 1);
       if (depth[g] > limits.max_nesting) {
         return LimitExceeded("max_nesting", limits.max_nesting, "graphs nest ", depth[g], " deep");
       }
-      node.subgraphs.push_back(std::move(graphs[index]));
-      graphs[index] = nullptr;
+      node.subgraphs.push_back(graphs[index]);
+      used[index] = true;
+      if (node.op != OpKind::kCustom) graphs[index] = nullptr;
     }
     return absl::OkStatus();
   }

@@ -56,9 +56,57 @@ def test_the_decoders_optional_operands_stand_where_the_op_wants_them():
     assert (attrs["norm_bias"], attrs["has_positions"], attrs["num_kv_heads"]) == (True, True, 2)
 
 
-def test_one_beta_alone_is_refused():
+def test_a_decoder_with_qwens_operands_and_a_past():
+    extra = ["q_b", "k_b", "v_b", "q_norm_g", "k_norm_g", "positions", "past_k", "past_v"]
+    node, operands, attrs = build(
+        "llama_decoder_block", LLAMA + extra, num_heads=4, head_dim=8, eps=1e-5
+    )
+    assert operands == [
+        *"x ln1_g q_w k_w v_w q_b k_b v_b q_norm_g k_norm_g o_w ln2_g gate_w up_w down_w".split(),
+        *"cos sin positions past_k past_v".split(),
+    ]
+    assert (attrs["qkv_bias"], attrs["qk_norm"], attrs["cache"]) == (True, True, "append")
+    _, _, attrs = build(
+        "llama_decoder_block", LLAMA, num_heads=4, head_dim=8, eps=1e-5, keep_cache=True
+    )
+    assert attrs["cache"] == "start"
+
+
+@pytest.mark.parametrize("alone", ["ln1_b", "q_b", "k_norm_g", "past_v"])
+def test_one_of_a_group_alone_is_refused(alone):
     with pytest.raises(ValueError, match="come together"):
-        build("llama_decoder_block", [*LLAMA, "ln1_b"], num_heads=4, head_dim=8, eps=1e-5)
+        build("llama_decoder_block", [*LLAMA, alone], num_heads=4, head_dim=8, eps=1e-5)
+
+
+HEAD = [
+    *"h_pre_norm input_ids cos sin last_token_idx embed_w hnorm enorm eh_w attn_norm q_gate_w".split(),
+    *"k_w v_w q_norm k_norm o_w post_norm gate_w up_w down_w head_norm lm_head_w".split(),
+]
+
+
+HEAD_NORMS = "hnorm enorm attn_norm q_norm k_norm post_norm head_norm".split()
+
+
+@pytest.mark.parametrize("biased", [HEAD_NORMS, []])
+def test_mtp_head(biased):
+    m = rlxd.HirModule("m")
+    values = {name: m.param(name, [1]) for name in reversed(HEAD)}
+    for name in biased:
+        values[name] = (values[name], m.param(name + "_b", [1]))
+    logits, hidden = m.qwen35_mtp_head(
+        values.pop("h_pre_norm"), values.pop("input_ids"), values.pop("last_token_idx"),
+        **values, num_heads=4, head_dim=8, eps=1e-6,
+    )  # fmt: skip
+    nodes = m.build().graphs[0].nodes
+    operands = [nodes[v.node].name for v in nodes[-1].operands]
+    want = [n for name in HEAD for n in ([name, name + "_b"] if name in biased else [name])]
+    assert operands == want and len(operands) == (29 if biased else 22)
+    assert (logits.result, hidden.result) == (0, 1)
+
+
+def test_depthwise_conv_has_the_next_calls_pad():
+    node, operands, _ = build("depthwise_conv1d_causal", ["w", "left_pad"])
+    assert node.op == "depthwise_conv1d_causal" and operands == ["x", "w", "left_pad"]
 
 
 def test_blocks_with_two_results():

@@ -23,6 +23,11 @@ std::span<const OpInfo> NormalizationOps();    // normalization.cc: layer_norm â
 std::span<const OpInfo> AttentionOps();        // attention.cc: attention, rope
 std::span<const OpInfo> FusedOps();            // fused.cc
 std::span<const OpInfo> HirLinearOps();        // hir_linear.cc: linear â€¦ swiglu, norms
-std::span<const OpInfo> HirBlockOps();         // hir_blocks.cc: attention, rope, decoder, encoder
+std::span<const OpInfo> CustomOps();           // custom.cc
+std::span<const OpInfo> HirAttentionOps();     // hir_attention.cc: attention, rope
+std::span<const OpInfo> HirConvOps();          // hir_conv.cc: depthwise_conv1d_causal
+std::span<const OpInfo> HirLlamaOps();         // hir_llama.cc
+std::span<const OpInfo> HirBertOps();          // hir_bert.cc
+std::span<const OpInfo> HirQwenOps();          // hir_qwen.cc
 
 }  // namespace rlx

@@ -153,7 +153,8 @@ constexpr OpInfo kTable[] = {
      .infer = InferSwiglu,
      .decompose = LowerSwiglu,
      .doc = "(x [..,k], up_w [k,n], gate_w [k,n], down_w [n,m]): "
-            "((x·up_w)·silu(x·gate_w))·down_w"},
+            "((x·up_w)·silu(x·gate_w))·down_w",
+     .label = [](const Node&) { return std::string("swiglu_ffn"); }},
     {.kind = OpKind::kHirResidualRmsNorm,
      .name = "residual_rms_norm",
      .claim = "",

@@ -408,6 +408,10 @@ OpSample SampleDequantGroupedMatMul(Rng& rng) {
           {{"scheme", std::string(info.name)}}};
 }
 
+absl::StatusOr<std::vector<Value>> LowerDequantMatMul(GraphBuilder& b, const Node& node) {
+  return Lowered(b, {b.Emit(OpKind::kDequantMatMul, node.operands, node.attrs)});
+}
+
 // --- Rows
 
 struct Names {
@@ -502,6 +506,18 @@ constexpr OpInfo kTable[] = {
      .decompose = DecomposeDequantGroupedMatMul,
      .sample = SampleDequantGroupedMatMul,
      .doc = "(x [m,k], w u8 [e,n,bytes], expert [m]): out[i] = x[i]·W[expert[i]]"},
+    {.kind = OpKind::kHirDequantMatMul,
+     .name = "hir.dequant_matmul",
+     .claim = "",
+     .op_class = OpClass::kBlock,
+     .level = Stage::kHir,
+     .min_operands = 2,
+     .max_operands = 4,
+     .attrs = kMatMulAttrs,
+     .infer = InferDequantMatMul,
+     .decompose = LowerDequantMatMul,
+     .doc = "(x [..,k], w[, scale][, zero point or global scale]): dequant_matmul as a block",
+     .label = [](const Node& node) { return Cat("dequant_matmul(", node.Str("scheme"), ")"); }},
 };
 
 }  // namespace

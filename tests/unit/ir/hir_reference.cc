@@ -4,7 +4,6 @@
 #include <cmath>
 
 namespace rlx {
-namespace {
 
 Matrix Load(const TensorMap& inputs, const std::string& name) {
   const HostTensor& tensor = inputs.at(name);
@@ -29,7 +28,6 @@ Matrix operator*(const Matrix& a, const Matrix& b) {
   return out;
 }
 
-// a + b, b one row or as many as a.
 Matrix operator+(Matrix a, const Matrix& b) {
   for (int64_t i = 0; i < a.rows; ++i) {
     for (int64_t j = 0; j < a.columns; ++j) a(i, j) += b(b.rows == 1 ? 0 : i, j);
@@ -66,8 +64,8 @@ Matrix Rotate(Matrix x, int64_t head_dim, const Matrix& cos, const Matrix& sin, 
   return x;
 }
 
-template <class Sees>
-Matrix Attend(const Matrix& q, const Matrix& k, const Matrix& v, int64_t head_dim, Sees&& sees) {
+Matrix Attend(const Matrix& q, const Matrix& k, const Matrix& v, int64_t head_dim,
+              const std::function<bool(int64_t, int64_t)>& sees) {
   Matrix out{q.rows, q.columns, std::vector<double>(q.rows * q.columns, 0.0)};
   const int64_t group = q.columns / k.columns;
   for (int64_t first = 0; first < q.columns; first += head_dim) {
@@ -90,7 +88,39 @@ Matrix Attend(const Matrix& q, const Matrix& k, const Matrix& v, int64_t head_di
   return out;
 }
 
-}  // namespace
+Matrix Gated(Matrix up, const Matrix& gate) {
+  for (size_t i = 0; i < up.at.size(); ++i) up.at[i] *= gate.at[i] / (1 + std::exp(-gate.at[i]));
+  return up;
+}
+
+Matrix Columns(const Matrix& x, int64_t first, int64_t count) {
+  Matrix out{x.rows, count, std::vector<double>(x.rows * count)};
+  for (int64_t i = 0; i < x.rows; ++i) {
+    for (int64_t j = 0; j < count; ++j) out(i, j) = x(i, first + j);
+  }
+  return out;
+}
+
+Matrix Rows(const Matrix& x, int64_t first, int64_t count) {
+  const auto begin = x.at.begin() + first * x.columns;
+  return {count, x.columns, std::vector<double>(begin, begin + count * x.columns)};
+}
+
+Matrix Below(Matrix above, const Matrix& below) {
+  above.at.insert(above.at.end(), below.at.begin(), below.at.end());
+  above.rows += below.rows;
+  return above;
+}
+
+Matrix Beside(const Matrix& left, const Matrix& right) {
+  Matrix out{left.rows, left.columns + right.columns, {}};
+  for (int64_t i = 0; i < left.rows; ++i) {
+    for (const Matrix* side : {&left, &right}) {
+      for (int64_t j = 0; j < side->columns; ++j) out.at.push_back((*side)(i, j));
+    }
+  }
+  return out;
+}
 
 Matrix ExpectedLlama(const TensorMap& in, int64_t batch, int64_t head_dim, int64_t offset) {
   auto load = [&](const char* name) { return Load(in, name); };
@@ -101,11 +131,7 @@ Matrix ExpectedLlama(const TensorMap& in, int64_t batch, int64_t head_dim, int64
   const auto causal = [](int64_t i, int64_t j) { return j <= i; };
   const Matrix h = x + Attend(q, k, n * load("v_w"), head_dim, causal) * load("o_w");
   const Matrix m = Norm(h, load("ln2_g"), 1e-5, false);
-  Matrix inner = m * load("up_w");
-  const Matrix gate = m * load("gate_w");
-  for (size_t i = 0; i < inner.at.size(); ++i)
-    inner.at[i] *= gate.at[i] / (1 + std::exp(-gate.at[i]));
-  return h + inner * load("down_w");
+  return h + Gated(m * load("up_w"), m * load("gate_w")) * load("down_w");
 }
 
 Matrix ExpectedBert(const TensorMap& in, int64_t batch, bool mask) {

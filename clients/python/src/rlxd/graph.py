@@ -158,6 +158,11 @@ class Graph:
         self._message.outputs.add(name=name, value=ref)
 
     @property
+    def title(self) -> str:
+        """The graph's name."""
+        return self._message.name
+
+    @property
     def output_count(self) -> int:
         """How many outputs have been named."""
         return len(self._message.outputs)

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from rlxd._ops import HirOps
 from rlxd.graph import Attrs, Value
 from rlxd.mir import Mask, MirGraph
 
+#: An rms norm's weight, or its weight and bias.
+Norm: TypeAlias = Value | tuple[Value, Value]
 Activation = Literal["none", "relu", "gelu", "gelu_tanh", "silu", "sigmoid", "tanh"]
 
 
@@ -123,7 +125,15 @@ class HirGraph(HirOps, MirGraph):
         n_rot: int | None = None,
         ln1_b: Value | None = None,
         ln2_b: Value | None = None,
+        q_b: Value | None = None,
+        k_b: Value | None = None,
+        v_b: Value | None = None,
+        q_norm_g: Value | None = None,
+        k_norm_g: Value | None = None,
         positions: Value | None = None,
+        past_k: Value | None = None,
+        past_v: Value | None = None,
+        keep_cache: bool = False,
         mask: Mask = "causal",
         mask_values: Value | None = None,
         window: int | None = None,
@@ -132,12 +142,23 @@ class HirGraph(HirOps, MirGraph):
     ) -> Value:
         """A pre-norm decoder layer over x `[batch,seq,hidden]`: y = x + attention(rope(q), rope(k),
         v)·o_w with q, k, v from rms_norm(x), then y + swiglu(rms_norm(y)). Tables and `positions`
-        as in `rope`, masks as in `attention`; both norms have a beta or neither has."""
-        if (ln1_b is None) != (ln2_b is None):
-            raise ValueError("llama_decoder_block: ln1_b and ln2_b come together")
+        as in `rope`, masks as in `attention`; both norms have a beta or neither has. Qwen 2 has
+        biases on q, k and v, Qwen 3 an rms norm on each head of q and k.
+
+        With `past_k` and `past_v` (`[batch,past,kv_heads·head_dim]`) the tokens also see those,
+        and `kv_cache` of the result gives both with the new rows appended; `keep_cache` gives the
+        rows of a first call, which has no past."""
+        for group, values in (
+            ("ln1_b and ln2_b", (ln1_b, ln2_b)),
+            ("q_b, k_b and v_b", (q_b, k_b, v_b)),
+            ("q_norm_g and k_norm_g", (q_norm_g, k_norm_g)),
+            ("past_k and past_v", (past_k, past_v)),
+        ):
+            if len({value is None for value in values}) > 1:
+                raise ValueError(f"llama_decoder_block: {group} come together")
         operands = _given(
-            *(x, ln1_g, ln1_b, q_w, k_w, v_w, o_w, ln2_g, ln2_b),
-            *(gate_w, up_w, down_w, cos, sin, mask_values, positions),
+            *(x, ln1_g, ln1_b, q_w, k_w, v_w, q_b, k_b, v_b, q_norm_g, k_norm_g, o_w, ln2_g, ln2_b),
+            *(gate_w, up_w, down_w, cos, sin, mask_values, positions, past_k, past_v),
         )
         attrs: Attrs = {
             "num_heads": num_heads,
@@ -150,9 +171,85 @@ class HirGraph(HirOps, MirGraph):
             "n_rot": n_rot,
             "eps": float(eps),
             "norm_bias": ln1_b is not None,
+            "qkv_bias": q_b is not None,
+            "qk_norm": q_norm_g is not None,
             "has_positions": positions is not None,
+            "cache": "append" if past_k is not None else "start" if keep_cache else "none",
         }
         return self.emit("llama_decoder_block", operands, attrs)
+
+    def kv_cache(self, block: Value) -> tuple[Value, Value]:
+        """Keys and values of a `llama_decoder_block` that keeps them: the next call's past."""
+        return self.result(block, 1), self.result(block, 2)
+
+    def qwen35_mtp_head(
+        self,
+        h_pre_norm: Value,
+        input_ids: Value,
+        last_token_idx: Value,
+        *,
+        cos: Value,
+        sin: Value,
+        embed_w: Value,
+        hnorm: Norm,
+        enorm: Norm,
+        eh_w: Value,
+        attn_norm: Norm,
+        q_gate_w: Value,
+        k_w: Value,
+        v_w: Value,
+        q_norm: Norm,
+        k_norm: Norm,
+        o_w: Value,
+        post_norm: Norm,
+        gate_w: Value,
+        up_w: Value,
+        down_w: Value,
+        head_norm: Norm,
+        lm_head_w: Value,
+        num_heads: int,
+        head_dim: int,
+        eps: float,
+        num_kv_heads: int | None = None,
+        n_rot: int | None = None,
+        window: int | None = None,
+        scale: float | None = None,
+        softcap: float = 0.0,
+    ) -> tuple[Value, Value]:
+        """Logits `[batch,1,vocab]` of the token after next, at row `last_token_idx` of each batch
+        element, and the hidden state they came from. A norm is a weight, or a (weight, bias) pair;
+        all have a bias or none has."""
+        norms = (hnorm, enorm, attn_norm, q_norm, k_norm, post_norm, head_norm)
+        biased = {isinstance(norm, tuple) for norm in norms}
+        if len(biased) > 1:
+            raise ValueError("qwen35_mtp_head: all norms have a bias or none has")
+        operands = (
+            *(h_pre_norm, input_ids, cos, sin, last_token_idx, embed_w),
+            *(*_norm(hnorm), *_norm(enorm), eh_w, *_norm(attn_norm), q_gate_w, k_w, v_w),
+            *(*_norm(q_norm), *_norm(k_norm), o_w, *_norm(post_norm), gate_w, up_w, down_w),
+            *(*_norm(head_norm), lm_head_w),
+        )
+        attrs: Attrs = {
+            "num_heads": num_heads,
+            "num_kv_heads": num_kv_heads,
+            "head_dim": head_dim,
+            "mask": "causal" if window is None else "sliding_window",
+            "window": window,
+            "n_rot": n_rot,
+            "scale": _float(scale),
+            "softcap": float(softcap),
+            "eps": float(eps),
+            "norm_bias": biased == {True},
+        }
+        return self._two(self.emit("qwen35_mtp_head", operands, attrs))
+
+    def depthwise_conv1d_causal(
+        self, x: Value, w: Value, left_pad: Value | None = None
+    ) -> tuple[Value, Value]:
+        """A convolution of each channel of `[batch,seq,channels]` with its k taps of w
+        `[channels,k]` (ones may stand between), over `left_pad` `[batch,k-1,channels]` (zeros if
+        absent) and x; and the next call's `left_pad`."""
+        return self._two(self.emit("depthwise_conv1d_causal", _given(x, w, left_pad)))
 
     def _two(self, first: Value) -> tuple[Value, Value]:
         return first, self.result(first, 1)
@@ -160,6 +257,10 @@ class HirGraph(HirOps, MirGraph):
 
 def _given(*operands: Value | None) -> tuple[Value, ...]:
     return tuple(value for value in operands if value is not None)
+
+
+def _norm(norm: Norm) -> tuple[Value, ...]:
+    return norm if isinstance(norm, tuple) else (norm,)
 
 
 def _float(value: float | None) -> float | None:

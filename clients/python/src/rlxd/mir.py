@@ -218,5 +218,12 @@ class MirGraph(ElementwiseOps):
         first = self.emit("if", operands, subgraphs=(then, otherwise))
         return tuple(self.result(first, i) for i in range(then.output_count))
 
+    def custom(self, body: Graph, *operands: Value) -> tuple[Value, ...]:
+        """The outputs of an op or block that the module defines: `body` is a `subgraph`, named like
+        the op, whose inputs are the operands. Any number of nodes may have one body; each is
+        inlined before fusion."""
+        first = self.emit("custom", operands, {"name": body.title}, subgraphs=(body,))
+        return tuple(self.result(first, i) for i in range(body.output_count))
+
     def _reduce(self, op: str, x: Value, axes: Sequence[int], keep_dims: bool) -> Value:
         return self.emit(op, (x,), {"axes": axes, "keep_dims": keep_dims})
