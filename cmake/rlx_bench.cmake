@@ -1,10 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# bench/models: networks as modules, for benches and tests alike.
-rlx_sources(models bench/models)
-add_library(bench_models STATIC EXCLUDE_FROM_ALL ${models})
-rlx_compile(bench_models)
-target_link_libraries(bench_models PUBLIC rlx_core)
-
 # bench/*.cc: one binary each in bin/bench, built only by the target `bench`.
 file(GLOB benches CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/bench/*.cc")
 if(benches)
@@ -16,7 +10,7 @@ foreach(source IN LISTS benches)
   add_executable(bench_${name} EXCLUDE_FROM_ALL "${source}")
   rlx_compile(bench_${name})
   set_target_properties(bench_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin/bench")
-  target_link_libraries(bench_${name} PRIVATE bench_models rlx_core benchmark::benchmark)
+  target_link_libraries(bench_${name} PRIVATE rlx_models rlx_core benchmark::benchmark)
   rlx_link_existing(bench_${name} PRIVATE test_support passes lower cache wire import stages engine backend_cpu server)
   add_dependencies(bench bench_${name})
 endforeach()

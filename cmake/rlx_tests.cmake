@@ -50,7 +50,11 @@ foreach(room IN LISTS rooms)
     if(room STREQUAL "engine")  # runs what it compiles
       set(backend cpu)
     endif()
-    rlx_test(unit_${room} SOURCES ${sources} LINKS ${room} backend_${backend})
+    set(networks "")
+    if(room STREQUAL "stages")  # compiles whole networks
+      set(networks models)
+    endif()
+    rlx_test(unit_${room} SOURCES ${sources} LINKS ${room} backend_${backend} ${networks})
   endif()
 endforeach()
 

@@ -16,18 +16,29 @@ struct Extents {
   Dim batch = 1, seq = 128;
   // `batch` in [1, max_batch] and `seq` in [1, max_seq].
   static Extents Symbolic() { return {Dim::Symbol(kBatch), Dim::Symbol(kSeq)}; }
-  int64_t max_batch = 8, max_seq = 2048;
+  int64_t max_batch = 8, max_seq = 2048;  // and of what is cached
 };
 
 struct DecoderShape {
   int64_t layers, hidden, heads, kv_heads, head_dim, inner, vocab;
   DType dtype = DType::kF32;
+  bool qkv_bias = false;  // as in Qwen 2
+  bool qk_norm = false;   // as in Qwen 3
 };
 inline constexpr DecoderShape kLlama8B{32, 4096, 32, 8, 128, 14336, 128256, DType::kBF16};
 inline constexpr DecoderShape kLlama70B{80, 8192, 64, 8, 128, 28672, 128256, DType::kBF16};
+inline constexpr DecoderShape kQwen2{28, 3584, 28, 4, 128, 18944, 152064, DType::kBF16, true};
+inline constexpr DecoderShape kQwen3{36,    4096,   32,           8,     128,
+                                     12288, 151936, DType::kBF16, false, true};
 
-// Inputs ids i64 [batch, seq], cos and sin [seq, head_dim/2]; output logits [batch, seq, vocab].
-Module Llama(const DecoderShape& shape, const Extents& extents, FusionPolicy policy);
+// What a decoder does with keys and values: nothing, hand them out, or read those of earlier calls
+// (inputs past_k.N and past_v.N, [batch, past_seq, kv width]) and hand out all (outputs k.N, v.N).
+enum class Cache { kNone, kStart, kAppend };
+
+// Inputs ids i64 [batch, seq], positions i64 [seq], cos and sin [context, head_dim/2]; output
+// logits [batch, seq, vocab].
+Module Decoder(const DecoderShape& shape, const Extents& extents, FusionPolicy policy,
+               Cache cache = Cache::kNone);
 
 struct EncoderShape {
   int64_t layers = 12, hidden = 768, heads = 12, inner = 3072, vocab = 30522, positions = 512;

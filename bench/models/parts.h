@@ -29,11 +29,15 @@ class Net {
   }
   // What the names of params start with from here on.
   void SetPrefix(std::string prefix) { prefix_ = std::move(prefix); }
-  // A block whose node carries the prefix as its name.
+  // A block whose node carries the prefix, without its last dot, as its name.
   Value Block(OpKind op, std::vector<Value> operands, std::vector<Attr> attrs) {
     const Value out = b_.Emit(op, std::move(operands), std::move(attrs));
-    if (out.valid()) module_.graph.node(out.node).name = prefix_;
+    if (out.valid()) module_.graph.node(out.node).name = prefix_.substr(0, prefix_.rfind('.'));
     return out;
+  }
+  // A symbol's range; nothing for a constant.
+  void Declare(const Dim& dim, int64_t max) {
+    if (const auto symbol = dim.symbol()) module_.graph.symbols[std::string(*symbol)] = {1, max};
   }
   Module Finish(std::string_view output, Value value) {
     b_.Output(output, value);
@@ -42,10 +46,6 @@ class Net {
   }
 
  private:
-  void Declare(const Dim& dim, int64_t max) {
-    if (const auto symbol = dim.symbol()) module_.graph.symbols[std::string(*symbol)] = {1, max};
-  }
-
   Module module_;
   GraphBuilder b_;
   DType dtype_;
