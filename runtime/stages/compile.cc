@@ -61,7 +61,9 @@ class Compilation {
   absl::Status Lower(const Module& hir, Graph& graph) {
     Dump("hir", hir.graph);
     RLX_ASSIGN(graph, LowerHir(hir));
-    return absl::OkStatus();
+    const absl::Status status = VerifyGraph(graph, GrownLimits());
+    if (status.ok() || absl::IsResourceExhausted(status)) return status;
+    return Internal("lowering hir: ", status.message());
   }
 
   // Fusion is for HIR and MIR; a LIR module's graph is planned as it stands.

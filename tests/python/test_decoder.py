@@ -149,6 +149,11 @@ def test_prefill_and_decode_agree_with_float64(
     reference = Reference(variant, weights)
     options = rlxd.CompileOptions(assert_fusion_clean=True)
     executables = [client.compile(build(variant, policy, d), options=options) for d in (0, 1)]
+    for executable in executables:
+        after = {count.op: count.after for count in executable.fusion.ops}
+        assert after["fused_swiglu"] == after["attention"] == LAYERS
+        assert after["fused_residual_rms_norm"] >= LAYERS
+        assert after.get("matmul", 0) + after.get("fused_matmul_bias_act", 0) == 4 * LAYERS + 1
     prompts = np.array([[7, 3, 44, 12, 60], [1, 58, 9, 9, 30]])
     with (
         client.open(executables[0], weights) as prefill,

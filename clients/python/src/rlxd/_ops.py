@@ -268,3 +268,22 @@ class HirOps(Graph):
         """
         attrs: Attrs = {"axis": axis, "eps": None if eps is None else float(eps)}
         return self.emit("hir.layer_norm", (x, gamma, beta), attrs)
+
+    def dequant_matmul_block(
+        self,
+        x: Value,
+        w: Value,
+        *,
+        scheme: Literal["int8", "int8a", "int4", "fp8e4m3", "fp8e5m2", "nvfp4", "gguf_q4_0", "gguf_q8_0", "gguf_q2_k", "gguf_q3_k", "gguf_q4_k", "gguf_q5_k", "gguf_q6_k", "gguf_q8_k"],
+        scale: Value | None = None,
+        zero_point: Value | None = None,
+        block: int | None = None,
+    ) -> Value:
+        r"""dequant_matmul as a block.
+
+        scheme: how the weights are packed: quant_scheme.h.
+
+        block: int8, int8a, int4: rows that share a scale; divides k. Other schemes ignore it.
+        """
+        attrs: Attrs = {"scheme": scheme, "block": block}
+        return self.emit("hir.dequant_matmul", _given(x, w, scale, zero_point), attrs)
