@@ -110,7 +110,9 @@ def build(variant: Variant, policy: Any, decode: bool) -> rlxd.HirModule:
     past = m.symbol("past_seq", max=CONTEXT) if decode else None
     ids = m.input("ids", ["batch", seq], "i64")
     positions = m.input("positions", [seq], "i64")
-    cos, sin = (m.constant(t, dtype=rlxd.f32, name=n) for t, n in zip(tables(), ("cos", "sin")))
+    cos, sin = (
+        m.constant(t, dtype=rlxd.f32, name=n) for t, n in zip(tables(), ("cos", "sin"), strict=True)
+    )
     weights = {name: m.param(name, shape) for name, shape in shapes(variant).items()}
     x = m.gather(weights["embed"], ids)
     for n in range(LAYERS):
@@ -122,7 +124,7 @@ def build(variant: Variant, policy: Any, decode: bool) -> rlxd.HirModule:
             x, **layer, cos=cos, sin=sin, positions=positions, num_heads=HEADS,
             num_kv_heads=KV_HEADS, head_dim=HEAD, eps=EPS, keep_cache=not decode,
         )  # fmt: skip
-        for kv, cache in zip("kv", m.kv_cache(x)):
+        for kv, cache in zip("kv", m.kv_cache(x), strict=True):
             m.output(f"{kv}.{n}", cache)
     x = m.rms_norm(x, weights["norm_g"], eps=EPS)
     m.output("logits", m.linear(x, weights["head_w"]))
@@ -163,7 +165,7 @@ def test_prefill_and_decode_agree_with_float64(
         results = prefill.run({"ids": prompts, "positions": np.arange(length)})
         sequences = prompts
         for step in range(6):
-            for row, logits in zip(sequences, results["logits"]):
+            for row, logits in zip(sequences, results["logits"], strict=True):
                 want = reference.logits(row)[-len(logits) :]
                 np.testing.assert_allclose(logits, want, rtol=1e-4, atol=1e-4)
             tokens = results["logits"][:, -1].argmax(-1)[:, None]

@@ -79,8 +79,9 @@ def test_one_of_a_group_alone_is_refused(alone):
 
 
 HEAD = [
-    *"h_pre_norm input_ids cos sin last_token_idx embed_w hnorm enorm eh_w attn_norm q_gate_w".split(),
-    *"k_w v_w q_norm k_norm o_w post_norm gate_w up_w down_w head_norm lm_head_w".split(),
+    *"h_pre_norm input_ids cos sin last_token_idx embed_w hnorm enorm eh_w attn_norm".split(),
+    *"q_gate_w k_w v_w q_norm k_norm o_w post_norm gate_w up_w down_w".split(),
+    *"head_norm lm_head_w".split(),
 ]
 
 
