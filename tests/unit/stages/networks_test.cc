@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 
 #include "bench/models/models.h"
+#include "runtime/ir/op_info.h"
 #include "runtime/stages/stages.h"
 
 namespace rlx::stages {
