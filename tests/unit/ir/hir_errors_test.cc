@@ -84,6 +84,21 @@ TEST(HirErrors, RotaryDimsAndHeadsAreChecked) {
               HasSubstr("hir.attention: num_heads 4 is not a multiple of num_kv_heads 3"));
 }
 
+TEST(HirLabels, SayWhatABlockIsWhenItsAuthorDoesNot) {
+  const auto label = [](OpKind op, std::vector<Attr> attrs, std::string name = "") {
+    return HirLabel({.op = op, .attrs = std::move(attrs), .name = std::move(name)});
+  };
+  EXPECT_EQ(label(OpKind::kHirLinear, {}), "linear");
+  EXPECT_EQ(label(OpKind::kHirLinear, {}, "ffn.up"), "ffn.up");
+  EXPECT_EQ(label(OpKind::kHirSwiglu, {}), "swiglu_ffn");
+  EXPECT_EQ(label(OpKind::kHirRope, {}), "rope");
+  EXPECT_EQ(label(OpKind::kHirAttention, {}), "attention");
+  EXPECT_EQ(label(OpKind::kHirDequantMatMul, {{"scheme", std::string("gguf_q4_k")}}),
+            "dequant_matmul(gguf_q4_k)");
+  EXPECT_EQ(label(OpKind::kCustom, {{"name", std::string("own")}}), "own");
+  EXPECT_EQ(label(OpKind::kAdd, {}), "mir(add)");
+}
+
 // ---- blocks that a module defines itself
 
 constexpr std::string_view kOwn = R"(
