@@ -54,6 +54,25 @@ absl::StatusOr<Module> ModuleFrom(const v1::CompileSpec& spec, const engine::Pri
   }
 }
 
+void CountKernels(const std::vector<device::Step>& steps,
+                  google::protobuf::RepeatedPtrField<v1::CompiledKernel>& out) {
+  for (const device::Step& step : steps) {
+    if (step.kernel >= 0) {
+      v1::CompiledKernel& kernel = out[step.kernel];
+      if (kernel.steps() == 0) kernel.set_label(step.label);
+      kernel.set_steps(kernel.steps() + 1);
+    }
+    for (const auto& body : step.bodies) CountKernels(body, out);
+  }
+}
+
+void KernelsToWire(const device::Program& program,
+                   google::protobuf::RepeatedPtrField<v1::CompiledKernel>& out) {
+  for (const std::string& name : program.kernels) out.Add()->set_name(name);
+  CountKernels(program.steps, out);
+  CountKernels(program.weight_steps, out);
+}
+
 v1::CompilePhase PhaseToWire(engine::CompilePhase phase) {
   return static_cast<v1::CompilePhase>(static_cast<int>(phase) + 1);
 }
@@ -123,6 +142,10 @@ void CompiledToWire(const engine::Compiled& compiled, v1::CompileResult& out) {
   out.set_runnable(artifact.program != nullptr);
   out.set_reason(artifact.why_no_program);
   out.set_artifact_bytes(static_cast<uint64_t>(module.artifact_bytes));
+  for (const auto& [stage, seconds] : artifact.phase_seconds) {
+    (*out.mutable_stage_seconds())[stage] = seconds;
+  }
+  if (artifact.program != nullptr) KernelsToWire(*artifact.program, *out.mutable_kernels());
 }
 
 void ExplanationToWire(const engine::KeyExplanation& explanation, std::string* key,

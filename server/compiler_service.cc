@@ -5,6 +5,7 @@
 #include "runtime/wire/module.h"
 #include "runtime/wire/report.h"
 #include "server/compile_wire.h"
+#include "server/explain_wire.h"
 #include "server/stream.h"
 #include "server/unary.h"
 
@@ -128,14 +129,31 @@ grpc::ServerUnaryReactor* CompilerService::Explain(grpc::CallbackServerContext* 
   const auto handle = [request, response](Call& call) -> absl::Status {
     RLX_ASSIGN(const engine::CompileSpec spec,
                SpecFromWire(request->spec(), call.who(), call.engine()));
-    RLX_ASSIGN(const engine::Lowered lowered,
-               call.engine().Lower(spec, Stage::kLir, call.cancel()));
-    response->set_text(Cat(lowered.fusion.ToString(), "\n", lowered.dispatch.ToString()));
-    wire::FusionReportToWire(lowered.fusion, *response->mutable_fusion());
-    wire::DispatchReportToWire(lowered.dispatch, *response->mutable_dispatch());
+    RLX_ASSIGN(const engine::Explained explained, call.engine().Explain(spec, call.cancel()));
+    ExplainedToWire(explained, spec.module, *request, *response);
+    const std::string& name = request->spec().module().name();
+    if (request->nodes() && !name.empty()) response->set_module_name(name);
     return absl::OkStatus();
   };
   return UnaryReactor::Start(frontend_, explain_, *context, Where::kExecutor, handle);
+}
+
+grpc::ServerUnaryReactor* CompilerService::ExportSource(grpc::CallbackServerContext* context,
+                                                        const v1::ExportSourceRequest* request,
+                                                        v1::ExportSourceResponse* response) {
+  const auto handle = [request, response](Call& call) -> absl::Status {
+    RLX_ASSIGN(const engine::CompileSpec spec,
+               SpecFromWire(request->spec(), call.who(), call.engine()));
+    const std::set<std::string> languages(request->languages().begin(), request->languages().end());
+    RLX_ASSIGN(const engine::Exported exported,
+               call.engine().ExportSource(spec, languages, call.cancel()));
+    TargetToWire(exported.target, exported.fusion_target, *response->mutable_target());
+    for (const engine::KernelSource& kernel : exported.kernels) {
+      KernelSourceToWire(kernel, *response->add_kernels());
+    }
+    return absl::OkStatus();
+  };
+  return UnaryReactor::Start(frontend_, export_source_, *context, Where::kExecutor, handle);
 }
 
 grpc::ServerUnaryReactor* CompilerService::ExplainKey(grpc::CallbackServerContext* context,

@@ -20,6 +20,9 @@ class CompilerService final : public v1::Compiler::CallbackService {
   grpc::ServerUnaryReactor* Explain(grpc::CallbackServerContext* context,
                                     const v1::ExplainRequest* request,
                                     v1::ExplainResponse* response) override;
+  grpc::ServerUnaryReactor* ExportSource(grpc::CallbackServerContext* context,
+                                         const v1::ExportSourceRequest* request,
+                                         v1::ExportSourceResponse* response) override;
   grpc::ServerUnaryReactor* ExplainKey(grpc::CallbackServerContext* context,
                                        const v1::ExplainKeyRequest* request,
                                        v1::ExplainKeyResponse* response) override;
@@ -30,6 +33,7 @@ class CompilerService final : public v1::Compiler::CallbackService {
   const Method wait_{frontend_, "Compiler", "WaitCompile"};
   const Method lower_{frontend_, "Compiler", "Lower"};
   const Method explain_{frontend_, "Compiler", "Explain"};
+  const Method export_source_{frontend_, "Compiler", "ExportSource"};
   const Method explain_key_{frontend_, "Compiler", "ExplainKey"};
 };
 

@@ -136,7 +136,9 @@ CapabilityService::CapabilityService(Frontend& frontend) : frontend_(frontend) {
   fixed_.set_version(std::string(kVersion));
   fixed_.set_build_id(std::string(device::BuildId()));
   LimitsToWire(frontend.engine.options(), frontend.limits, *fixed_.mutable_limits());
-  fixed_.add_features("run_stream");
+  for (const char* feature : {"explain_nodes", "export_source", "run_stream", "run_trace"}) {
+    fixed_.add_features(feature);  // sorted
+  }
   std::vector<const OpInfo*> ops(AllOps().begin(), AllOps().end());
   std::sort(ops.begin(), ops.end(), [](const OpInfo* a, const OpInfo* b) {
     return std::pair(a->level, a->name) < std::pair(b->level, b->name);

@@ -64,6 +64,12 @@ std::string_view CodeName(absl::StatusCode code) {
   return i < names.size() ? names[i] : "UNKNOWN";
 }
 
+std::string_view PathName(DispatchReport::Path path) {
+  static constexpr std::array<std::string_view, 4> kNames = {"native", "common-ir", "rewritten",
+                                                             "unsupported"};
+  return kNames[static_cast<size_t>(path)];
+}
+
 class MethodMetricsImpl final : public MethodMetrics {
  public:
   MethodMetricsImpl(Family<Counter>& requests, Family<Histogram>& durations,
@@ -301,6 +307,7 @@ class MetricsImpl final : public Metrics {
       }
     }
     if (event.fusion != nullptr) CountFusion(*event.fusion, target);
+    if (event.dispatch != nullptr) CountDispatch(*event.dispatch, target);
   }
 
   void RunFinished(const engine::RunEvent& event) override {
@@ -355,6 +362,14 @@ class MetricsImpl final : public Metrics {
     ops_after_.Observe(static_cast<double>(report.nodes_after));
   }
 
+  // By path: four of them, whatever modules hold.
+  void CountDispatch(const DispatchReport& report, const std::string& target) {
+    for (const DispatchReport::Kind& kind : report.kinds) {
+      dispatch_nodes_.Add({{"path", std::string(PathName(kind.path))}, {"target", target}})
+          .Increment(static_cast<double>(kind.nodes));
+    }
+  }
+
   template <typename T>
   Family<T>& Make(prometheus::detail::Builder<T> builder, const char* name, const char* help) {
     return builder.Name(name).Help(help).Register(registry_);
@@ -381,6 +396,10 @@ class MetricsImpl final : public Metrics {
       Make(BuildHistogram(), "rlxd_compile_duration_seconds", "Time in each phase of compiles");
   Family<Counter>& compile_errors_ =
       Make(BuildCounter(), "rlxd_compile_errors_total", "Compiles that failed, by phase and code");
+  Family<Counter>& dispatch_nodes_ =
+      Make(BuildCounter(), "rlxd_dispatch_nodes_total",
+           "Nodes of compiled modules by how their kind runs: native, common-ir, rewritten, "
+           "unsupported");
   Family<Counter>& fusion_applied_ =
       Make(BuildCounter(), "rlxd_fusion_applied_total", "Fusions applied, by rule");
   Family<Counter>& fusion_rejected_ =

@@ -19,6 +19,20 @@ absl::StatusOr<engine::NamedInput> InputFromWire(const v1::NamedTensor& from) {
       .bytes = {reinterpret_cast<const uint8_t*>(tensor.data().data()), tensor.data().size()}};
 }
 
+// More would crowd out the outputs.
+constexpr size_t kMostSteps = 65536;
+
+void StepsToWire(const std::vector<engine::TracedStep>& steps, v1::RunTiming& out) {
+  for (size_t i = 0; i < std::min(steps.size(), kMostSteps); ++i) {
+    v1::StepTime& to = *out.add_steps();
+    to.set_label(steps[i].label);
+    to.set_kind(std::string(steps[i].kind));
+    to.set_what(steps[i].what);
+    to.set_start_seconds(steps[i].start);
+    to.set_seconds(steps[i].seconds);
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<RandomId> HandleFromWire(std::string_view bytes) {
@@ -53,7 +67,9 @@ absl::Status RunOnWire(Frontend& frontend, const engine::Principal& who,
     tensor.mutable_data()->resize(spec.bytes);
     return reinterpret_cast<uint8_t*>(tensor.mutable_data()->data());
   };
-  auto timing = frontend.engine.Run(who, {handle, inputs, outputs}, memory, cancel);
+  std::vector<engine::TracedStep> steps;
+  auto timing = frontend.engine.Run(
+      who, {handle, inputs, outputs, request.trace() ? &steps : nullptr}, memory, cancel);
   if (!timing.ok()) {
     response.Clear();
     if (total <= most) return timing.status();
@@ -62,6 +78,7 @@ absl::Status RunOnWire(Frontend& frontend, const engine::Principal& who,
   }
   response.mutable_timing()->set_queue_seconds(timing->queue_seconds);
   response.mutable_timing()->set_compute_seconds(timing->compute_seconds);
+  StepsToWire(steps, *response.mutable_timing());
   return absl::OkStatus();
 }
 

@@ -85,6 +85,14 @@ class CpuBackend final : public device::Backend {
     return CompileToObject(kernels, cpu);
   }
 
+  absl::StatusOr<std::vector<device::KernelText>> ExportKernel(
+      const kernel::Kernel& kernel, const Target& target) const override {
+    RLX_ASSIGN(const CpuTarget cpu, ByArch(target));
+    RLX_ASSIGN(KernelListing listing, ListKernel(kernel, cpu));
+    return std::vector<device::KernelText>{{"llvm-ir", std::move(listing.llvm_ir)},
+                                           {"x86-64-assembly", std::move(listing.assembly)}};
+  }
+
   std::string CompilerVersion() const override { return "llvm 19.1"; }
 
   std::vector<DeviceInfo> Enumerate(std::string&) const override {

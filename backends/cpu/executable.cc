@@ -7,6 +7,7 @@
 #include "backends/cpu/codegen/codegen.h"
 #include "backends/cpu/routine.h"
 #include "runtime/base/check.h"
+#include "runtime/base/clock.h"
 #include "runtime/base/status.h"
 
 namespace rlx::cpu {
@@ -38,6 +39,26 @@ struct Frame {
   std::span<void* const> addresses;
   std::span<void*> arguments;  // room for the buffers of one step
   void* scratch = nullptr;
+  std::vector<device::StepTime>* trace = nullptr;  // null: nobody asks
+};
+
+// Times the step that it lives for, if anybody asks.
+class StepTimer {
+ public:
+  StepTimer(std::vector<device::StepTime>* trace, const Step& step) : trace_(trace) {
+    if (trace_ == nullptr) return;
+    at_ = trace_->size();
+    trace_->push_back({&step, MonotonicSeconds(), 0});
+  }
+  ~StepTimer() {
+    if (trace_ != nullptr) (*trace_)[at_].end = MonotonicSeconds();
+  }
+  StepTimer(const StepTimer&) = delete;
+  StepTimer& operator=(const StepTimer&) = delete;
+
+ private:
+  std::vector<device::StepTime>* const trace_;
+  size_t at_ = 0;
 };
 
 void RunLaunch(const Prepared& prepared, const Frame& frame, std::span<void*> arguments) {
@@ -57,6 +78,7 @@ absl::Status RunSteps(std::span<const Prepared> steps, const Frame& frame,
   for (const Prepared& prepared : steps) {
     RLX_TRY(cancel.Check());
     const Step& step = *prepared.step;
+    const StepTimer timer(frame.trace, step);
     const std::span<void*> arguments = frame.arguments.first(step.buffers.size());
     for (size_t i = 0; i < step.buffers.size(); ++i) {
       arguments[i] = step.buffers[i] < 0 ? nullptr : frame.addresses[step.buffers[i]];
@@ -233,21 +255,15 @@ class CpuContext final : public device::ExecContext {
   absl::Status Run(const device::Weights& weights, std::span<const std::span<const uint8_t>> inputs,
                    std::span<const std::span<uint8_t>> outputs,
                    const CancelToken& cancel) override {
-    CHECK(inputs.size() == in_.size() && outputs.size() == out_.size(), "a run with ",
-          inputs.size(), " inputs and ", outputs.size(), " outputs");
-    RLX_TRY(StageInputs(inputs));
-    RLX_TRY(StageOutputs(outputs));
-    executable_->Resolve({static_cast<const CpuWeights*>(&weights), arena_.data(), in_, out_},
-                         addresses_);
-    const Host& host = executable_->host();
-    Team team = executable_->tiny() ? Team() : host.pool->Lease(host.threads);
-    RLX_TRY(RunSteps(executable_->steps(),
-                     {*host.math, team, addresses_, arguments_, scratch_.data()}, cancel));
-    for (size_t i = 0; i < outputs.size(); ++i) {
-      if (out_[i].data() == outputs[i].data()) continue;
-      std::memcpy(outputs[i].data(), out_[i].data(), outputs[i].size());
-    }
-    return absl::OkStatus();
+    return Execute(weights, inputs, outputs, cancel, nullptr);
+  }
+
+  absl::Status RunTraced(const device::Weights& weights,
+                         std::span<const std::span<const uint8_t>> inputs,
+                         std::span<const std::span<uint8_t>> outputs, const CancelToken& cancel,
+                         std::vector<device::StepTime>& trace) override {
+    trace.clear();
+    return Execute(weights, inputs, outputs, cancel, &trace);
   }
 
   int64_t bytes() const override {
@@ -258,6 +274,27 @@ class CpuContext final : public device::ExecContext {
   }
 
  private:
+  absl::Status Execute(const device::Weights& weights,
+                       std::span<const std::span<const uint8_t>> inputs,
+                       std::span<const std::span<uint8_t>> outputs, const CancelToken& cancel,
+                       std::vector<device::StepTime>* trace) {
+    CHECK(inputs.size() == in_.size() && outputs.size() == out_.size(), "a run with ",
+          inputs.size(), " inputs and ", outputs.size(), " outputs");
+    RLX_TRY(StageInputs(inputs));
+    RLX_TRY(StageOutputs(outputs));
+    executable_->Resolve({static_cast<const CpuWeights*>(&weights), arena_.data(), in_, out_},
+                         addresses_);
+    const Host& host = executable_->host();
+    Team team = executable_->tiny() ? Team() : host.pool->Lease(host.threads);
+    RLX_TRY(RunSteps(executable_->steps(),
+                     {*host.math, team, addresses_, arguments_, scratch_.data(), trace}, cancel));
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      if (out_[i].data() == outputs[i].data()) continue;
+      std::memcpy(outputs[i].data(), out_[i].data(), outputs[i].size());
+    }
+    return absl::OkStatus();
+  }
+
   static bool IsAligned(const void* data, DType dtype) {
     const auto width = static_cast<uintptr_t>(dtype == DType::kC64 ? 4 : ByteWidth(dtype));
     return reinterpret_cast<uintptr_t>(data) % width == 0;

@@ -55,8 +55,14 @@ constexpr Command kCommands[] = {
      "or are made up: NAME=random, NAME=zeros or NAME=ones, with * for all that are not named.\n"
      "With --key all tensors of the files are bound.\n"},
     {"lower", "MODULE", 1, 1, RunLower, "print the module as text at a stage", kModuleHelp},
-    {"explain", "MODULE", 1, 1, RunExplain, "what is fused, what is missed and why, how ops run",
-     kModuleHelp},
+    {"explain", "MODULE [OTHER]", 1, 2, RunExplain,
+     "what became of each block: fused, missed and why, and what would help",
+     "A tree of blocks; in each, which nodes (%, as they enter the passes) became what. `!` marks "
+     "a\n"
+     "miss that can be acted on. --diff shows what two modules, or two sets of flags, have not in\n"
+     "common.\n"},
+    {"export", "MODULE", 1, 1, RunExport,
+     "the module's kernels as text: kernel IR, and what the back end writes", kModuleHelp},
     {"explain-key", "MODULE [OTHER]", 1, 2, RunExplainKey,
      "what the compile key is made of, or what differs between two", kModuleHelp},
     {"cache", "ls|stats|clear [TIER...]", 1, 8, RunCache,
@@ -72,7 +78,8 @@ FlagGroups FlagsOf(const Command& command) {
   if (is(RunCompile)) groups = {kCompileFlags, kCacheUseFlags};
   if (is(RunRun)) groups = {kRunFlags, kCompileFlags};
   if (is(RunLower)) groups = {kLowerFlags, kCompileFlags};
-  if (is(RunExplain)) groups = {kCompileFlags};
+  if (is(RunExplain)) groups = {kExplainFlags, kCompileFlags};
+  if (is(RunExport)) groups = {kExportFlags, kCompileFlags};
   if (is(RunExplainKey)) groups = {kExplainKeyFlags, kCompileFlags};
   if (is(RunCache)) groups = {kCacheFlags};
   return groups;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// compile, lower, explain, explain-key: what becomes of a module.
+// compile, lower, explain-key: what becomes of a module.
 #include "clients/rlxctl/commands.h"
 #include "clients/rlxctl/compile.h"
 #include "clients/rlxctl/compile_flags.h"
 #include "clients/rlxctl/context.h"
 #include "clients/rlxctl/message_json.h"
 #include "clients/rlxctl/module_file.h"
-#include "clients/rlxctl/report_text.h"
 #include "clients/rlxctl/table.h"
+#include "clients/rlxctl/trace.h"
 #include "clients/rlxctl/words.h"
 #include "rlx/v1/compiler.grpc.pb.h"
 #include "runtime/base/hex.h"
@@ -147,6 +147,9 @@ const std::span<const FlagSpec> kExplainKeyFlags = kExplainKey;
 absl::Status RunCompile(Context& context) {
   RLX_ASSIGN(v1::CompileSpec spec, MakeSpec(context.flags.operands()[0], context));
   RLX_ASSIGN(const v1::CompileResult result, Compile(std::move(spec), context));
+  if (context.flags.Has("trace")) {
+    RLX_TRY(WriteTrace(CompileTrace(result), context.flags.Text("trace")));
+  }
   if (context.json) WriteMessage(result, context.document);
   context.text = ResultText(result);
   return absl::OkStatus();
@@ -166,16 +169,6 @@ absl::Status RunLower(Context& context) {
   if (!context.text.ends_with('\n')) context.text += "\n";
   answer.clear_module();  // its text says the same
   if (context.json) WriteMessage(answer, context.document);
-  return absl::OkStatus();
-}
-
-absl::Status RunExplain(Context& context) {
-  v1::ExplainRequest request;
-  RLX_ASSIGN(*request.mutable_spec(), MakeSpec(context.flags.operands()[0], context));
-  RLX_ASSIGN(const v1::ExplainResponse answer,
-             context.server.Call<v1::Compiler>(&v1::Compiler::Stub::Explain, request, kLong));
-  if (context.json) WriteMessage(answer, context.document);
-  context.text = Cat(FusionText(answer.fusion()), DispatchText(answer.dispatch()));
   return absl::OkStatus();
 }
 

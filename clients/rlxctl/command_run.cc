@@ -7,6 +7,7 @@
 #include "clients/rlxctl/inputs.h"
 #include "clients/rlxctl/outputs.h"
 #include "clients/rlxctl/table.h"
+#include "clients/rlxctl/trace.h"
 #include "clients/rlxctl/weights.h"
 #include "clients/rlxctl/words.h"
 #include "rlx/v1/capabilities.pb.h"
@@ -24,6 +25,7 @@ constexpr FlagSpec kFlags[] = {
     {"extent", "SYMBOL=N", "size of a symbolic dim of made-up inputs", true},
     {"seed", "N", "of random inputs (0)"},
     {"repeat", "N", "run so often, and tell how long it took (1)"},
+    {"trace", "FILE", "time each step of the last run, for Perfetto and chrome://tracing"},
     {"output", "DIR", "write each output to DIR/NAME.npy"},
     {"values", "N", "elements of each output to print (8)"},
     {"skip-cache-lookup", "", "compile even if the cache has it"},
@@ -118,10 +120,15 @@ absl::StatusOr<Runs> RunOften(const v1::OpenResponse& opened, Context& context) 
   Runs runs;
   for (int64_t i = 0; i < repeat; ++i) {
     if (i == 0) context.progress.Step("running");
+    request.set_trace(i + 1 == repeat && context.flags.Has("trace"));
     const double begin = MonotonicSeconds();
     RLX_ASSIGN(runs.last,
                context.server.Call<v1::Sessions>(&v1::Sessions::Stub::Run, request, kLong));
     runs.seconds.push_back(MonotonicSeconds() - begin);
+  }
+  if (context.flags.Has("trace")) {
+    RLX_TRY(
+        WriteTrace(RunTrace(runs.last.timing(), runs.seconds.back()), context.flags.Text("trace")));
   }
   std::sort(runs.seconds.begin(), runs.seconds.end());
   return runs;

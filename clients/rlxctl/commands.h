@@ -16,6 +16,7 @@ absl::Status RunCompile(Context& context);
 absl::Status RunRun(Context& context);
 absl::Status RunLower(Context& context);
 absl::Status RunExplain(Context& context);
+absl::Status RunExport(Context& context);
 absl::Status RunExplainKey(Context& context);
 absl::Status RunCache(Context& context);
 absl::Status RunSessions(Context& context);
@@ -24,6 +25,8 @@ extern const std::span<const FlagSpec> kCapabilitiesFlags;
 extern const std::span<const FlagSpec> kHealthFlags;
 extern const std::span<const FlagSpec> kRunFlags;
 extern const std::span<const FlagSpec> kLowerFlags;
+extern const std::span<const FlagSpec> kExplainFlags;
+extern const std::span<const FlagSpec> kExportFlags;
 extern const std::span<const FlagSpec> kExplainKeyFlags;
 extern const std::span<const FlagSpec> kCacheFlags;
 

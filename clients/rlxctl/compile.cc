@@ -12,6 +12,7 @@ namespace {
 constexpr FlagSpec kFlags[] = {
     {"skip-cache-lookup", "", "compile even if the cache has it"},
     {"do-not-cache", "", "keep no copy beyond what uses the executable"},
+    {"trace", "FILE", "write where the time went, for Perfetto and chrome://tracing"},
     {"dump", "hir|mir|lir", "print the module at a stage too", true},
 };
 

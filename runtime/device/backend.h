@@ -27,6 +27,12 @@ class Weights {
   virtual int64_t bytes() const = 0;
 };
 
+// When one step of the program ran, on the clock of MonotonicSeconds.
+struct StepTime {
+  const Step* step = nullptr;  // the executable's
+  double start = 0, end = 0;
+};
+
 // What one running request occupies: an arena and, on a GPU, a stream. Used by one run at a time.
 class ExecContext {
  public:
@@ -39,6 +45,15 @@ class ExecContext {
   virtual absl::Status Run(const Weights& weights, std::span<const std::span<const uint8_t>> inputs,
                            std::span<const std::span<uint8_t>> outputs,
                            const CancelToken& cancel) = 0;
+  // As Run, and says when each step ran: nested ones after the one that holds them. What a step
+  // costs grows a little by being timed. (optional; default: runs, and `trace` stays empty)
+  virtual absl::Status RunTraced(const Weights& weights,
+                                 std::span<const std::span<const uint8_t>> inputs,
+                                 std::span<const std::span<uint8_t>> outputs,
+                                 const CancelToken& cancel, std::vector<StepTime>& trace) {
+    trace.clear();
+    return Run(weights, inputs, outputs, cancel);
+  }
   virtual int64_t bytes() const = 0;
 };
 
@@ -85,6 +100,12 @@ struct Claim {
   std::string how;  // or, when not native, why not
 };
 
+// A kernel as text in some language.
+struct KernelText {
+  std::string language;  // "llvm-ir", "x86-64-assembly"
+  std::string text;
+};
+
 // A back end: a compiler half that runs anywhere, and a device half that needs the hardware. Owned
 // by the registry, immutable, thread safe. See CONTRIBUTING.md, "Add a back end".
 class Backend {
@@ -107,6 +128,14 @@ class Backend {
   // Object code of all kernels of a program, one blob.
   virtual absl::StatusOr<std::string> CompileKernels(std::span<const kernel::Kernel> kernels,
                                                      const Target& target) const = 0;
+  // How it writes a kernel on the way to object code, from high to low, for people to read.
+  // (optional; default: no text)
+  virtual absl::StatusOr<std::vector<KernelText>> ExportKernel(const kernel::Kernel& kernel,
+                                                               const Target& target) const {
+    (void)kernel;
+    (void)target;
+    return std::vector<KernelText>();
+  }
   // Versions of what compiles ("llvm 19.1.7"): part of the cache key.
   virtual std::string CompilerVersion() const = 0;
 

@@ -57,6 +57,12 @@ struct Step {
   friend bool operator==(const Step&, const Step&) = default;
 };
 
+// "launch", "call", "copy", "branch".
+constexpr std::string_view Name(Step::Kind kind) {
+  constexpr std::string_view kNames[] = {"launch", "call", "copy", "branch"};
+  return kNames[static_cast<size_t>(kind)];
+}
+
 struct TensorSpec {
   std::string name;
   TensorType type;  // static

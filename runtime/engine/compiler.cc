@@ -258,6 +258,7 @@ void Compiler::Report(const Request& request, const absl::StatusOr<Compiled>& an
     if (answer->cache == CacheResult::kCompiled) {
       event.phases = &answer->phases;
       event.fusion = &answer->module->artifact.fusion;
+      event.dispatch = &answer->module->artifact.dispatch;
     }
   }
   observer_.CompileFinished(event);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "runtime/base/status.h"
+#include "runtime/engine/explain.h"
 #include "runtime/engine/housekeeper.h"
 #include "runtime/engine/sessions.h"
 
@@ -73,6 +74,20 @@ class EngineImpl final : public Engine {
     const Gate::Pass pass(gate_);
     if (!pass) return Draining();
     return compiler_.Lower(spec, stage, cancel);
+  }
+
+  absl::StatusOr<Explained> Explain(const CompileSpec& spec, const CancelToken& cancel) override {
+    const Gate::Pass pass(gate_);
+    if (!pass) return Draining();
+    return RunExplain(spec, options_, targets_, cancel);
+  }
+
+  absl::StatusOr<Exported> ExportSource(const CompileSpec& spec,
+                                        const std::set<std::string>& languages,
+                                        const CancelToken& cancel) override {
+    const Gate::Pass pass(gate_);
+    if (!pass) return Draining();
+    return RunExport(spec, options_, targets_, languages, cancel);
   }
 
   absl::StatusOr<KeyExplanation> ExplainKey(const CompileSpec& spec) override {

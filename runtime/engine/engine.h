@@ -15,6 +15,8 @@ class Registry;
 namespace rlx::engine {
 
 class EngineObserver;
+struct Explained;
+struct Exported;
 
 struct EngineOptions {
   std::string cache_dir;                               // empty: artifacts and blobs in memory only
@@ -115,6 +117,15 @@ class Engine {
   // stage before the module's own.
   virtual absl::StatusOr<Lowered> Lower(const CompileSpec& spec, Stage stage,
                                         const CancelToken& cancel) = 0;
+  // What becomes of each node, and what the module runs as (explain.h); neither code nor cache, on
+  // the calling thread.
+  virtual absl::StatusOr<Explained> Explain(const CompileSpec& spec, const CancelToken& cancel) = 0;
+  // The module's kernels as text in these languages, in all when there are none. FailedPrecondition
+  // with the reason when no back end here lowers it; InvalidArgument for a language that it does
+  // not write.
+  virtual absl::StatusOr<Exported> ExportSource(const CompileSpec& spec,
+                                                const std::set<std::string>& languages,
+                                                const CancelToken& cancel) = 0;
   virtual absl::StatusOr<KeyExplanation> ExplainKey(const CompileSpec& spec) = 0;
 
   // NotFound: no such key (any more) or blob. InvalidArgument: weights missing, unknown, twice, of

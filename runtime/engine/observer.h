@@ -16,6 +16,7 @@ struct CompileEvent {
   // Null unless kCompiled:
   const std::vector<std::pair<CompilePhase, double>>* phases = nullptr;
   const FusionReport* fusion = nullptr;
+  const DispatchReport* dispatch = nullptr;
 };
 
 struct RunEvent {

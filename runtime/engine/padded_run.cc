@@ -155,15 +155,14 @@ absl::StatusOr<RunTiming> RunPadded(Loader::Runnable& variant, const BufferPlan&
                                     const DimBinding& sizes,
                                     std::span<const std::span<const uint8_t>> inputs,
                                     const std::vector<size_t>& wanted, OutputMemory memory,
-                                    const CancelToken& cancel) {
+                                    const CancelToken& cancel, std::vector<TracedStep>* trace) {
   const double began = MonotonicSeconds();
   RLX_ASSIGN(ContextPool::Lease lease, variant.contexts.Acquire(cancel));
   const double acquired = MonotonicSeconds();
   PaddedTensors tensors(variant, general, sizes, lease->padded);
   RLX_TRY(tensors.SetOutputs(wanted, memory));
   RLX_TRY(tensors.SetInputs(inputs));
-  RLX_TRY(
-      lease->context->Run(variant.weights.weights(), tensors.inputs(), tensors.outputs(), cancel));
+  RLX_TRY(variant.Execute(*lease->context, tensors.inputs(), tensors.outputs(), cancel, trace));
   tensors.TakeOutputs();
   return RunTiming{acquired - began, MonotonicSeconds() - acquired};
 }

@@ -14,6 +14,6 @@ absl::StatusOr<RunTiming> RunPadded(Loader::Runnable& variant, const BufferPlan&
                                     const DimBinding& sizes,
                                     std::span<const std::span<const uint8_t>> inputs,
                                     const std::vector<size_t>& wanted, OutputMemory memory,
-                                    const CancelToken& cancel);
+                                    const CancelToken& cancel, std::vector<TracedStep>* trace);
 
 }  // namespace rlx::engine

@@ -42,6 +42,20 @@ int64_t ParamBytesRead(const Program& program) {
   return bytes;
 }
 
+std::vector<TracedStep> InWords(const std::vector<device::StepTime>& times,
+                                const Program& program) {
+  std::vector<TracedStep> out;
+  for (const device::StepTime& time : times) {
+    const Step& step = *time.step;
+    out.push_back({.label = step.label,
+                   .kind = device::Name(step.kind),
+                   .what = step.kernel >= 0 ? program.kernels[step.kernel] : step.routine,
+                   .start = time.start - times.front().start,
+                   .seconds = time.end - time.start});
+  }
+  return out;
+}
+
 // The weights of a module in the order of its program's params, which have the same names.
 absl::StatusOr<std::vector<SharedBytes>> InProgramOrder(const CompiledModule& module,
                                                         const OrderedWeights& weights) {
@@ -104,7 +118,8 @@ absl::StatusOr<Loader::Loaded> Loader::Load(const ModulePtr& module, const devic
 
 absl::StatusOr<RunTiming> Loader::Runnable::Run(std::span<const std::span<const uint8_t>> inputs,
                                                 const std::vector<size_t>& wanted,
-                                                OutputMemory memory, const CancelToken& cancel) {
+                                                OutputMemory memory, const CancelToken& cancel,
+                                                std::vector<TracedStep>* trace) {
   const double began = MonotonicSeconds();
   RLX_ASSIGN(ContextPool::Lease lease, contexts.Acquire(cancel));
   const double acquired = MonotonicSeconds();
@@ -131,8 +146,20 @@ absl::StatusOr<RunTiming> Loader::Runnable::Run(std::span<const std::span<const 
     }
     outputs[i] = {reinterpret_cast<uint8_t*>(spare.data()), spare.size()};
   }
-  RLX_TRY(lease->context->Run(weights.weights(), inputs, outputs, cancel));
+  RLX_TRY(Execute(*lease->context, inputs, outputs, cancel, trace));
   return RunTiming{acquired - began, MonotonicSeconds() - acquired};
+}
+
+absl::Status Loader::Runnable::Execute(device::ExecContext& context,
+                                       std::span<const std::span<const uint8_t>> inputs,
+                                       std::span<const std::span<uint8_t>> outputs,
+                                       const CancelToken& cancel,
+                                       std::vector<TracedStep>* trace) const {
+  if (trace == nullptr) return context.Run(weights.weights(), inputs, outputs, cancel);
+  std::vector<device::StepTime> times;
+  RLX_TRY(context.RunTraced(weights.weights(), inputs, outputs, cancel, times));
+  *trace = InWords(times, executable->program());
+  return absl::OkStatus();
 }
 
 }  // namespace rlx::engine

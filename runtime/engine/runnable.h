@@ -47,10 +47,16 @@ struct Loader::Runnable {
   int64_t weight_bytes = 0;  // of the WeightSet and of params that runs read as they are
   ContextPool contexts;
 
-  // One run; inputs in the program's order, checked. `outputs` are positions among the program's.
+  // One run; inputs in the program's order, checked. `outputs` are positions among the program's;
+  // `trace` as RunSpec's.
   absl::StatusOr<RunTiming> Run(std::span<const std::span<const uint8_t>> inputs,
                                 const std::vector<size_t>& outputs, OutputMemory memory,
-                                const CancelToken& cancel);
+                                const CancelToken& cancel, std::vector<TracedStep>* trace);
+  // The same on one of its contexts, with memory for every output.
+  absl::Status Execute(device::ExecContext& context,
+                       std::span<const std::span<const uint8_t>> inputs,
+                       std::span<const std::span<uint8_t>> outputs, const CancelToken& cancel,
+                       std::vector<TracedStep>* trace) const;
 };
 
 }  // namespace rlx::engine

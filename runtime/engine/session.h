@@ -64,10 +64,20 @@ struct OutputSpec {
 // order, before anything runs.
 using OutputMemory = FunctionRef<uint8_t*(const OutputSpec&)>;
 
+// When one step of a run ran. Nested steps follow the one that holds them.
+struct TracedStep {
+  std::string label;
+  std::string_view kind;  // "launch", "call", "copy", "branch"
+  std::string what;       // the kernel or routine
+  double start = 0;       // seconds since the first step began
+  double seconds = 0;
+};
+
 struct RunSpec {
   RandomId handle;
   std::span<const NamedInput> inputs;         // all of the manifest's, in any order
   std::span<const std::string_view> outputs;  // empty: all, in the manifest's order
+  std::vector<TracedStep>* trace = nullptr;   // not null: time every step, and fill this
 };
 struct RunTiming {
   double queue_seconds = 0;  // waiting for an execution context, specialisation included

@@ -179,7 +179,7 @@ absl::StatusOr<RunTiming> Sessions::RunIn(Session& session, const RunSpec& spec,
     for (size_t i = 0; i < input_order.size(); ++i) {
       RLX_TRY(CheckInput(spec.inputs[input_order[i]], plan.inputs[i].type));
     }
-    return session.fixed->Run(inputs, output_order, outputs, cancel);
+    return session.fixed->Run(inputs, output_order, outputs, cancel, spec.trace);
   }
   return RunSymbolic(session, spec, input_order, inputs, output_order, outputs, cancel);
 }
@@ -197,9 +197,10 @@ absl::StatusOr<RunTiming> Sessions::RunSymbolic(Session& session, const RunSpec&
   RLX_ASSIGN(const VariantPtr variant, session.variants->For(sizes, cancel));
   const double waited = MonotonicSeconds() - began;
   Loader::Runnable& runnable = *variant->runnable;
-  RLX_ASSIGN(RunTiming timing, variant->of.up_to ? RunPadded(runnable, general.plan, sizes, inputs,
-                                                             outputs, memory, cancel)
-                                                 : runnable.Run(inputs, outputs, memory, cancel));
+  RLX_ASSIGN(RunTiming timing, variant->of.up_to
+                                   ? RunPadded(runnable, general.plan, sizes, inputs, outputs,
+                                               memory, cancel, spec.trace)
+                                   : runnable.Run(inputs, outputs, memory, cancel, spec.trace));
   timing.queue_seconds += waited;
   return timing;
 }

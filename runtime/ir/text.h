@@ -36,6 +36,8 @@ struct PrintOptions {
 };
 std::string Print(const Module& module, const PrintOptions& options = {});
 std::string Print(const Graph& graph, const PrintOptions& options = {});
+// A node's attributes alone, `axis = 1, keep_dims = true`; constants as their digests.
+std::string PrintAttrs(const Node& node);
 
 // InvalidArgument with line and column on a syntax error. Result types may be left out, attributes
 // with defaults too: a node that is sound is completed (CompleteAndInfer), any other is left as

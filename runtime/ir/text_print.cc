@@ -55,6 +55,15 @@ class Printer {
     (AppendPart(out_, parts), ...);
   }
 
+  void AttrList(const Node& node) {
+    std::string_view separator;
+    for (const Attr& attr : node.attrs) {
+      Add(separator, attr.name, " = ");
+      std::visit([this](const auto& value) { Value(value); }, attr.value);
+      separator = ", ";
+    }
+  }
+
  private:
   void Indent(int indent) { out_.append(2 * static_cast<size_t>(indent), ' '); }
 
@@ -102,13 +111,10 @@ class Printer {
   }
 
   void Attrs(const Node& node) {
-    std::string_view separator = " {";
-    for (const Attr& attr : node.attrs) {
-      Add(separator, attr.name, " = ");
-      std::visit([this](const auto& value) { Value(value); }, attr.value);
-      separator = ", ";
-    }
-    if (!node.attrs.empty()) Add('}');
+    if (node.attrs.empty()) return;
+    Add(" {");
+    AttrList(node);
+    Add('}');
   }
 
   void Sources(const std::vector<SourceRef>& sources) {
@@ -204,6 +210,13 @@ std::string Print(const Graph& graph, const PrintOptions& options) {
   printer.Header(KeywordOf(Stage::kMir), graph.name);
   printer.GraphBody(graph, 0);
   printer.Add('\n');
+  return printer.Take();
+}
+
+std::string PrintAttrs(const Node& node) {
+  const PrintOptions options{.full_constants = false};
+  Printer printer(options);
+  printer.AttrList(node);
   return printer.Take();
 }
 

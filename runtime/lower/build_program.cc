@@ -24,7 +24,7 @@ class Builder final : public device::ProgramBuilder {
   Builder(const LirModule& lir, const device::Backend& backend, const device::Target& target)
       : lir_(lir), backend_(backend), target_(target), fixed_(lir.graph.size()) {}
 
-  absl::StatusOr<std::shared_ptr<const Program>> Run() {
+  absl::StatusOr<ProgramDraft> Run() {
     program_.target_fingerprint = target_.fingerprint;
     DescribeIo();
     program_.arena_bytes = lir_.plan.arena_bytes;
@@ -33,10 +33,8 @@ class Builder final : public device::ProgramBuilder {
     for (NodeId id : lir_.plan.schedule) RLX_TRY(LowerNode(id));
     CopyLeftoverOutputs();
     FreeWeightTemporaries(program_, lir_.plan.alignment);
-    if (!kernels_.empty()) {
-      RLX_ASSIGN(program_.object, backend_.CompileKernels(kernels_, target_));
-    }
-    return std::make_shared<const Program>(std::move(program_));
+    return ProgramDraft{std::move(program_), std::move(kernels_), std::move(step_nodes_),
+                        std::move(weight_step_nodes_)};
   }
 
   // ProgramBuilder.
@@ -67,6 +65,7 @@ class Builder final : public device::ProgramBuilder {
     Step step = make;
     step.buffers.push_back(it->second);
     program_.weight_steps.push_back(std::move(step));
+    weight_step_nodes_.push_back(node_);
     return it->second;
   }
 
@@ -82,6 +81,7 @@ class Builder final : public device::ProgramBuilder {
 
   void Emit(Step step) override {
     (weight_phase_ ? program_.weight_steps : program_.steps).push_back(std::move(step));
+    (weight_phase_ ? weight_step_nodes_ : step_nodes_).push_back(node_);
   }
 
   void Copy(int32_t from, int32_t to) override {
@@ -146,7 +146,9 @@ class Builder final : public device::ProgramBuilder {
     if (!IsRun(id)) return absl::OkStatus();
     weight_phase_ = fixed_[id];
     scratch_used_ = 0;
+    node_ = id;
     absl::Status status = backend_.Lower(id, *this);
+    node_ = -1;
     weight_phase_ = false;
     if (!status.ok()) return Annotate(status, NodeLabel(graph(), id));
     return absl::OkStatus();
@@ -249,19 +251,36 @@ class Builder final : public device::ProgramBuilder {
   std::map<NodeId, int32_t> leaf_index_;
   std::map<Value, int32_t> output_index_;
   std::map<std::pair<int32_t, std::string>, int32_t> packed_;
+  std::vector<NodeId> step_nodes_, weight_step_nodes_;  // by step
+  NodeId node_ = -1;                                    // being lowered
   bool weight_phase_ = false;
   int64_t scratch_used_ = 0;
 };
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<const device::Program>> BuildProgram(const LirModule& lir,
-                                                                    const device::Backend& backend,
-                                                                    const device::Target& target) {
+absl::StatusOr<ProgramDraft> DraftProgram(const LirModule& lir, const device::Backend& backend,
+                                          const device::Target& target) {
   if (!lir.plan.dynamic_symbols.empty()) {
     return FailedPrecondition("symbol \"", lir.plan.dynamic_symbols.front(), "\" is not bound");
   }
   return Builder(lir, backend, target).Run();
+}
+
+absl::StatusOr<std::shared_ptr<const device::Program>> BuildProgram(const LirModule& lir,
+                                                                    const device::Backend& backend,
+                                                                    const device::Target& target) {
+  RLX_ASSIGN(ProgramDraft draft, DraftProgram(lir, backend, target));
+  return CompileDraft(std::move(draft), backend, target);
+}
+
+absl::StatusOr<std::shared_ptr<const device::Program>> CompileDraft(ProgramDraft draft,
+                                                                    const device::Backend& backend,
+                                                                    const device::Target& target) {
+  if (!draft.kernels.empty()) {
+    RLX_ASSIGN(draft.program.object, backend.CompileKernels(draft.kernels, target));
+  }
+  return std::make_shared<const Program>(std::move(draft.program));
 }
 
 }  // namespace rlx::lower

@@ -6,6 +6,7 @@
 #include "absl/status/statusor.h"
 #include "runtime/device/program.h"
 #include "runtime/ir/lir.h"
+#include "runtime/kernel/kernel.h"
 
 namespace rlx::device {
 class Backend;
@@ -24,10 +25,24 @@ struct PlanOptions {
 absl::StatusOr<BufferPlan> PlanBuffers(const Graph& graph, const PlanOptions& options,
                                        const device::Backend* backend);
 
+// A program without its code: what the back end is given to compile, and which node of the LIR each
+// step belongs to.
+struct ProgramDraft {
+  device::Program program;  // `object` is empty
+  std::vector<kernel::Kernel> kernels;
+  std::vector<NodeId> step_nodes, weight_step_nodes;  // -1: of no one node
+};
+absl::StatusOr<ProgramDraft> DraftProgram(const LirModule& lir, const device::Backend& backend,
+                                          const device::Target& target);
+
 // LIR → Program: each node lowered by the back end, nodes that depend on weights and constants
 // alone into the WeightProgram, kernels compiled once each. Requires a fully static plan.
 // Unimplemented naming every node that the back end does not claim.
 absl::StatusOr<std::shared_ptr<const device::Program>> BuildProgram(const LirModule& lir,
+                                                                    const device::Backend& backend,
+                                                                    const device::Target& target);
+// The second half of it: the draft's kernels compiled.
+absl::StatusOr<std::shared_ptr<const device::Program>> CompileDraft(ProgramDraft draft,
                                                                     const device::Backend& backend,
                                                                     const device::Target& target);
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "runtime/base/clock.h"
 #include "runtime/base/status.h"
 #include "runtime/device/backend.h"
 #include "runtime/ir/op_info.h"
@@ -139,22 +140,27 @@ passes::PassContext ContextFor(const ResolvedOptions& options, const device::Bac
   return context;
 }
 
+std::string WhyNoProgram(const CompileResult& result, const device::Backend* backend) {
+  if (backend == nullptr) {
+    return Cat("this build has no back end for ", DisplayName(result.device));
+  }
+  if (!result.lir.plan.dynamic_symbols.empty()) {
+    return Cat("symbols are unbound: ", Join(result.lir.plan.dynamic_symbols, ", "));
+  }
+  if (result.dispatch.compile_ready) return {};
+  const DispatchReport::Unsupported& first = result.dispatch.unsupported.front();
+  return Cat("back end ", backend->name(), " cannot run ", first.node, ": ", first.why);
+}
+
 absl::Status GenerateCode(CompileResult& result, const device::Backend* backend,
                           const device::Target& target) {
   result.program = nullptr;
-  result.why_no_program.clear();
-  if (backend == nullptr) {
-    result.why_no_program = Cat("this build has no back end for ", DisplayName(result.device));
-  } else if (!result.lir.plan.dynamic_symbols.empty()) {
-    result.why_no_program =
-        Cat("symbols are unbound: ", Join(result.lir.plan.dynamic_symbols, ", "));
-  } else if (!result.dispatch.compile_ready) {
-    const DispatchReport::Unsupported& first = result.dispatch.unsupported.front();
-    result.why_no_program =
-        Cat("back end ", backend->name(), " cannot run ", first.node, ": ", first.why);
-  } else {
-    RLX_ASSIGN(result.program, lower::BuildProgram(result.lir, *backend, target));
-  }
+  result.why_no_program = WhyNoProgram(result, backend);
+  if (!result.why_no_program.empty()) return absl::OkStatus();
+  RLX_ASSIGN(lower::ProgramDraft draft, lower::DraftProgram(result.lir, *backend, target));
+  const double start = MonotonicSeconds();
+  RLX_ASSIGN(result.program, lower::CompileDraft(std::move(draft), *backend, target));
+  result.phase_seconds["kernels"] = MonotonicSeconds() - start;
   return absl::OkStatus();
 }
 

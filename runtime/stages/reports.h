@@ -24,6 +24,9 @@ DispatchReport ReportDispatch(const Graph& before, const Graph& after,
 passes::PassContext ContextFor(const ResolvedOptions& options, const device::Backend* backend,
                                const device::Target& target, std::vector<Remark>& remarks);
 
+// Why no program can be made of the result; empty when one can.
+std::string WhyNoProgram(const CompileResult& result, const device::Backend* backend);
+
 // Fills program, or why_no_program, from the LIR and the dispatch report.
 absl::Status GenerateCode(CompileResult& result, const device::Backend* backend,
                           const device::Target& target);

@@ -49,6 +49,7 @@ absl::Status RunPasses(Graph& graph, const ResolvedOptions& options, passes::Pas
       for (size_t i = remarks; i < context.remarks->size(); ++i) {
         (*context.remarks)[i].pass = pass.name;
       }
+      if (observer.after_pass && timing.changed) observer.after_pass(pass.name, graph);
       if (observer.dump && observer.dump_each_pass && timing.changed) {
         observer.dump(Cat("mir:after ", pass.name), Print(graph));
       }

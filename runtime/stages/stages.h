@@ -78,6 +78,8 @@ struct StageObserver {
   // Text of a stage ("hir", "mir", "mir:after fuse_swiglu", "lir") when asked for.
   std::function<void(std::string_view stage, const std::string& text)> dump;
   bool dump_each_pass = false;
+  // The graph after each pass that changed it.
+  std::function<void(std::string_view pass, const Graph& graph)> after_pass;
 };
 // Closed list of phase names, also metric labels.
 inline constexpr std::string_view kPhases[] = {"verify", "hir", "mir", "lir", "codegen"};
@@ -89,7 +91,7 @@ struct CompileResult {
   FusionReport fusion;
   DispatchReport dispatch;
   std::vector<PassTiming> passes;
-  std::map<std::string, double, std::less<>> phase_seconds;  // by kPhases
+  std::map<std::string, double, std::less<>> phase_seconds;  // by kPhases; "kernels" within codegen
   // The device program; null when no back end here serves the device, or symbols are unbound.
   std::shared_ptr<const device::Program> program;
   std::string why_no_program;

@@ -46,6 +46,11 @@ TEST_F(CompileTest, HitsMemoryThenDiskAfterARestart) {
   ASSERT_TRUE(third.status.ok()) << third.status.error_message();
   EXPECT_EQ(third.result.cache(), v1::CACHE_RESULT_DISK);
   EXPECT_EQ(third.result.key(), first.result.key());
+  // A hit brings both reports whole.
+  for (const Compiled* hit : {&second, &third}) {
+    EXPECT_EQ(hit->result.fusion().DebugString(), first.result.fusion().DebugString());
+    EXPECT_EQ(hit->result.dispatch().DebugString(), first.result.dispatch().DebugString());
+  }
 }
 
 TEST_F(CompileTest, HitsShowTheCallersOwnNames) {

@@ -51,6 +51,12 @@ absl::Status CheckHostRuns(const CpuTarget& target);
 absl::StatusOr<std::string> CompileToObject(std::span<const kernel::Kernel> kernels,
                                             const CpuTarget& target);
 
+// One kernel as CompileToObject writes it, for people: after LLVM's passes, and as assembly.
+struct KernelListing {
+  std::string llvm_ir, assembly;
+};
+absl::StatusOr<KernelListing> ListKernel(const kernel::Kernel& kernel, const CpuTarget& target);
+
 // Code of CompileToObject in memory, mapped executable and not writable; unmapped with this object.
 class LoadedObject {
  public:

@@ -118,11 +118,12 @@ void Optimize(llvm::Module& module, llvm::TargetMachine& machine) {
   }
 }
 
-absl::StatusOr<std::string> EmitObject(llvm::Module& module, llvm::TargetMachine& machine) {
+absl::StatusOr<std::string> EmitFile(llvm::Module& module, llvm::TargetMachine& machine,
+                                     llvm::CodeGenFileType type) {
   llvm::SmallVector<char, 0> bytes;
   llvm::raw_svector_ostream stream(bytes);
   llvm::legacy::PassManager passes;
-  if (machine.addPassesToEmitFile(passes, stream, nullptr, llvm::CodeGenFileType::ObjectFile)) {
+  if (machine.addPassesToEmitFile(passes, stream, nullptr, type)) {
     return Internal("llvm cannot write an object for ", kTriple);
   }
   passes.run(module);
@@ -160,17 +161,12 @@ absl::Status CheckKernels(std::span<const kernel::Kernel> kernels) {
   return absl::OkStatus();
 }
 
-}  // namespace
-
-absl::StatusOr<std::string> CompileToObject(std::span<const kernel::Kernel> kernels,
-                                            const CpuTarget& target) {
+// The kernels' functions, optimized.
+absl::Status FillModule(std::span<const kernel::Kernel> kernels, const CpuTarget& target,
+                        llvm::TargetMachine& machine, llvm::Module& module) {
   RLX_TRY(CheckKernels(kernels));
-  RLX_ASSIGN(std::unique_ptr<llvm::TargetMachine> machine, MachineFor(target));
-  llvm::LLVMContext context;
-  llvm::Module module("kernels", context);
   module.setTargetTriple(kTriple);
-  module.setDataLayout(machine->createDataLayout());
-  AddTargetNote(target, module);
+  module.setDataLayout(machine.createDataLayout());
   for (const kernel::Kernel& kernel : kernels) {
     RLX_ASSIGN(const kernel::Kernel legal, Legalize(kernel, target));
     llvm::Function* function = Declare(legal, target, module);
@@ -181,8 +177,37 @@ absl::StatusOr<std::string> CompileToObject(std::span<const kernel::Kernel> kern
       return Internal(kernel.name, ": the code generator made wrong IR: ", complaint);
     }
   }
-  Optimize(module, *machine);
-  return EmitObject(module, *machine);
+  Optimize(module, machine);
+  return absl::OkStatus();
+}
+
+std::string FunctionText(const llvm::Module& module, std::string_view name) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  module.getFunction(name)->print(stream);
+  return text;
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> CompileToObject(std::span<const kernel::Kernel> kernels,
+                                            const CpuTarget& target) {
+  RLX_ASSIGN(std::unique_ptr<llvm::TargetMachine> machine, MachineFor(target));
+  llvm::LLVMContext context;
+  llvm::Module module("kernels", context);
+  AddTargetNote(target, module);
+  RLX_TRY(FillModule(kernels, target, *machine, module));
+  return EmitFile(module, *machine, llvm::CodeGenFileType::ObjectFile);
+}
+
+absl::StatusOr<KernelListing> ListKernel(const kernel::Kernel& kernel, const CpuTarget& target) {
+  RLX_ASSIGN(std::unique_ptr<llvm::TargetMachine> machine, MachineFor(target));
+  llvm::LLVMContext context;
+  llvm::Module module("kernel", context);
+  RLX_TRY(FillModule(std::span(&kernel, 1), target, *machine, module));
+  KernelListing out{FunctionText(module, kernel.name), {}};
+  RLX_ASSIGN(out.assembly, EmitFile(module, *machine, llvm::CodeGenFileType::AssemblyFile));
+  return out;
 }
 
 }  // namespace rlx::cpu

@@ -42,6 +42,10 @@ class HookedBackend final : public device::Backend {
     ++hooks_->kernel_compiles;
     return real_->CompileKernels(kernels, target);
   }
+  absl::StatusOr<std::vector<device::KernelText>> ExportKernel(
+      const kernel::Kernel& kernel, const device::Target& target) const override {
+    return real_->ExportKernel(kernel, target);
+  }
   std::string CompilerVersion() const override { return real_->CompilerVersion(); }
   std::vector<device::DeviceInfo> Enumerate(std::string& why_none) const override {
     return real_->Enumerate(why_none);
