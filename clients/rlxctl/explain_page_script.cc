@@ -170,7 +170,13 @@ function drawMisses() {
 
 // ---- arena
 const palette = ["#4e79a7", "#76b7b2", "#8fae6b", "#c9a24e", "#c4785f", "#8a7fb5", "#6d9dc5", "#9c9c94"];
-const color = (op) => { let h = 0; for (const c of op) h = (h * 31 + c.charCodeAt(0)) >>> 0; return palette[h % palette.length]; };
+// The ops that hold most of the arena have colors of their own.
+const colors = new Map();
+{
+  const held = new Map();
+  for (const s of D.arena.slots) { const op = D.lir[s[0]][OP]; held.set(op, (held.get(op) || 0) + s[3] * (s[5] - s[4] + 1)); }
+  [...held].sort((a, b) => b[1] - a[1]).forEach(([op], i) => colors.set(op, palette[Math.min(i, palette.length - 1)]));
+}
 let rects = [];
 function drawArena(hover) {
   const A = D.arena, canvas = $("arena"), live = $("live"), ratio = window.devicePixelRatio || 1;
@@ -194,7 +200,7 @@ function drawArena(hover) {
   rects = A.slots.map((s, i) => ({i, x: x(s[4]), y: y(s[2] + s[3]), w: Math.max(1, x(s[5] + 1) - x(s[4])), h: Math.max(1, y(s[2]) - y(s[2] + s[3]))}));
   for (const r of rects) {
     g.globalAlpha = hover === undefined || hover === r.i ? .85 : .35;
-    g.fillStyle = color(D.lir[A.slots[r.i][0]][OP]);
+    g.fillStyle = colors.get(D.lir[A.slots[r.i][0]][OP]);
     g.fillRect(r.x, r.y, r.w, r.h);
     g.globalAlpha = 1;
     if (r.w > 3 && r.h > 3) { g.strokeStyle = style.getPropertyValue("--panel"); g.strokeRect(r.x + .5, r.y + .5, r.w - 1, r.h - 1); }
@@ -231,6 +237,9 @@ function arenaHover(e) {
   return hit;
 }
 function drawStorage() {
+  const keys = [...colors].slice(0, palette.length - 1), rest = colors.size - keys.length;
+  if (rest > 0) keys.push([plural(rest, "other op"), palette[palette.length - 1]]);
+  $("legend").append(...keys.map(([op, c]) => el("span", {}, el("i", {style: "background:" + c}), op)));
   $("storage").append(el("h2", {}, "Where values live"), table(["storage", ">values", ">bytes"], D.arena.storage.map((s) => [s[0], s[1], bytes(s[2])])));
 }
 
@@ -311,8 +320,8 @@ $("arena").onclick = (e) => { const hit = arenaHover(e); if (hit) detail("lir", 
 addEventListener("resize", () => { if ($("memory").classList.contains("on")) drawArena(); });
 addEventListener("keydown", (e) => { if (e.key === "Escape") $("detail").classList.remove("on"); });
 drawTree();
-const wanted = location.hash.slice(1).split("/");
-show(tabs.some((t) => t[0] === wanted[0]) ? wanted[0] : "blocks");
+const wanted = location.hash.slice(1).split("/");  // tab/memory, miss/3, unit/17
+show(wanted[0] === "tab" && tabs.some((t) => t[0] === wanted[1]) ? wanted[1] : "blocks");
 arenaHover({clientX: -1, clientY: -1});
 if (wanted[0] === "miss") { const u = D.units.findIndex((x) => x[MISSED].includes(+wanted[1])); if (u >= 0) reveal(u); }
 if (wanted[0] === "unit") reveal(+wanted[1]);

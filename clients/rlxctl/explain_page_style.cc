@@ -74,6 +74,8 @@ td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; } tr.off td 
 .cols { display: grid; grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)); gap: 0 34px; }
 pre { font-size: 12px; line-height: 1.4; background: var(--chip); padding: 10px 12px; border-radius: 6px; overflow: auto; max-height: 460px; margin: 6px 0; }
 canvas { width: 100%; display: block; } .plot { background: var(--panel); border: 1px solid var(--line); border-radius: 8px; padding: 12px; }
+#legend { display: flex; flex-wrap: wrap; gap: 4px 16px; margin: 10px 2px 0; font-size: 13px; color: var(--soft); }
+#legend i { display: inline-block; width: 10px; height: 10px; border-radius: 2px; margin-right: 6px; }
 #tip { min-height: 21px; color: var(--soft); font-size: 13px; margin: 8px 2px; }
 aside { position: fixed; right: 0; top: 0; bottom: 0; width: 380px; max-width: 90vw; background: var(--panel); border-left: 1px solid var(--line);
   padding: 18px 20px; overflow: auto; z-index: 9; display: none; box-shadow: -6px 0 24px rgb(0 0 0 / .12); }
@@ -88,10 +90,10 @@ const std::string_view kPageBody = R"html(<body>
 <nav><div role="tablist" id="tabs"></div></nav>
 <main>
 <section id="blocks"><div class="tools"><button id="open-all">unfold all</button><button id="close-all">fold all</button>
-<label><input type="checkbox" id="quiet"> nodes that stay as they are</label></div><div id="tree"></div></section>
+<label><input type="checkbox" id="quiet"> nodes that stay as they are</label><span>% as the passes found it, → as it runs; pale: no step of its own</span></div><div id="tree"></div></section>
 <section id="misses"></section>
 <section id="memory"><div class="plot"><canvas id="arena" height="420"></canvas><canvas id="live" height="90"></canvas></div>
-<div id="tip"></div><div id="storage"></div></section>
+<div id="legend"></div><div id="tip"></div><div id="storage"></div></section>
 <section id="code"></section>
 <section id="facts"></section>
 <section id="found"></section>
