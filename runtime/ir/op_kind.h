@@ -95,6 +95,8 @@ enum class OpKind : uint16_t {
   kFusedResidualLayerNorm,
   kFusedResidualRmsNorm,
   kFusedSwiglu,
+  kFusedAttentionBlock,
+  kFusedTransformerLayer,
   // HIR blocks.
   kHirLinear,
   kHirLinearFused,

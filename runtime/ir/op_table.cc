@@ -31,7 +31,8 @@ Table Gather() {
   for (const auto family :
        {LeafOps,          UnaryOps,       BinaryOps,   RegionOps,      MovementOps,
         ReductionOps,     ControlFlowOps, MatMulOps,   ConvolutionOps, QuantizedWeightOps,
-        NormalizationOps, AttentionOps,   FusedOps,    HirLinearOps,   CustomOps,
+        NormalizationOps, AttentionOps,   FusedOps,    FusedBlockOps,  HirLinearOps,
+        CustomOps,
         HirAttentionOps,  HirConvOps,     HirLlamaOps, HirBertOps,     HirQwenOps}) {
     AddFamily(table, family());
   }

@@ -2,7 +2,7 @@
 #include "runtime/base/text.h"
 #include "runtime/ir/op_info.h"
 #include "runtime/passes/analysis.h"
-#include "runtime/passes/match.h"
+#include "runtime/passes/linear.h"
 #include "runtime/passes/matmul_epilogue.h"
 #include "runtime/passes/passes.h"
 #include "runtime/passes/remarks.h"
@@ -24,14 +24,6 @@ const Pattern& BiasPattern() {
 const Pattern& BiasActPattern() {
   static const Pattern pattern = OneOf(EpilogueActivations(), {BiasPattern()});
   return pattern;
-}
-
-// Whether `bias` is [N] or [1, .., 1, N].
-bool IsRow(const TensorType& bias, const Dim& n) {
-  for (int d = 0; d + 1 < bias.rank(); ++d) {
-    if (bias.shape[d] != Dim(1)) return false;
-  }
-  return bias.rank() >= 1 && bias.shape.back() == n;
 }
 
 class BiasFusion {

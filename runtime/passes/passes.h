@@ -16,6 +16,8 @@ absl::Status ConstantFolding(Graph& graph, PassContext& context);
 absl::Status CommonSubexpressionElimination(Graph& graph, PassContext& context);
 
 // Pattern fusion: several nodes become one named op.
+absl::Status FuseAttentionBlock(Graph& graph, PassContext& context);
+absl::Status FuseTransformerLayer(Graph& graph, PassContext& context);
 absl::Status FuseResidualLayerNorm(Graph& graph, PassContext& context);
 absl::Status FuseResidualRmsNorm(Graph& graph, PassContext& context);
 absl::Status FuseSwigluDualMatMul(Graph& graph, PassContext& context);

@@ -20,12 +20,15 @@ enum class Rule : uint8_t {
   kSwiglu,
   kSharedInputMatMul,
   kElementwiseRegion,
+  kAttentionBlock,
+  kTransformerLayer,
 };
-inline constexpr std::array<std::string_view, 11> kRuleNames = {
+inline constexpr std::array<std::string_view, 13> kRuleNames = {
     "control_flow",        "dot_general",          "decompose",
     "constant_folding",    "common_subexpression", "residual_layer_norm",
     "residual_rms_norm",   "matmul_bias_act",      "swiglu",
-    "shared_input_matmul", "elementwise_region",
+    "shared_input_matmul", "elementwise_region",   "attention_block",
+    "transformer_layer",
 };
 constexpr std::string_view Name(Rule rule) { return kRuleNames[static_cast<size_t>(rule)]; }
 
@@ -41,13 +44,18 @@ enum class Reason : uint8_t {
   kWeightNotConstant,
   kWeightShape,
   kSwigluNotSharedInput,
+  kAttentionNoProjection,
+  kAttentionNotSharedInput,
+  kAttentionOtherForm,
+  kLayerOtherForm,
+  kBackendRefuses,
 };
 struct ReasonInfo {
   std::string_view name;
   bool actionable;
   std::string_view hint;
 };
-inline constexpr std::array<ReasonInfo, 9> kReasons = {{
+inline constexpr std::array<ReasonInfo, 14> kReasons = {{
     {"other_op", false, ""},
     {"multi_consumer", true, "let one node alone read the intermediate value, or compute it twice"},
     {"graph_output", false, "the value is an output of the module and has to be written"},
@@ -58,10 +66,16 @@ inline constexpr std::array<ReasonInfo, 9> kReasons = {{
     {"weight_not_constant", false, "products merge when their right sides are weights"},
     {"weight_shape", false, "products merge when their weights have rank 2 and one K"},
     {"swiglu_not_shared_input", true, "let gate and up projection read the same value"},
+    {"attention_no_projection", false,
+     "a block is q, k and v projections, attention and an output projection"},
+    {"attention_not_shared_input", false, "a block attends to the value that it projects q from"},
+    {"attention_other_form", false, "q and k rotate alike, and heads have one width"},
+    {"layer_other_form", false, "a layer is a block and a feed-forward part, each with its norm"},
+    {"backend_refuses", false, "the back end has no kernel for these types and extents"},
 }};
 constexpr const ReasonInfo& Info(Reason reason) { return kReasons[static_cast<size_t>(reason)]; }
 
-static_assert(kRuleNames.size() == static_cast<size_t>(Rule::kElementwiseRegion) + 1);
-static_assert(kReasons.size() == static_cast<size_t>(Reason::kSwigluNotSharedInput) + 1);
+static_assert(kRuleNames.size() == static_cast<size_t>(Rule::kTransformerLayer) + 1);
+static_assert(kReasons.size() == static_cast<size_t>(Reason::kBackendRefuses) + 1);
 
 }  // namespace rlx::passes

@@ -25,6 +25,10 @@ constexpr Pass kPipeline[] = {
     {"constant_folding", ConstantFolding, "", false},
     // After folding made equal constants; one weight expression then has one reader per use.
     {"common_subexpression_elimination", CommonSubexpressionElimination, "", false},
+    // The largest patterns first, while the products and norms inside them are still their own.
+    {"fuse_attention_block", FuseAttentionBlock, "FusedAttentionBlock", true},
+    // After the block, which it takes whole.
+    {"fuse_transformer_layer", FuseTransformerLayer, "FusedTransformerLayer", true},
     // Before products take residual sums as their epilogue: a norm saves a pass over memory more.
     {"fuse_residual_layer_norm", FuseResidualLayerNorm, "FusedResidualLN", true},
     {"fuse_residual_rms_norm", FuseResidualRmsNorm, "FusedResidualRmsNorm", true},

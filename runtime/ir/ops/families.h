@@ -22,6 +22,7 @@ std::span<const OpInfo> QuantizedWeightOps();  // quantized_weights.cc
 std::span<const OpInfo> NormalizationOps();    // normalization.cc: layer_norm … softmax
 std::span<const OpInfo> AttentionOps();        // attention.cc: attention, rope
 std::span<const OpInfo> FusedOps();            // fused.cc
+std::span<const OpInfo> FusedBlockOps();       // fused_blocks.cc: attention block, encoder layer
 std::span<const OpInfo> HirLinearOps();        // hir_linear.cc: linear … swiglu, norms
 std::span<const OpInfo> CustomOps();           // custom.cc
 std::span<const OpInfo> HirAttentionOps();     // hir_attention.cc: attention, rope

@@ -81,6 +81,21 @@ std::vector<Attr> PickAttrs(const Node& node, std::span<const AttrSpec> specs) {
   return attrs;
 }
 
+absl::Status EvaluateDecomposed(EvalContext& ctx) {
+  Graph graph;
+  GraphBuilder b(graph);
+  Node node = ctx.node;
+  for (size_t i = 0; i < ctx.operands.size(); ++i) {
+    const EvalTensor& operand = *ctx.operands[i];
+    node.operands[i] = b.Input("", {operand.dtype, {operand.dims.begin(), operand.dims.end()}});
+  }
+  RLX_ASSIGN(const std::vector<Value> parts, Info(node.op).decompose(b, node));
+  for (Value part : parts) b.Output("", part);
+  RLX_TRY(b.status());
+  RLX_ASSIGN(ctx.results, EvaluatePositional(graph, ctx.operands));
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::vector<Value>> Lowered(const GraphBuilder& builder, std::vector<Value> values) {
   RLX_TRY(builder.status());
   return values;

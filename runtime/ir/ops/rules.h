@@ -40,6 +40,9 @@ std::optional<int64_t> MaybeInt(const Node& node, std::string_view name);
 // The attributes of `node` that `specs` names: what a block hands to an op inside it.
 std::vector<Attr> PickAttrs(const Node& node, std::span<const AttrSpec> specs);
 
+// Evaluation of a composite whose meaning is its decomposition.
+absl::Status EvaluateDecomposed(EvalContext& ctx);
+
 // The values, or the builder's first error.
 absl::StatusOr<std::vector<Value>> Lowered(const GraphBuilder& builder, std::vector<Value> values);
 
