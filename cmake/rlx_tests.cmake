@@ -63,7 +63,7 @@ file(GLOB properties CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/property/*_t
 foreach(source IN LISTS properties)
   get_filename_component(name "${source}" NAME_WE)
   string(REGEX REPLACE "_test$" "" name "${name}")
-  rlx_test(property_${name} SOURCES "${source}" LINKS ${RLX_EVERYTHING})
+  rlx_test(property_${name} SOURCES "${source}" tests/property/main.cc LINKS ${RLX_EVERYTHING})
 endforeach()
 
 # tests/fuzz -> fuzz_tests. With the preset fuzz also bin/fuzz/<target>, a libFuzzer program each.

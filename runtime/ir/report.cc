@@ -18,18 +18,15 @@ int64_t CountOf(const std::map<std::string, int64_t>& ops, const std::string& op
 struct Token {
   std::string_view key, name;
 };
-constexpr std::array<Token, 5> kFusedOps = {{
+constexpr std::array<Token, 3> kFusedOps = {{
     {"fused_mm_act", "fused_matmul_bias_act"},
     {"fused_swiglu", "fused_swiglu"},
-    {"fused_residual_ln", "fused_residual_layer_norm"},
-    {"fused_residual_rms", "fused_residual_rms_norm"},
     {"elementwise_region", "elementwise_region"},
 }};
-constexpr std::array<Token, 4> kMissedRules = {{
+constexpr std::array<Token, 3> kMissedRules = {{
     {"missed_mm_act", "matmul_bias_act"},
     {"missed_swiglu", "swiglu"},
     {"missed_shared_mm", "shared_input_matmul"},
-    {"missed_residual_ln", "residual_layer_norm"},
 }};
 
 std::string SourceNames(const Remark& remark) {

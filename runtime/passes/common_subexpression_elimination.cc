@@ -16,6 +16,24 @@ namespace {
 
 void Mix(size_t& hash, size_t value) { hash = hash * 1099511628211u + value; }
 
+// Of the attributes that tell nodes of one op apart in practice; others hash alike.
+size_t HashOf(const AttrValue& value) {
+  size_t hash = value.index();
+  if (const auto* i = std::get_if<int64_t>(&value)) Mix(hash, static_cast<size_t>(*i));
+  if (const auto* f = std::get_if<double>(&value)) Mix(hash, std::hash<double>()(*f));
+  if (const auto* ints = std::get_if<std::vector<int64_t>>(&value)) {
+    for (int64_t i : *ints) Mix(hash, static_cast<size_t>(i));
+  }
+  if (const auto* shape = std::get_if<Shape>(&value)) {
+    for (const Dim& dim : *shape) Mix(hash, dim.is_static() ? static_cast<size_t>(dim.value()) : 1);
+  }
+  if (const auto* tensor = std::get_if<HostTensor>(&value)) {
+    Mix(hash, std::hash<std::string_view>()(tensor->bytes().view()));
+    Mix(hash, static_cast<size_t>(tensor->dtype()));
+  }
+  return hash;
+}
+
 class Numbering {
  public:
   Numbering(Graph& graph, PassContext& context)
@@ -35,15 +53,14 @@ class Numbering {
  private:
   Value Canonical(Value v) const { return {same_as_[v.node], v.result}; }
 
+  // Attributes count too: a weight may be cut into thousands of slices.
   size_t Hash(const Node& node) const {
     size_t hash = static_cast<size_t>(node.op);
     for (Value v : node.operands) {
       Mix(hash, static_cast<size_t>(Canonical(v).node));
       Mix(hash, static_cast<size_t>(v.result));
     }
-    if (node.op == OpKind::kConstant) {
-      Mix(hash, std::hash<std::string_view>()(node.Tensor("value").bytes().view()));
-    }
+    for (const Attr& attr : node.attrs) Mix(hash, HashOf(attr.value));
     return hash;
   }
 

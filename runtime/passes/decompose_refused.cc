@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "runtime/ir/op_info.h"
 #include "runtime/passes/analysis.h"
 #include "runtime/passes/decompose.h"
 #include "runtime/passes/passes.h"
@@ -10,7 +11,11 @@ absl::Status DecomposeRefused(Graph& graph, PassContext& context) {
   if (!context.runs || context.keep_unclaimed) return absl::OkStatus();
   return DecomposeWhere(
       graph, context,
-      [&](const Graph& g, NodeId id) { return IsStatic(g, g.node(id)) && !context.runs(g, id); },
+      [&](const Graph& g, NodeId id) {
+        const Node& node = g.node(id);
+        return context.native.count(std::string(Info(node.op).claim)) == 0 && IsStatic(g, node) &&
+               !context.runs(g, id);
+      },
       "is refused by the back end as it stands");
 }
 

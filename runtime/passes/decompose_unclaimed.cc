@@ -4,15 +4,17 @@
 #include "runtime/passes/passes.h"
 
 // Each op that the target does not claim, or that the dispatch policy sends to its common form, in
-// terms of others. Only those: a fused op that the target runs stays fused.
+// terms of others. Only those: a fused op that the target runs stays fused. What the request wants
+// native stays, to run or to be reported.
 namespace rlx::passes {
 
 absl::Status DecomposeUnclaimed(Graph& graph, PassContext& context) {
   return DecomposeWhere(
       graph, context,
       [&](const Graph& g, NodeId id) {
-        const std::string_view claim = Info(g.node(id).op).claim;
-        if (context.common.count(std::string(claim)) > 0) return true;
+        const std::string claim(Info(g.node(id).op).claim);
+        if (context.native.count(claim) > 0) return false;
+        if (context.common.count(claim) > 0) return true;
         return !context.keep_unclaimed && !context.Accepts(claim);
       },
       "is not claimed by the target");

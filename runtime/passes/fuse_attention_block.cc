@@ -14,7 +14,8 @@
 //   x ─┼─ linear ─[rope]─[heads]─[rope]─ k ─ attention ─[joined]─ linear
 //      └─ linear ─[heads]────────────── v ─┘    │
 //                                         [mask]┘
-//        =>  fused_attention_block(x, qkv_w, [qkv_b], out_w, [out_b], [cos, sin, [positions]], mask)
+//        =>  fused_attention_block(x, qkv_w, [qkv_b], out_w, [out_b], [cos, sin, [positions]],
+//        mask)
 //
 // heads is reshape to [b,s,h,d] and transpose to [b,h,s,d]; joined undoes it. q, k and v may be
 // slices of one product. Joining weights, and zeros for a bias that one of the three lacks, depend
@@ -42,10 +43,7 @@ struct BlockMatch {
 class AttentionBlocks {
  public:
   AttentionBlocks(Graph& graph, PassContext& context)
-      : graph_(graph),
-        context_(context),
-        rewriter_(graph, context),
-        fixed_(WeightOnly(graph)) {}
+      : graph_(graph), context_(context), rewriter_(graph, context), fixed_(WeightOnly(graph)) {}
 
   absl::Status Run() {
     for (NodeId id = 0; id < rewriter_.size(); ++id) {
@@ -144,9 +142,8 @@ class AttentionBlocks {
     ReadRope(attention, value, part);
     if (graph_.type(value).rank() == 4 && !ReadHeads(value, part)) return std::nullopt;
     ReadRope(attention, value, part);
-    part.length = graph_.type(value).shape.back().is_static()
-                      ? graph_.type(value).shape.back().value()
-                      : -1;
+    part.length =
+        graph_.type(value).shape.back().is_static() ? graph_.type(value).shape.back().value() : -1;
     const Node& slice = graph_.node(value.node);
     if (slice.op == OpKind::kNarrow) {
       if (slice.Int("axis") != graph_.type(value).rank() - 1) return std::nullopt;
@@ -197,9 +194,10 @@ class AttentionBlocks {
       return false;
     }
     const int64_t heads = node.Int("num_heads"), width = node.Int("head_dim");
-    const int64_t kv_heads = node.Find("num_kv_heads") != nullptr ? node.Int("num_kv_heads") : heads;
-    const bool widths = q.length == heads * width && k.length == kv_heads * width &&
-                        v.length == kv_heads * width;
+    const int64_t kv_heads =
+        node.Find("num_kv_heads") != nullptr ? node.Int("num_kv_heads") : heads;
+    const bool widths =
+        q.length == heads * width && k.length == kv_heads * width && v.length == kv_heads * width;
     const bool ropes = q.rope == k.rope && q.n_rot == k.n_rot && v.rope.empty();
     if (graph_.type(match.x).rank() == 3 && widths && ropes) return true;
     Miss(Reason::kAttentionOtherForm, attention,
@@ -256,9 +254,8 @@ class AttentionBlocks {
     const DType dtype = b.type(match.x).dtype;
     std::vector<Value> biases;
     for (const Part& part : match.parts) {
-      biases.push_back(part.linear.bias.valid()
-                           ? Columns(b, AsRow(b, part.linear.bias), part)
-                           : b.Expand(b.Scalar(dtype, 0), {Dim(part.length)}));
+      biases.push_back(part.linear.bias.valid() ? Columns(b, AsRow(b, part.linear.bias), part)
+                                                : b.Expand(b.Scalar(dtype, 0), {Dim(part.length)}));
     }
     return b.Concat(std::move(biases), 0);
   }

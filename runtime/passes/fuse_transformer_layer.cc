@@ -9,7 +9,8 @@
 #include "runtime/passes/remarks.h"
 #include "runtime/passes/rewriter.h"
 
-//   x ─┬─ fused_attention_block ─ add ─ layer_norm ─┬─ linear ─ activation ─ linear ─ add ─ layer_norm
+//   x ─┬─ fused_attention_block ─ add ─ layer_norm ─┬─ linear ─ activation ─ linear ─ add ─
+//   layer_norm
 //      └───────────────────────────┘                └──────────────────────────────────┘
 //        =>  fused_transformer_layer(x, ..): the encoder layer of BERT, norms after the sums
 // Sum and norm may be one op already. Where some of the four products have a bias, the others get
@@ -39,8 +40,8 @@ std::optional<PostNorm> ReadPostNorm(const Graph& graph, Value value) {
   for (Value side : sum.operands) {
     if (graph.type(side) != sum.results[0]) return std::nullopt;
   }
-  return PostNorm{sum.operands[0],   sum.operands[1],   node.operands[1],
-                  node.operands[2],  node.Float("eps"), {value.node, node.operands[0].node}};
+  return PostNorm{sum.operands[0],  sum.operands[1],   node.operands[1],
+                  node.operands[2], node.Float("eps"), {value.node, node.operands[0].node}};
 }
 
 struct LayerMatch {
@@ -92,10 +93,7 @@ bool ReadAttention(const Graph& graph, LayerMatch& match) {
 class Layers {
  public:
   Layers(Graph& graph, PassContext& context)
-      : graph_(graph),
-        context_(context),
-        rewriter_(graph, context),
-        fixed_(WeightOnly(graph)) {}
+      : graph_(graph), context_(context), rewriter_(graph, context), fixed_(WeightOnly(graph)) {}
 
   absl::Status Run() {
     for (NodeId root = 0; root < rewriter_.size(); ++root) {

@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/passes/inline.h"
 
-namespace rlx::passes {
+#include <set>
 
-std::vector<Value> Inline(GraphBuilder& builder, const Graph& body,
-                          const std::vector<Value>& operands) {
-  std::vector<std::vector<Value>> made(body.size());
-  size_t next_input = 0;
+#include "runtime/base/status.h"
+#include "runtime/ir/verify.h"
+
+namespace rlx::passes {
+namespace {
+
+// Appends what is no leaf of the signature; `made` says what the leaves are.
+std::vector<Value> InlineNodes(GraphBuilder& builder, const Graph& body,
+                               std::vector<std::vector<Value>> made) {
   for (NodeId id = 0; id < body.size(); ++id) {
+    if (!made[id].empty()) continue;
     const Node& node = body.node(id);
-    if (node.op == OpKind::kInput) {
-      made[id] = {operands[next_input++]};
-      continue;
-    }
     std::vector<Value> mapped;
     for (Value v : node.operands) mapped.push_back(made[v.node][v.result]);
     made[id] = node.sources.empty()
@@ -24,6 +26,52 @@ std::vector<Value> Inline(GraphBuilder& builder, const Graph& body,
   for (const Output& output : body.outputs()) {
     outputs.push_back(made[output.value.node][output.value.result]);
   }
+  return outputs;
+}
+
+absl::Status CheckBound(GraphBuilder& builder, const Graph& source, NodeId leaf, Value value) {
+  const TensorType& want = source.node(leaf).results[0];
+  if (builder.graph().Has(value) && builder.type(value) == want) return absl::OkStatus();
+  return InvalidArgument(NodeLabel(source, leaf), " is ", want, " and is bound to ",
+                         builder.graph().Has(value) ? Cat(builder.type(value)) : "nothing");
+}
+
+}  // namespace
+
+std::vector<Value> Inline(GraphBuilder& builder, const Graph& body,
+                          const std::vector<Value>& operands) {
+  std::vector<std::vector<Value>> made(body.size());
+  size_t next_input = 0;
+  for (NodeId id : body.inputs()) made[id] = {operands[next_input++]};
+  return InlineNodes(builder, body, std::move(made));
+}
+
+absl::StatusOr<std::vector<Value>> InlineInto(GraphBuilder& builder, const Graph& source,
+                                              const std::map<std::string, Value>& bindings) {
+  std::vector<std::vector<Value>> made(source.size());
+  std::set<std::string> used;
+  for (NodeId id = 0; id < source.size(); ++id) {
+    const Node& node = source.node(id);
+    if (node.op != OpKind::kInput && node.op != OpKind::kParam) continue;
+    const auto bound = bindings.find(node.name);
+    if (bound != bindings.end()) {
+      RLX_TRY(CheckBound(builder, source, id, bound->second));
+      used.insert(node.name);
+      made[id] = {bound->second};
+    } else if (node.op == OpKind::kParam) {
+      made[id] = {builder.Param(node.name, node.results[0])};
+    } else {
+      return InvalidArgument(NodeLabel(source, id), ": input \"", node.name,
+                             "\" is bound to nothing");
+    }
+  }
+  for (const auto& [name, value] : bindings) {
+    if (used.count(name) == 0) return InvalidArgument("nothing to bind is called \"", name, "\"");
+  }
+  for (const auto& [name, range] : source.symbols) builder.graph().symbols.emplace(name, range);
+  builder.graph().AddConstraints(source.constraints);
+  std::vector<Value> outputs = InlineNodes(builder, source, std::move(made));
+  RLX_TRY(builder.status());
   return outputs;
 }
 

@@ -20,7 +20,9 @@ struct PassContext {
   FusionLimits limits;
   std::set<std::string> claims;  // claim names the target accepts; empty accepts everything
   std::set<std::string> common;  // claim names sent to their decomposition although accepted
+  std::set<std::string> native;  // claim names that stay as they are, accepted or not
   bool keep_unclaimed = false;   // what is not accepted stays as it is, to be reported
+  PrecisionPolicy policy;        // what mixed_precision computes in
   // Whether the target runs this node as it stands. Null: decided by claim names alone.
   std::function<bool(const Graph&, NodeId)> runs;
 

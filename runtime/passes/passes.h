@@ -14,12 +14,16 @@ absl::Status LowerDotGeneral(Graph& graph, PassContext& context);
 absl::Status DecomposeUnclaimed(Graph& graph, PassContext& context);
 absl::Status ConstantFolding(Graph& graph, PassContext& context);
 absl::Status CommonSubexpressionElimination(Graph& graph, PassContext& context);
+absl::Status MixedPrecision(Graph& graph, PassContext& context);
+absl::Status LowerBroadcast(Graph& graph, PassContext& context);
+absl::Status LowerReduceAxes(Graph& graph, PassContext& context);
 
 // Pattern fusion: several nodes become one named op.
 absl::Status FuseAttentionBlock(Graph& graph, PassContext& context);
 absl::Status FuseTransformerLayer(Graph& graph, PassContext& context);
 absl::Status FuseResidualLayerNorm(Graph& graph, PassContext& context);
 absl::Status FuseResidualRmsNorm(Graph& graph, PassContext& context);
+absl::Status FuseRmsNormReshape(Graph& graph, PassContext& context);
 absl::Status FuseSwigluDualMatMul(Graph& graph, PassContext& context);
 absl::Status FuseMatMulBiasAct(Graph& graph, PassContext& context);
 absl::Status FuseSharedInputMatMul(Graph& graph, PassContext& context);

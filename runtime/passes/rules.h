@@ -22,13 +22,18 @@ enum class Rule : uint8_t {
   kElementwiseRegion,
   kAttentionBlock,
   kTransformerLayer,
+  kRmsNormReshape,
+  kMixedPrecision,
+  kBroadcast,
+  kReduceAxes,
 };
-inline constexpr std::array<std::string_view, 13> kRuleNames = {
+inline constexpr std::array<std::string_view, 17> kRuleNames = {
     "control_flow",        "dot_general",          "decompose",
     "constant_folding",    "common_subexpression", "residual_layer_norm",
     "residual_rms_norm",   "matmul_bias_act",      "swiglu",
     "shared_input_matmul", "elementwise_region",   "attention_block",
-    "transformer_layer",
+    "transformer_layer",   "rms_norm_reshape",     "mixed_precision",
+    "broadcast",           "reduce_axes",
 };
 constexpr std::string_view Name(Rule rule) { return kRuleNames[static_cast<size_t>(rule)]; }
 
@@ -75,7 +80,7 @@ inline constexpr std::array<ReasonInfo, 14> kReasons = {{
 }};
 constexpr const ReasonInfo& Info(Reason reason) { return kReasons[static_cast<size_t>(reason)]; }
 
-static_assert(kRuleNames.size() == static_cast<size_t>(Rule::kTransformerLayer) + 1);
+static_assert(kRuleNames.size() == static_cast<size_t>(Rule::kReduceAxes) + 1);
 static_assert(kReasons.size() == static_cast<size_t>(Reason::kBackendRefuses) + 1);
 
 }  // namespace rlx::passes

@@ -148,10 +148,7 @@ absl::StatusOr<CompileResult> CompileGraphStagesForBackend(const Graph& mir,
   }
   RLX_ASSIGN(CompileResult result, CompileGraphStages(mir, request));
   if (result.dispatch.compile_ready) return result;
-  const std::string nodes =
-      Join(result.dispatch.unsupported, ", ",
-           [](std::string& out, const auto& node) { out += Cat(node.node, ": ", node.why); });
-  return Unimplemented("back end ", request.backend->name(), " cannot run ", nodes);
+  return Unimplemented(Illegal(result.dispatch));
 }
 
 Graph GraphFromLir(const LirModule& lir) { return lir.graph; }

@@ -32,6 +32,8 @@ constexpr Pass kPipeline[] = {
     // Before products take residual sums as their epilogue: a norm saves a pass over memory more.
     {"fuse_residual_layer_norm", FuseResidualLayerNorm, "FusedResidualLN", true},
     {"fuse_residual_rms_norm", FuseResidualRmsNorm, "FusedResidualRmsNorm", true},
+    // After the sums have gone into the norms, which a reshape between the two would hide.
+    {"fuse_rms_norm_reshape", FuseRmsNormReshape, "", true},
     // Before the gate's silu can become its product's epilogue, and before shared_input_matmul
     // merges gate and up in another order.
     {"fuse_swiglu_dual_matmul", FuseSwigluDualMatMul, "FusedSwiGLU", true},
@@ -42,11 +44,17 @@ constexpr Pass kPipeline[] = {
     {"fuse_swiglu", FuseSwiglu, "FusedSwiGLU", true},
     // Whatever activation or residual sum is still next to a product.
     {"fuse_matmul_epilogue", FuseMatMulEpilogue, "FusedMatMulBiasAct", true},
+    // After every pattern, which casts would break; before regions, which take the casts in.
+    {"mixed_precision", MixedPrecision, "", false},
+    // After patterns, whose biases and residuals it would hide; before regions.
+    {"lower_broadcast", LowerBroadcast, "", false},
     // After every pattern: regions take the elementwise nodes that are left.
     {"mark_elementwise_regions", MarkElementwiseRegions, "ElementwiseRegion", true},
     // Regions that arrive with a module may exceed the target's limits.
     {"clip_elementwise_regions", ClipElementwiseRegions, "", false},
     {"unfuse_elementwise_regions", UnfuseElementwiseRegions, "", false},
+    // What kernels that fold rows alone refuse; before the last, which knows no other form of it.
+    {"lower_reduce_axes", LowerReduceAxes, "", false},
     // Last: what the back end refuses as it stands (a type, a shape) is taken apart node by node.
     {"decompose_refused", DecomposeRefused, "", false},
 };
@@ -74,6 +82,10 @@ std::string WhySkipped(const Pass& pass, const ResolvedOptions& options) {
   if (Gated(pass, options)) return Cat("the target does not claim ", pass.gate);
   if (pass.run == DeadCodeElimination && !options.dce) return "dce is off";
   if (pass.run == ConstantFolding && !options.constant_folding) return "constant_folding is off";
+  if (pass.run == MixedPrecision && options.policy == PrecisionPolicy{}) return "all in f32";
+  if (pass.run == LowerBroadcast && options.fusion_target != FusionTarget::kTpu) {
+    return "the target broadcasts";
+  }
   if (pass.run == MarkElementwiseRegions && options.unfuse_elementwise_regions) {
     return "unfuse_elementwise_regions is set";
   }

@@ -123,6 +123,25 @@ DispatchReport ReportDispatch(const Graph& before, const Graph& after,
   return report;
 }
 
+std::string Illegal(const DispatchReport& report) {
+  struct Offender {
+    int64_t nodes = 0;
+    const DispatchReport::Unsupported* first = nullptr;
+  };
+  std::map<std::string, Offender> kinds;
+  for (const DispatchReport::Unsupported& node : report.unsupported) {
+    Offender& kind = kinds[node.claim];
+    if (kind.nodes++ == 0) kind.first = &node;
+  }
+  const std::string who = report.backend.empty() ? "the target" : Cat("back end ", report.backend);
+  return Cat(who, " cannot run ", kinds.size(), kinds.size() == 1 ? " kind: " : " kinds: ",
+             Join(kinds, ", ", [](std::string& out, const auto& entry) {
+               const auto& [claim, kind] = entry;
+               out +=
+                   Cat(claim, " ×", kind.nodes, " (", kind.first->node, ": ", kind.first->why, ")");
+             }));
+}
+
 passes::PassContext ContextFor(const ResolvedOptions& options, const device::Backend* backend,
                                const device::Target& target, std::vector<Remark>& remarks) {
   passes::PassContext context;
@@ -130,6 +149,8 @@ passes::PassContext ContextFor(const ResolvedOptions& options, const device::Bac
   context.limits = options.limits;
   context.claims = options.claims;
   context.common = options.common_kinds;
+  context.native = options.force_native_kinds;
+  context.policy = options.policy;
   context.keep_unclaimed = options.dispatch == DispatchPolicy::kForceNative;
   context.remarks = &remarks;
   if (backend != nullptr) {
@@ -147,9 +168,7 @@ std::string WhyNoProgram(const CompileResult& result, const device::Backend* bac
   if (!result.lir.plan.dynamic_symbols.empty()) {
     return Cat("symbols are unbound: ", Join(result.lir.plan.dynamic_symbols, ", "));
   }
-  if (result.dispatch.compile_ready) return {};
-  const DispatchReport::Unsupported& first = result.dispatch.unsupported.front();
-  return Cat("back end ", backend->name(), " cannot run ", first.node, ": ", first.why);
+  return result.dispatch.compile_ready ? std::string() : Illegal(result.dispatch);
 }
 
 absl::Status GenerateCode(CompileResult& result, const device::Backend* backend,

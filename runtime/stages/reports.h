@@ -20,6 +20,11 @@ DispatchReport ReportDispatch(const Graph& before, const Graph& after,
                               const ResolvedOptions& options, const device::Backend* backend,
                               const device::Target& target);
 
+// Why the result cannot run: the back end, every kind that it does not run with the number of such
+// nodes, and the first of them with the reason. `back end cpu cannot run 2 kinds: Conv ×3 (%4
+// (conv): conv of f64), Scan ×1 (%9 (scan): no rule)`.
+std::string Illegal(const DispatchReport& report);
+
 // What the passes may know under these options. The context refers to its arguments.
 passes::PassContext ContextFor(const ResolvedOptions& options, const device::Backend* backend,
                                const device::Target& target, std::vector<Remark>& remarks);

@@ -5,6 +5,7 @@
 #include "runtime/base/status.h"
 #include "runtime/device/backend.h"
 #include "runtime/ir/op_info.h"
+#include "runtime/passes/precision.h"
 #include "runtime/stages/pipeline.h"
 #include "runtime/stages/stages.h"
 
@@ -50,19 +51,23 @@ absl::Status CheckLimits(const FusionLimits& limits) {
   return absl::OkStatus();
 }
 
-// Everything computes in f32 or in the type the module declares; other precisions are refused
-// rather than ignored.
-absl::Status CheckPrecision(Precision precision, const PrecisionPolicy& policy) {
-  if (precision != Precision::kF32) {
-    return Unimplemented("precision: only F32 is implemented; cast inside the module instead");
-  }
+absl::Status CheckPolicy(const PrecisionPolicy& policy) {
   if (policy.kind != PrecisionPolicyKind::kCustom && !policy.custom.empty()) {
     return InvalidArgument("policy: custom entries without the custom kind");
   }
-  if (policy.kind != PrecisionPolicyKind::kAlwaysF32) {
-    return Unimplemented("policy: only AlwaysF32 is implemented; cast inside the module instead");
+  const auto names = passes::PrecisionClassNames();
+  for (const auto& [name, precision] : policy.custom) {
+    if (std::ranges::count(names, name) > 0) continue;
+    return InvalidArgument("policy.custom: no class of ops is called \"", name, "\"");
   }
   return absl::OkStatus();
+}
+
+// The policy that computes everything in one precision.
+PrecisionPolicy PolicyFor(Precision precision) {
+  if (precision == Precision::kF32) return {};
+  if (precision == Precision::kF16) return {PrecisionPolicyKind::kAlwaysF16, {}};
+  return {PrecisionPolicyKind::kAutoMixedBf16, {}};
 }
 
 absl::Status CheckBinding(const DimBinding& binding) {
@@ -129,7 +134,7 @@ absl::StatusOr<ResolvedOptions> Resolve(DeviceKind device, const CompileOptions&
   out.verbose = options.verbose.value_or(false);
   out.assert_fusion_clean = options.assert_fusion_clean.value_or(false);
   out.precision = options.precision.value_or(Precision::kF32);
-  out.policy = options.policy.value_or(PrecisionPolicy{});
+  out.policy = options.policy.value_or(PolicyFor(out.precision));
   out.arena_alignment = options.arena_alignment.value_or(out.arena_alignment);
   out.dim_binding = options.dim_binding.value_or(DimBinding{});
   out.dispatch = options.kernel_dispatch.policy.value_or(DispatchPolicy::kPreferNative);
@@ -141,7 +146,7 @@ absl::StatusOr<ResolvedOptions> Resolve(DeviceKind device, const CompileOptions&
   out.salt = options.salt.value_or("");
   RLX_TRY(CheckLimits(out.limits));
   RLX_TRY(CheckAlignment(out.arena_alignment));
-  RLX_TRY(CheckPrecision(out.precision, out.policy));
+  RLX_TRY(CheckPolicy(out.policy));
   RLX_TRY(CheckBinding(out.dim_binding));
   RLX_TRY(
       CheckClaimNames("supported_ops", options.supported_ops.value_or(std::set<std::string>{})));

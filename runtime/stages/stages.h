@@ -54,7 +54,7 @@ struct ResolvedOptions {
   bool verbose = false;
   bool assert_fusion_clean = false;
   Precision precision = Precision::kF32;
-  PrecisionPolicy policy;
+  PrecisionPolicy policy;  // the request's, or the one that `precision` stands for
   int64_t arena_alignment = 64;
   DimBinding dim_binding;
   DispatchPolicy dispatch = DispatchPolicy::kPreferNative;
@@ -128,8 +128,8 @@ absl::StatusOr<CompileResult> CompileModuleStages(const Module& module,
                                                   const CompileRequest& request);
 absl::StatusOr<CompileResult> CompileHirStages(const Module& hir, const CompileRequest& request);
 absl::StatusOr<CompileResult> CompileGraphStages(const Graph& mir, const CompileRequest& request);
-// As CompileGraphStages, for a named back end: fails (Unimplemented, every offending node named)
-// where the back end cannot run the result.
+// As CompileGraphStages, for a named back end: fails where the back end cannot run the result, with
+// Unimplemented naming every kind it lacks.
 absl::StatusOr<CompileResult> CompileGraphStagesForBackend(const Graph& mir,
                                                            const CompileRequest& request);
 

@@ -7,6 +7,7 @@
 
 #include "runtime/ir/verify.h"
 #include "tests/support/graphs.h"
+#include "tests/support/property.h"
 #include "tests/support/random_graph.h"
 #include "tests/support/same_results.h"
 
@@ -45,6 +46,27 @@ TEST(RandomGraphs, EvaluateToModestNumbers) {
     for (const EvalTensor& result : *results)
       for (double value : result.f) ASSERT_LT(std::abs(value), 100);
   });
+}
+
+// What a failing property shows is as small as its cause.
+TEST(RandomGraphs, ShrinkToWhatMatters) {
+  const auto has = [](const Graph& graph, OpKind op) {
+    return std::ranges::any_of(graph.nodes(), [&](const Node& node) { return node.op == op; });
+  };
+  int shrunk = 0;
+  for (uint64_t seed = 1; seed <= 40; ++seed) {
+    const Graph graph = test::RandomGraph(seed, {.steps = 24});
+    const auto fails = [&](const Graph& g) {
+      return has(g, OpKind::kSoftmax) && has(g, OpKind::kMatMul);
+    };
+    if (!fails(graph)) continue;
+    const Graph small = test::Shrink(graph, fails);
+    EXPECT_TRUE(fails(small));
+    EXPECT_TRUE(VerifyGraph(small).ok());
+    EXPECT_LE(small.size(), 7) << Print(small);  // two ops, their inputs, and one way between them
+    ++shrunk;
+  }
+  EXPECT_GT(shrunk, 5);
 }
 
 TEST(AnyGraph, RoundTripsAsText) {

@@ -70,6 +70,8 @@ using DraftStep = void (*)(Draft&);
 std::span<const DraftStep> PlainSteps();      // one op
 std::span<const DraftStep> CompositeSteps();  // attention, regions
 std::span<const DraftStep> IdiomSteps();      // what passes look for
+std::span<const DraftStep> BlockSteps();      // attention blocks and encoder layers
+void TableStep(Draft& g);                     // any op of the table, by its sample
 void IfStep(Draft& g);
 void CastStep(Draft& g);
 

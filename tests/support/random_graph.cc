@@ -22,7 +22,7 @@ void Begin(Draft& g, Graph& graph) {
 }
 
 void Step(Draft& g) {
-  const int64_t kind = g.Draw(0, 9);
+  const int64_t kind = g.Draw(0, 11);
   const auto run = [&](std::span<const DraftStep> steps) {
     steps[static_cast<size_t>(g.Draw(0, static_cast<int64_t>(steps.size()) - 1))](g);
   };
@@ -34,6 +34,10 @@ void Step(Draft& g) {
     run(CompositeSteps());
   else if (kind == 6 && g.options.casts && g.Flip())
     CastStep(g);
+  else if (kind == 7 && g.options.idioms && g.Flip())
+    run(BlockSteps());
+  else if (kind == 8 && g.options.table)
+    TableStep(g);
   else
     run(PlainSteps());
 }

@@ -19,6 +19,8 @@ struct RandomGraphOptions {
   bool control_flow = true;
   bool composites = true;  // attention, regions: ops that decompose
   bool casts = true;       // to f64 and back
+  bool table = false;      // any op of the table by its sample, whose numbers may be large
+  bool smooth = false;     // no op whose result jumps, as rounding does: for changes of precision
 };
 
 // A verified graph with several consumers a value, dead nodes, and outputs on intermediate values.

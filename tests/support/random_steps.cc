@@ -24,6 +24,7 @@ void UnaryStep(Draft& g) {
       g.Keep(g.b.Unary(g.Pick({OpKind::kSin, OpKind::kCos, OpKind::kAtan, OpKind::kErf}), x), 2);
       break;
     case 3:  // rounding looks at inputs alone, where both sides see the same number
+      if (g.options.smooth) return;
       g.Keep(g.b.Unary(g.Pick({OpKind::kRound, OpKind::kFloor, OpKind::kCeil}), g.Leaf()), 1);
       break;
     default:

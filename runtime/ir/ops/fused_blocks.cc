@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whole attention blocks and encoder layers, made by passes for targets that run them in one kernel.
-// Everywhere else they are what they decompose to: the fused ops that the block was made from, or
-// would have been, so that taking one apart never costs a fusion.
+// Whole attention blocks and encoder layers, made by passes for targets that run them in one
+// kernel. Everywhere else they are what they decompose to: the fused ops that the block was made
+// from, or would have been, so that taking one apart never costs a fusion.
 #include "runtime/base/status.h"
 #include "runtime/ir/builder.h"
 #include "runtime/ir/ops/activation.h"
@@ -249,8 +249,7 @@ absl::StatusOr<std::vector<Value>> DecomposeTransformerLayer(GraphBuilder& b, co
   const Value attended =
       b.Emit(OpKind::kFusedAttentionBlock, std::move(operands), std::move(attrs));
   const Value h = norm(attended, operand(0), at.ln1_g, "eps1");
-  const Value inner =
-      Linear(b, h, operand(at.fc1_w), operand(at.fc1_b), node.Str("activation"));
+  const Value inner = Linear(b, h, operand(at.fc1_w), operand(at.fc1_b), node.Str("activation"));
   const Value outer = Linear(b, inner, operand(at.fc2_w), operand(at.fc2_b));
   return Lowered(b, {norm(outer, h, at.ln2_g, "eps2")});
 }
@@ -332,9 +331,10 @@ constexpr OpInfo kTable[] = {
      .evaluate = EvaluateDecomposed,
      .decompose = DecomposeAttentionBlock,
      .sample = SampleAttentionBlock,
-     .doc = "(x [b,s,h], qkv_w [h,q+2·kv][, qkv_b], out_w [q,n][, out_b][, cos, sin[, positions]][, "
-            "mask]): attention(rope(q), rope(k), v)·out_w + out_b with q, k, v the parts of x·qkv_w "
-            "+ qkv_b, q of num_heads and k, v of num_kv_heads heads"},
+     .doc =
+         "(x [b,s,h], qkv_w [h,q+2·kv][, qkv_b], out_w [q,n][, out_b][, cos, sin[, positions]][, "
+         "mask]): attention(rope(q), rope(k), v)·out_w + out_b with q, k, v the parts of x·qkv_w "
+         "+ qkv_b, q of num_heads and k, v of num_kv_heads heads"},
     {.kind = OpKind::kFusedTransformerLayer,
      .name = "fused_transformer_layer",
      .claim = "FusedTransformerLayer",

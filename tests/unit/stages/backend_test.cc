@@ -62,6 +62,14 @@ std::set<std::string> Everything() {
   return kinds;
 }
 
+// All but whole blocks and layers.
+std::set<std::string> Pieces() {
+  std::set<std::string> kinds = Everything();
+  kinds.erase("FusedAttentionBlock");
+  kinds.erase("FusedTransformerLayer");
+  return kinds;
+}
+
 CompileRequest For(const PaperBackend& backend) {
   CompileRequest request;
   request.backend = &backend;
@@ -78,7 +86,7 @@ DispatchReport::Kind KindOf(const DispatchReport& report, std::string_view claim
 
 TEST(CompileForBackend, MakesAProgram) {
   PaperBackend backend;
-  backend.kinds = Everything();
+  backend.kinds = Pieces();
   const auto result = CompileModuleStages(BertBlock("fusable"), For(backend));
   ASSERT_TRUE(result.ok()) << result.status().ToString();
   ASSERT_NE(result->program, nullptr) << result->why_no_program;
@@ -92,7 +100,7 @@ TEST(CompileForBackend, MakesAProgram) {
 // Claims come from the back end, not from the table of its fusion target.
 TEST(CompileForBackend, FusesOnlyWhatItClaims) {
   PaperBackend backend;
-  backend.kinds = Everything();
+  backend.kinds = Pieces();
   backend.kinds.erase("FusedResidualLN");
   const auto result = CompileModuleStages(BertBlock("fusable"), For(backend));
   ASSERT_TRUE(result.ok());
@@ -127,7 +135,7 @@ TEST(CompileForBackend, SendsForcedKindsToTheirCommonForm) {
 // A kind may be claimed and one node of it refused: only that one is taken apart.
 TEST(CompileForBackend, TakesApartTheNodesItRefuses) {
   PaperBackend backend;
-  backend.kinds = Everything();
+  backend.kinds = Pieces();
   backend.refuses = [](const Graph& graph, NodeId id) {
     return graph.node(id).op == OpKind::kFusedMatMulBiasAct &&
            graph.node(id).Str("activation") == "gelu";
@@ -137,6 +145,52 @@ TEST(CompileForBackend, TakesApartTheNodesItRefuses) {
   EXPECT_EQ(result->fusion.ops_after.at("fused_matmul_bias_act"), 3);
   EXPECT_EQ(result->fusion.ops_after.at("matmul"), 1);
   EXPECT_TRUE(result->dispatch.compile_ready);
+}
+
+// A block that the back end claims by kind but refuses as it stands is not made: its pieces stay as
+// fused as without the claim.
+TEST(CompileForBackend, MakesNoBlockThatItRefuses) {
+  PaperBackend backend;
+  backend.kinds = Everything();
+  const auto layer = CompileModuleStages(BertBlock("fusable"), For(backend));
+  ASSERT_TRUE(layer.ok());
+  EXPECT_EQ(layer->fusion.ops_after.at("fused_transformer_layer"), 1);
+
+  backend.refuses = [](const Graph& graph, NodeId id) {
+    return graph.node(id).op == OpKind::kFusedTransformerLayer ||
+           graph.node(id).op == OpKind::kFusedAttentionBlock;
+  };
+  PaperBackend pieces;
+  pieces.kinds = Pieces();
+  for (const Module& module : {BertBlock("fusable"), BertBlock(""), LlamaBlock("fusable")}) {
+    const auto refused = CompileModuleStages(module, For(backend));
+    const auto unclaimed = CompileModuleStages(module, For(pieces));
+    ASSERT_TRUE(refused.ok() && unclaimed.ok());
+    EXPECT_EQ(refused->fusion.ops_after, unclaimed->fusion.ops_after);
+    EXPECT_TRUE(refused->dispatch.compile_ready);
+  }
+}
+
+// One that arrives with the module becomes the fused pieces.
+TEST(CompileForBackend, TakesApartABlockThatArrives) {
+  PaperBackend backend;
+  backend.kinds = Pieces();
+  const Module module = ParseOrFail(R"(mir "m" {
+    %0 = input "x" : f32[2,6,16]
+    %1 = param "qkv_w" : f32[16,48]
+    %2 = param "qkv_b" : f32[48]
+    %3 = param "out_w" : f32[16,16]
+    %4 = param "out_b" : f32[16]
+    %5 = fused_attention_block(%0, %1, %2, %3, %4)
+        {num_heads = 4, head_dim = 4, has_qkv_bias = true, has_out_bias = true}
+    %6 = add(%5, %0)
+    output "y" = %6
+  })");
+  const auto result = CompileModuleStages(module, For(backend));
+  ASSERT_TRUE(result.ok()) << result.status().ToString();
+  EXPECT_EQ(result->fusion.ops_after.at("fused_matmul_bias_act"), 2);
+  EXPECT_EQ(result->fusion.ops_after.at("attention"), 1);
+  EXPECT_EQ(result->fusion.ops_after.count("add"), 0u);
 }
 
 TEST(CompileForBackend, NamesWhatItCannotRun) {
@@ -158,8 +212,9 @@ TEST(CompileForBackend, NamesWhatItCannotRun) {
 
   const absl::Status status = CompileGraphStagesForBackend(module.graph, For(backend)).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented);
-  EXPECT_THAT(Cat(status.message()), HasSubstr("%1 (exp)"));
-  EXPECT_THAT(Cat(status.message()), HasSubstr("%2 (tanh)"));
+  EXPECT_EQ(Cat(status.message()),
+            "back end paper cannot run 1 kind: Activation ×2 (%1 (exp): the target does not claim "
+            "Activation)");
   EXPECT_EQ(CompileGraphStagesForBackend(module.graph, {}).status().code(),
             absl::StatusCode::kFailedPrecondition);
 }
@@ -174,6 +229,21 @@ TEST(CompileForBackend, ForceNativeReportsInsteadOfRewriting) {
   ASSERT_TRUE(result.ok());
   EXPECT_EQ(KindOf(result->dispatch, "FusedSwiGLU").path, DispatchReport::Path::kUnsupported);
   EXPECT_EQ(result->dispatch.policy, "force_native");
+}
+
+// A kind that is forced native stays although nobody runs it, and is reported.
+TEST(CompileForBackend, ForcedNativeKindsStay) {
+  PaperBackend backend;
+  backend.kinds = Pieces();
+  backend.kinds.erase("FusedSwiGLU");
+  CompileRequest request = For(backend);
+  request.options.kernel_dispatch.policy = DispatchPolicy::kForceCommon;
+  request.options.kernel_dispatch.force_native_kinds = std::set<std::string>{"FusedSwiGLU"};
+  const auto result = CompileModuleStages(LlamaBlock(""), request);
+  ASSERT_TRUE(result.ok());
+  EXPECT_EQ(KindOf(result->dispatch, "FusedSwiGLU").path, DispatchReport::Path::kUnsupported);
+  EXPECT_FALSE(result->dispatch.compile_ready);
+  EXPECT_THAT(result->why_no_program, HasSubstr("cannot run 1 kind: FusedSwiGLU ×1"));
 }
 
 // With symbols a back end is asked once they are bound.

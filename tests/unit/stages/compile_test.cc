@@ -37,7 +37,8 @@ TEST(Compile, RunsForEveryDeviceWithoutABackEnd) {
       EXPECT_EQ(result.program, nullptr);
       EXPECT_THAT(result.why_no_program, HasSubstr(std::string(DisplayName(device))));
       EXPECT_TRUE(result.dispatch.compile_ready) << result.dispatch.ToString();
-      EXPECT_GT(result.lir.plan.arena_bytes, 0);
+      // A whole layer in one op has no intermediates.
+      EXPECT_EQ(result.lir.plan.arena_bytes > 0, After(result, "fused_transformer_layer") == 0);
       const absl::StatusOr<Graph> mir = LowerHir(module);
       ASSERT_TRUE(mir.ok());
       EXPECT_TRUE(test::SameResults(*mir, result.lir.graph, 3));
@@ -76,8 +77,9 @@ TEST(Compile, BothPoliciesEndAlike) {
   }
 }
 
+// Metal claims no whole blocks, only their pieces.
 TEST(Compile, FusesABertBlock) {
-  const CompileResult result = CompileOrFail(BertBlock("fusable"), For(DeviceKind::kCpu));
+  const CompileResult result = CompileOrFail(BertBlock("fusable"), For(DeviceKind::kMetal));
   EXPECT_EQ(After(result, "fused_matmul_bias_act"), 4);  // qkv, o, ffn1, ffn2
   EXPECT_EQ(After(result, "fused_residual_layer_norm"), 2);
   EXPECT_EQ(After(result, "attention"), 1);
@@ -87,12 +89,34 @@ TEST(Compile, FusesABertBlock) {
 }
 
 TEST(Compile, FusesALlamaBlock) {
-  const CompileResult result = CompileOrFail(LlamaBlock("fusable"), For(DeviceKind::kCpu));
+  const CompileResult result = CompileOrFail(LlamaBlock("fusable"), For(DeviceKind::kMetal));
   EXPECT_EQ(After(result, "fused_swiglu"), 1);
   EXPECT_EQ(After(result, "fused_residual_rms_norm"), 1);
   EXPECT_EQ(After(result, "matmul") + After(result, "fused_matmul_bias_act"), 4);  // qkv o up down
   EXPECT_EQ(After(result, "add"), 0);  // one in the norm, one in the down projection
   EXPECT_EQ(After(result, "silu"), 0);
+}
+
+// Where the target runs whole blocks (cpu, wgpu) and encoder layers (wgpu), they form, under both
+// policies and with symbols.
+TEST(Compile, FormsBlocksAndLayersWhereTheyAreClaimed) {
+  for (const char* policy : {"", "fusable"}) {
+    for (const bool symbolic : {false, true}) {
+      SCOPED_TRACE(Cat(policy, symbolic ? " symbolic" : " static"));
+      const char *batch = symbolic ? "batch" : "2", *seq = symbolic ? "seq" : "6";
+      const Module bert = BertBlock(policy, batch, seq), llama = LlamaBlock(policy, batch, seq);
+      EXPECT_EQ(After(CompileOrFail(bert, For(DeviceKind::kCpu)), "fused_attention_block"), 1);
+      EXPECT_EQ(After(CompileOrFail(llama, For(DeviceKind::kCpu)), "fused_attention_block"), 1);
+      EXPECT_EQ(After(CompileOrFail(bert, For(DeviceKind::kMetal)), "fused_attention_block"), 0);
+      const CompileResult layer = CompileOrFail(bert, For(DeviceKind::kVulkan));
+      EXPECT_EQ(After(layer, "fused_transformer_layer"), 1);
+      EXPECT_EQ(After(layer, "attention") + After(layer, "fused_attention_block"), 0);
+      EXPECT_TRUE(layer.fusion.clean()) << layer.fusion.ToString();
+      const CompileResult decoder = CompileOrFail(llama, For(DeviceKind::kVulkan));
+      EXPECT_EQ(After(decoder, "fused_attention_block"), 1);
+      EXPECT_EQ(After(decoder, "rope") + After(decoder, "fused_transformer_layer"), 0);
+    }
+  }
 }
 
 TEST(Compile, NodesKeepTheBlockTheyCameFrom) {

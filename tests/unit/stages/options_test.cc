@@ -129,6 +129,8 @@ TEST(Resolve, RefusesBadValuesByName) {
       {{.salt = std::string(65, 's')}, "salt: 65 bytes"},
       {{.policy = PrecisionPolicy{PrecisionPolicyKind::kAlwaysF32, {{"compute", Precision::kF16}}}},
        "policy: custom"},
+      {{.policy = PrecisionPolicy{PrecisionPolicyKind::kCustom, {{"gemm", Precision::kF16}}}},
+       "policy.custom: no class of ops is called \"gemm\""},
   };
   for (const auto& [options, message] : cases) {
     EXPECT_THAT(ErrorOf(options), HasSubstr(std::string(message)));
@@ -136,10 +138,26 @@ TEST(Resolve, RefusesBadValuesByName) {
   }
 }
 
-TEST(Resolve, RefusesPrecisionsThatItWouldHaveToIgnore) {
-  EXPECT_THAT(ErrorOf({.precision = Precision::kF16}), HasSubstr("UNIMPLEMENTED: precision"));
-  EXPECT_THAT(ErrorOf({.policy = PrecisionPolicy{PrecisionPolicyKind::kAutoMixed, {}}}),
-              HasSubstr("UNIMPLEMENTED: policy"));
+// A precision stands for the policy that computes all in it; a policy of its own wins.
+TEST(Resolve, TurnsPrecisionsIntoPolicies) {
+  const auto kind = [](const CompileOptions& options) {
+    return ResolveOrFail(DeviceKind::kCpu, options).policy.kind;
+  };
+  EXPECT_EQ(kind({}), PrecisionPolicyKind::kAlwaysF32);
+  EXPECT_EQ(kind({.precision = Precision::kF16}), PrecisionPolicyKind::kAlwaysF16);
+  EXPECT_EQ(kind({.precision = Precision::kBF16}), PrecisionPolicyKind::kAutoMixedBf16);
+  const PrecisionPolicy custom = {PrecisionPolicyKind::kCustom, {{"compute", Precision::kBF16}}};
+  EXPECT_EQ(
+      ResolveOrFail(DeviceKind::kCpu, {.precision = Precision::kF16, .policy = custom}).policy,
+      custom);
+}
+
+TEST(Pipeline, NarrowsOnlyWhenAsked) {
+  EXPECT_THAT(Names(ResolveOrFail(DeviceKind::kCpu)), Not(Contains("mixed_precision")));
+  EXPECT_THAT(Names(ResolveOrFail(DeviceKind::kCpu, {.precision = Precision::kBF16})),
+              Contains("mixed_precision"));
+  EXPECT_THAT(Names(ResolveOrFail(DeviceKind::kTpu)), Contains("lower_broadcast"));
+  EXPECT_THAT(Names(ResolveOrFail(DeviceKind::kCuda)), Not(Contains("lower_broadcast")));
 }
 
 TEST(Pipeline, NamesAreUnique) {

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/ir/op_info.h"
+#include "tests/unit/passes/pass_test.h"
+
+namespace rlx::passes {
+namespace {
+
+constexpr char kModel[] = R"(mir "m" {
+    %0 = input "ids" : i32[3]
+    %1 = input "keep" : bool[3,4]
+    %2 = param "table" : f32[5,4]
+    %3 = param "w" : f32[4,4]
+    %4 = gather(%2, %0) {axis = 0}
+    %5 = matmul(%4, %3)
+    %6 = constant {value = f32[] (-1e9)}
+    %7 = where(%1, %5, %6)
+    %8 = softmax(%7) {axis = 1}
+    %9 = topk(%8) {k = 2, axis = 1}
+    %10 = cast(%8) {to = f64}
+    output "y" = %8
+    output "where" = %9.1
+    output "wide" = %10
+  })";
+
+struct Narrowed {
+  Graph graph;
+  std::vector<Remark> remarks;
+
+  DType Of(OpKind op) const {
+    for (const Node& node : graph.nodes()) {
+      if (node.op == op) return node.results[0].dtype;
+    }
+    ADD_FAILURE() << Name(op) << " is not there";
+    return DType::kF32;
+  }
+};
+
+Narrowed Narrow(PrecisionPolicy policy, std::string_view text = kModel, PassContext context = {}) {
+  Narrowed out{ParseGraph(text), {}};
+  context.policy = std::move(policy);
+  context.remarks = &out.remarks;
+  EXPECT_TRUE(MixedPrecision(out.graph, context).ok());
+  EXPECT_TRUE(VerifyGraph(out.graph).ok()) << Text(out.graph);
+  return out;
+}
+
+using enum PrecisionPolicyKind;
+
+TEST(MixedPrecision, DoesNothingInF32) {
+  ExpectUntouched(MixedPrecision, kModel);
+  PassContext context;
+  context.policy = {kCustom, {{"boundary", Precision::kF16}}};
+  ExpectUntouched(MixedPrecision, kModel, std::move(context));
+}
+
+TEST(MixedPrecision, ComputesEachClassInItsType) {
+  struct Case {
+    PrecisionPolicy policy;
+    DType matmul, softmax, where, gather;
+  };
+  const DType f16 = DType::kF16, f32 = DType::kF32, bf16 = DType::kBF16;
+  const Case cases[] = {
+      {{kAlwaysF16, {}}, f16, f16, f16, f16},
+      {{kAutoMixed, {}}, f16, f16, f16, f16},
+      // Elementwise and movement follow what they read.
+      {{kAutoMixedConservative, {}}, f16, f32, f16, f32},
+      {{kAutoMixedBf16, {}}, bf16, bf16, bf16, bf16},
+      {{kCustom, {{"compute", Precision::kBF16}, {"elementwise", Precision::kF16}}},
+       bf16, f32, f16, f32},
+  };
+  for (const auto& [policy, matmul, softmax, where, gather] : cases) {
+    SCOPED_TRACE(static_cast<int>(policy.kind));
+    const Narrowed out = Narrow(policy);
+    EXPECT_EQ(out.Of(OpKind::kMatMul), matmul);
+    EXPECT_EQ(out.Of(OpKind::kSoftmax), softmax);
+    EXPECT_EQ(out.Of(OpKind::kWhere), where);
+    EXPECT_EQ(out.Of(OpKind::kGather), gather);
+    EXPECT_EQ(out.Of(OpKind::kTopK), DType::kF32);  // it decides
+  }
+}
+
+// The signature, integers, booleans, indices and f64 stay (the original retags them).
+TEST(MixedPrecision, TouchesNothingButF32) {
+  const Narrowed out = Narrow({kAlwaysF16, {}});
+  const Graph before = ParseGraph(kModel);
+  for (size_t i = 0; i < before.outputs().size(); ++i) {
+    EXPECT_EQ(before.type(before.outputs()[i].value), out.graph.type(out.graph.outputs()[i].value));
+  }
+  for (const Node& node : out.graph.nodes()) {
+    if (node.op == OpKind::kInput || node.op == OpKind::kParam) {
+      EXPECT_NE(node.results[0].dtype, DType::kF16) << node.name;
+    }
+    if (node.op == OpKind::kGather) {
+      EXPECT_EQ(out.graph.type(node.operands[1]).dtype, DType::kI32);
+    }
+    if (node.op == OpKind::kWhere) {
+      EXPECT_EQ(out.graph.type(node.operands[0]).dtype, DType::kBool);
+    }
+  }
+}
+
+// Neighbours in one type have no casts between them, a value is cast once, and what is finite stays
+// finite.
+TEST(MixedPrecision, CastsOnceAtTheBorder) {
+  const Narrowed out = Narrow({kAlwaysF16, {}}, R"(mir "m" {
+    %0 = input "x" : f32[2,4]
+    %1 = param "w" : f32[4,4]
+    %2 = constant {value = f32[] (-1e9)}
+    %3 = matmul(%0, %1)
+    %4 = add(%3, %0)
+    %5 = max(%4, %2)
+    output "y" = %5
+  })");
+  int casts = 0;
+  for (const Node& node : out.graph.nodes()) {
+    casts += node.op == OpKind::kCast;
+    if (node.op == OpKind::kConstant) {
+      EXPECT_EQ(node.Tensor("value").ToDoubles()[0], -65504);
+    }
+  }
+  EXPECT_EQ(casts, 3);  // x, w, and the result back
+  ASSERT_EQ(out.remarks.size(), 3u);
+  EXPECT_EQ(out.remarks[0].message, "1 add computed in f16");
+  EXPECT_GT(out.remarks[0].bytes_saved, 0);
+}
+
+TEST(MixedPrecision, LeavesWhatTheBackEndLacks) {
+  PassContext context;
+  context.runs = [](const Graph& graph, NodeId id) {
+    return graph.node(id).op != OpKind::kSoftmax;
+  };
+  const Narrowed out = Narrow({kAlwaysF16, {}}, kModel, std::move(context));
+  EXPECT_EQ(out.Of(OpKind::kSoftmax), DType::kF32);
+  EXPECT_EQ(out.Of(OpKind::kMatMul), DType::kF16);
+  const auto missed = std::ranges::find(out.remarks, "backend_refuses", &Remark::reason);
+  ASSERT_NE(missed, out.remarks.end());
+  EXPECT_EQ(missed->message, "1 softmax stay in f32: there is no softmax of f16 like %8 (softmax)");
+}
+
+// What weights alone decide is computed in full and narrowed when they are bound.
+TEST(MixedPrecision, KeepsWeightArithmeticInF32) {
+  const Narrowed out = Narrow({kAlwaysF16, {}}, R"(mir "m" {
+    %0 = input "x" : f32[2,4]
+    %1 = param "w" : f32[4,4]
+    %2 = exp(%1)
+    %3 = matmul(%0, %2)
+    output "y" = %3
+  })");
+  EXPECT_EQ(out.Of(OpKind::kExp), DType::kF32);
+  EXPECT_EQ(out.Of(OpKind::kMatMul), DType::kF16);
+}
+
+// A composite computes in the class of the heaviest op inside it.
+TEST(MixedPrecision, ClassesCompositesByWhatTheyHold) {
+  const Narrowed out = Narrow({kCustom, {{"compute", Precision::kF16}}}, R"(mir "m" {
+    %0 = input "x" : f32[1,3,4]
+    %1 = attention(%0, %0, %0) {num_heads = 2, head_dim = 2}
+    %2 = fused_swiglu(%1)
+    output "y" = %2
+  })");
+  EXPECT_EQ(out.Of(OpKind::kAttention), DType::kF16);
+  EXPECT_EQ(out.Of(OpKind::kFusedSwiglu), DType::kF32);
+}
+
+}  // namespace
+}  // namespace rlx::passes
