@@ -64,6 +64,8 @@ Tolerance ToleranceOf(const Graph& graph, const Node& node) {
     widest = std::max(widest, ToleranceOf(op_class, type.dtype), Less);
   for (Value operand : node.operands)
     widest = std::max(widest, ToleranceOf(op_class, graph.type(operand).dtype), Less);
+  // Nested graphs may compute in narrower types than they take and give.
+  for (const auto& body : node.subgraphs) widest = std::max(widest, ToleranceOf(*body), Less);
   return widest;
 }
 

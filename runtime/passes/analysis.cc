@@ -43,6 +43,11 @@ std::vector<bool> WeightOnly(const Graph& graph) {
   return fixed;
 }
 
+bool IsPointwise(OpKind op) {
+  constexpr std::string_view kClaims[] = {"Activation", "Cast", "Binary", "Compare", "Where"};
+  return IsElementwise(op) && std::ranges::count(kClaims, Info(op).claim) > 0;
+}
+
 bool IsStatic(const Graph& graph, const Node& node) {
   const auto is_static = [](const TensorType& type) { return type.is_static(); };
   return std::ranges::all_of(node.results, is_static) &&

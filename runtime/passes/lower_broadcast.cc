@@ -29,7 +29,7 @@ absl::Status LowerBroadcast(Graph& graph, PassContext& context) {
   Rewriter rewriter(graph, context);
   for (NodeId id = 0; id < rewriter.size(); ++id) {
     const Node node = graph.node(id);  // a copy: the graph grows
-    if (!IsElementwise(node.op) || !node.subgraphs.empty()) continue;
+    if (!IsPointwise(node.op) || node.operands.size() < 2) continue;
     const Shape& to = node.results[0].shape;
     std::vector<Value> operands = node.operands;
     for (Value& operand : operands) {

@@ -54,7 +54,7 @@ class Marking {
  private:
   bool Eligible(NodeId id) const {
     const Node& node = graph_.node(id);
-    if (!IsElementwise(node.op) || node.op == OpKind::kElementwiseRegion) return false;
+    if (!IsPointwise(node.op)) return false;
     // One node that the back end refuses would bring the whole region down.
     return !context_.runs || !IsStatic(graph_, node) || context_.runs(graph_, id);
   }

@@ -24,7 +24,7 @@ namespace {
 constexpr std::array<std::string_view, 5> kClassNames = {"compute", "reduction", "elementwise",
                                                          "data_movement", "boundary"};
 
-DType TypeOf(Precision precision) {
+DType DTypeOf(Precision precision) {
   switch (precision) {
     case Precision::kF16:
       return DType::kF16;
@@ -53,7 +53,7 @@ ClassTypes TypesFor(const PrecisionPolicy& policy) {
       ClassTypes types = {kF32, kF32, kF32, kF32, kF32};
       for (size_t i = 0; i < types.size(); ++i) {
         const auto it = policy.custom.find(std::string(kClassNames[i]));
-        if (it != policy.custom.end()) types[i] = TypeOf(it->second);
+        if (it != policy.custom.end()) types[i] = DTypeOf(it->second);
       }
       return types;
     }
@@ -153,7 +153,10 @@ class Narrowing {
 
   // f32 in, f32 out, and no decision made.
   bool Touchable(const Node& node) const {
-    if (node.op == OpKind::kCast || !node.subgraphs.empty() || node.operands.empty()) return false;
+    if (!node.subgraphs.empty() || node.operands.empty()) return false;
+    for (const Attr& attr : node.attrs) {
+      if (TypeOf(attr.value) == AttrType::kDType) return false;  // a cast says what it makes
+    }
     for (const TensorType& type : node.results) {
       if (type.dtype != DType::kF32) return false;
     }

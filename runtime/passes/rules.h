@@ -54,13 +54,14 @@ enum class Reason : uint8_t {
   kAttentionOtherForm,
   kLayerOtherForm,
   kBackendRefuses,
+  kPassSkipped,
 };
 struct ReasonInfo {
   std::string_view name;
   bool actionable;
   std::string_view hint;
 };
-inline constexpr std::array<ReasonInfo, 14> kReasons = {{
+inline constexpr std::array<ReasonInfo, 15> kReasons = {{
     {"other_op", false, ""},
     {"multi_consumer", true, "let one node alone read the intermediate value, or compute it twice"},
     {"graph_output", false, "the value is an output of the module and has to be written"},
@@ -77,10 +78,11 @@ inline constexpr std::array<ReasonInfo, 14> kReasons = {{
     {"attention_other_form", false, "q and k rotate alike, and heads have one width"},
     {"layer_other_form", false, "a layer is a block and a feed-forward part, each with its norm"},
     {"backend_refuses", false, "the back end has no kernel for these types and extents"},
+    {"pass_skipped", false, "the pass stays out under these options"},
 }};
 constexpr const ReasonInfo& Info(Reason reason) { return kReasons[static_cast<size_t>(reason)]; }
 
 static_assert(kRuleNames.size() == static_cast<size_t>(Rule::kReduceAxes) + 1);
-static_assert(kReasons.size() == static_cast<size_t>(Reason::kBackendRefuses) + 1);
+static_assert(kReasons.size() == static_cast<size_t>(Reason::kPassSkipped) + 1);
 
 }  // namespace rlx::passes

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <chrono>
 #include <limits>
 
 #include "runtime/base/status.h"
 #include "runtime/ir/text.h"
 #include "runtime/ir/verify.h"
+#include "runtime/passes/rules.h"
 #include "runtime/stages/pipeline.h"
 
 namespace rlx::stages {
@@ -19,6 +21,35 @@ absl::Status RunOne(const passes::Pass& pass, Graph& graph, passes::PassContext&
   // A budget that a module exhausts is its author's to know; anything else is a fault of the pass.
   if (status.ok() || absl::IsResourceExhausted(status)) return status;
   return Internal("pass ", pass.name, ": ", status.message());
+}
+
+// The remarks from `first` on are of this pass: by place in the author's module, whatever the order
+// in which the pass went through it.
+void Settle(std::vector<Remark>& remarks, size_t first, std::string_view pass) {
+  const auto begin = remarks.begin() + static_cast<int64_t>(first);
+  std::stable_sort(begin, remarks.end(),
+                   [](const Remark& a, const Remark& b) { return a.sources < b.sources; });
+  for (auto remark = begin; remark != remarks.end(); ++remark) remark->pass = pass;
+}
+
+// What a fusion that stays out would have done, tried on a copy and told as misses.
+void Preview(const passes::Pass& pass, const Graph& graph, std::string_view why,
+             const passes::PassContext& context) {
+  Graph copy = graph;
+  std::vector<Remark> would;
+  passes::PassContext trial = context;
+  trial.remarks = &would;
+  if (!pass.run(copy, trial).ok()) return;
+  const passes::ReasonInfo& reason = Info(passes::Reason::kPassSkipped);
+  for (Remark& remark : would) {
+    if (remark.kind != Remark::Kind::kApplied) continue;
+    remark.kind = Remark::Kind::kMissed;
+    remark.reason = reason.name;
+    remark.message = Cat("could be: ", remark.message);
+    remark.hint = why;
+    remark.launches_saved = remark.bytes_saved = 0;
+    context.remarks->push_back(std::move(remark));
+  }
 }
 
 }  // namespace
@@ -38,22 +69,23 @@ absl::Status RunPasses(Graph& graph, const ResolvedOptions& options, passes::Pas
     PassTiming timing{.pass = std::string(pass.name)};
     timing.why_skipped = WhySkipped(pass, options);
     timing.skipped = !timing.why_skipped.empty();
+    const size_t remarks = context.remarks->size();
+    if (timing.skipped && pass.fusion && options.verbose) {
+      Preview(pass, graph, timing.why_skipped, context);
+    }
     if (!timing.skipped) {
       if (observer.progress) observer.progress("mir", pass.name);
-      const size_t remarks = context.remarks->size();
       const Clock::time_point start = Clock::now();
       context.changed = false;
       RLX_TRY(RunOne(pass, graph, context));
       timing.seconds = std::chrono::duration<double>(Clock::now() - start).count();
       timing.changed = context.changed;
-      for (size_t i = remarks; i < context.remarks->size(); ++i) {
-        (*context.remarks)[i].pass = pass.name;
-      }
       if (observer.after_pass && timing.changed) observer.after_pass(pass.name, graph);
       if (observer.dump && observer.dump_each_pass && timing.changed) {
         observer.dump(Cat("mir:after ", pass.name), Print(graph));
       }
     }
+    Settle(*context.remarks, remarks, pass.name);
     timing.nodes_after = graph.size();
     timings.push_back(std::move(timing));
   }

@@ -6,8 +6,10 @@
 #include "runtime/ir/text.h"
 #include "runtime/ir/tolerance.h"
 #include "runtime/ir/verify.h"
+#include "runtime/stages/stages.h"
 #include "tests/support/graphs.h"
 #include "tests/support/oracle.h"
+#include "tests/support/property.h"
 #include "tests/support/random_graph.h"
 #include "tests/support/run_on_backend.h"
 #include "tests/support/same_results.h"
@@ -57,6 +59,30 @@ TEST(CpuGraphs, BoundSymbolicGraphsAgreeWithTheOracle) {
 TEST(CpuGraphs, DoublesAgreeWithTheOracle) {
   ForEachRandomGraph(60, {.dtype = DType::kF64},
                      [](const Graph& graph, Rng& rng) { ExpectSame(graph, rng, {}); });
+}
+
+// Narrowed by policy: within what the types of the compiled graph allow.
+TEST(CpuGraphs, NarrowedGraphsAgreeWithTheOracle) {
+  const auto narrowed = [](const Graph& graph, Rng& rng) -> ::testing::AssertionResult {
+    CompileOptions options;
+    options.policy = PrecisionPolicy{static_cast<PrecisionPolicyKind>(1 + rng() % 4), {}};
+    const stages::CompileRequest request{
+        .options = options, .backend = &Runner().backend(), .target = Runner().target()};
+    const auto compiled = stages::CompileGraphStages(graph, request);
+    const TensorMap inputs = RandomInputs(graph, rng());
+    const auto want = Evaluate(graph, inputs);
+    const auto got = Runner().Run(graph, inputs, options);
+    if (!compiled.ok() || !want.ok() || !got.ok()) {
+      return ::testing::AssertionFailure() << Cat(got.status());
+    }
+    const Tolerance tolerance = ToleranceOf(compiled->lir.graph);
+    for (size_t i = 0; i < want->size(); ++i) {
+      auto close = CompareToOracle((*got)[i], (*want)[i], tolerance);
+      if (!close) return close << " in output " << i << "\n" << Print(compiled->lir.graph);
+    }
+    return ::testing::AssertionSuccess();
+  };
+  CheckRandomGraphs(40, {.steps = 8, .smooth = true}, narrowed);
 }
 
 }  // namespace

@@ -26,9 +26,10 @@ PrecisionPolicy RandomPolicy(Rng& rng) {
   return policy;
 }
 
-// Types that are not f32 and not made by this pass: as many of each before and after.
-std::map<DType, int> Others(const Graph& graph) {
+// How many live values have a type that is neither f32 nor made by this pass.
+std::map<DType, int> Others(Graph graph) {
   std::map<DType, int> counts;
+  EXPECT_TRUE(graph.Normalize().ok());
   for (const Node& node : graph.nodes()) {
     for (const TensorType& type : node.results) {
       if (IsExact(type.dtype) || type.dtype == DType::kF64) ++counts[type.dtype];

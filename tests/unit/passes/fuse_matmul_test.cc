@@ -333,8 +333,26 @@ TEST(FuseSharedInputMatMul, JoinsBiasesToo) {
   })");
 }
 
-TEST(FuseSharedInputMatMul, LeavesOtherInputsActivationsAndRunTimeWeights) {
-  ExpectUntouched(FuseSharedInputMatMul, R"(mir "m" {
+// One of three has no bias (the keys of some encoders): it gets zeros.
+TEST(FuseSharedInputMatMul, FillsABiasThatOneLacks) {
+  const Outcome outcome = RunPass(FuseSharedInputMatMul, R"(mir "m" {
+    %0 = input "x" : f32[2,4]
+    %1 = param "a" : f32[4,4]
+    %2 = param "b" : f32[4,2]
+    %3 = param "ab" : f32[4]
+    %4 = fused_matmul_bias_act(%0, %1, %3) {has_bias = true}
+    %5 = matmul(%0, %2)
+    output "a" = %4
+    output "b" = %5
+  })");
+  EXPECT_TRUE(outcome.changed);
+  const auto products = std::ranges::count_if(outcome.graph.nodes(), [](const Node& node) {
+    return node.op == OpKind::kMatMul || node.op == OpKind::kFusedMatMulBiasAct;
+  });
+  EXPECT_EQ(products, 1);
+}
+
+constexpr char kApart[] = R"(mir "m" {
     %0 = input "x" : f32[2,4]
     %1 = input "z" : f32[2,4]
     %2 = param "a" : f32[4,4]
@@ -347,7 +365,14 @@ TEST(FuseSharedInputMatMul, LeavesOtherInputsActivationsAndRunTimeWeights) {
     output "b" = %5
     output "c" = %6
     output "d" = %7
-  })");
+  })";
+
+TEST(FuseSharedInputMatMul, LeavesOtherInputsActivationsAndRunTimeWeights) {
+  ExpectUntouched(FuseSharedInputMatMul, kApart);
+  const std::vector<Remark> missed = RunPass(FuseSharedInputMatMul, kApart).Missed();
+  ASSERT_EQ(missed.size(), 1u);
+  EXPECT_EQ(missed[0].reason, "weight_not_constant");
+  EXPECT_EQ(missed[0].message, "%6 (matmul) is by %3 (input), which is no weight");
 }
 
 }  // namespace

@@ -86,16 +86,16 @@ TEST(LowerReduceAxes, BringsTheAxesToTheEnd) {
   })",
                 R"(mir "m" {
     %0 = input "x" : f32[2,3,4]
-    %1 = transpose(%0) {perm = [2,0,1]}
-    %2 = reshape(%1) {shape = [4,6]}
-    %3 = reduce_sum(%2) {axes = [1]}
-    %4 = reshape(%3) {shape = [1,1,4]}
-    %5 = reduce_max(%0) {axes = [2]}
+    %1 = reduce_max(%0) {axes = [2]}
+    %2 = transpose(%0) {perm = [2,0,1]}
+    %3 = reshape(%2) {shape = [4,6]}
+    %4 = reduce_sum(%3) {axes = [1]}
+    %5 = reshape(%4) {shape = [1,1,4]}
     %6 = reshape(%0) {shape = [2,12]}
     %7 = reduce_mean(%6) {axes = [1]}
     %8 = reshape(%7) {shape = [2]}
-    output "a" = %4
-    output "b" = %5
+    output "a" = %5
+    output "b" = %1
     output "c" = %8
   })",
                 RowsAlone());

@@ -155,6 +155,49 @@ TEST(Compile, AssertFusionCleanNamesTheMisses) {
             "fusion is not clean: matmul_bias_act (multi_consumer): %3 (matmul) has 2 users");
 }
 
+// A verbose report says what passes that stayed out would have done, and why they did.
+TEST(Compile, VerboseReportsShowWhatStayedOut) {
+  CompileRequest request = For(DeviceKind::kCuda);
+  const Module module = LlamaBlock("fusable");
+  const auto skipped = [&] {
+    std::vector<Remark> remarks = CompileOrFail(module, request).fusion.remarks;
+    std::erase_if(remarks, [](const Remark& r) { return r.reason != "pass_skipped"; });
+    return remarks;
+  };
+  EXPECT_TRUE(skipped().empty());
+  request.options.verbose = true;
+  const std::vector<Remark> remarks = skipped();
+  ASSERT_EQ(remarks.size(), 3u);
+  EXPECT_EQ(remarks[0].pass, "fuse_attention_block");
+  EXPECT_EQ(remarks[1].pass, "fuse_swiglu_dual_matmul");
+  EXPECT_EQ(remarks[2].pass, "fuse_swiglu");
+  EXPECT_EQ(remarks[1].hint, "the target does not claim FusedSwiGLU");
+  EXPECT_FALSE(remarks[1].actionable);
+  EXPECT_THAT(remarks[1].message, HasSubstr("could be: "));
+}
+
+// One pass's remarks stand in the order of the author's nodes, and every compile says the same.
+TEST(Compile, RemarksAreInOrder) {
+  const CompileResult once = CompileOrFail(LlamaBlock("fusable"), For(DeviceKind::kMetal));
+  const CompileResult again = CompileOrFail(LlamaBlock("fusable"), For(DeviceKind::kMetal));
+  EXPECT_EQ(once.fusion, again.fusion);
+  const std::vector<Remark>& remarks = once.fusion.remarks;
+  for (size_t i = 1; i < remarks.size(); ++i) {
+    if (remarks[i].pass == remarks[i - 1].pass) {
+      EXPECT_LE(remarks[i - 1].sources, remarks[i].sources);
+    }
+  }
+}
+
+TEST(Compile, SummaryIsOneLineOfTokens) {
+  const CompileResult result = CompileOrFail(LlamaBlock("fusable"), For(DeviceKind::kMetal));
+  const FusionReport& fusion = result.fusion;
+  EXPECT_EQ(fusion.Summary(),
+            Cat("nodes=", fusion.nodes_before, "→", fusion.nodes_after,
+                " matmul=7→3 fused_mm_act=1 fused_swiglu=1 elementwise_region=0 missed_mm_act=0 "
+                "missed_swiglu=0 missed_shared_mm=0"));
+}
+
 TEST(Compile, SkipFusionLeavesPrimitives) {
   CompileRequest request = For(DeviceKind::kCpu);
   request.options.fusion.skip_fusion = true;
