@@ -33,13 +33,22 @@ add_custom_target(rlx_build_id
   COMMENT "build id"
   VERBATIM)
 
+# The passes' declarations and rows as a header, from their files.
+add_custom_target(rlx_pass_list
+  COMMAND ${CMAKE_COMMAND} "-DSOURCE_DIR=${PROJECT_SOURCE_DIR}"
+          "-DOUTPUT=${PROJECT_BINARY_DIR}/generated/rlx_pass_list.h"
+          -P "${PROJECT_SOURCE_DIR}/cmake/rlx_pass_list.cmake"
+  BYPRODUCTS "${PROJECT_BINARY_DIR}/generated/rlx_pass_list.h"
+  COMMENT "pass list"
+  VERBATIM)
+
 # What every target of ours has: include root, warnings, PCH; instruction sets by file name.
 function(rlx_compile target)
   target_include_directories(${target} PUBLIC "${PROJECT_SOURCE_DIR}")
   target_compile_options(${target} PRIVATE ${RLX_WARNINGS})
   target_precompile_headers(${target} REUSE_FROM rlx_pch)
   target_include_directories(${target} PRIVATE "${PROJECT_BINARY_DIR}/generated")
-  add_dependencies(${target} rlx_build_id)
+  add_dependencies(${target} rlx_build_id rlx_pass_list)
   get_target_property(sources ${target} SOURCES)
   foreach(source IN LISTS sources)
     if(source MATCHES "_avx2\\.cc$")

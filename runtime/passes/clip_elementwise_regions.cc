@@ -18,4 +18,11 @@ absl::Status ClipElementwiseRegions(Graph& graph, PassContext& context) {
       "exceeds the target's limits");
 }
 
+extern const Pass kClipElementwiseRegionsPass = {
+    .name = "clip_elementwise_regions",
+    .run = ClipElementwiseRegions,
+    .after = "mark_elementwise_regions",
+    .why = "Regions that arrive with a module may exceed the target's limits",
+};
+
 }  // namespace rlx::passes

@@ -109,4 +109,11 @@ absl::Status CommonSubexpressionElimination(Graph& graph, PassContext& context) 
   return Numbering(graph, context).Run();
 }
 
+extern const Pass kCommonSubexpressionEliminationPass = {
+    .name = "common_subexpression_elimination",
+    .run = CommonSubexpressionElimination,
+    .after = "constant_folding",
+    .why = "After folding made equal constants; one weight expression then has one reader per use",
+};
+
 }  // namespace rlx::passes

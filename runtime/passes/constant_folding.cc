@@ -92,4 +92,14 @@ absl::Status ConstantFolding(Graph& graph, PassContext& context) {
   return Folder(graph, context).Run();
 }
 
+extern const Pass kConstantFoldingPass = {
+    .name = "constant_folding",
+    .run = ConstantFolding,
+    .after = "decompose_unclaimed",
+    .why_out = [](const PassContext& c) {
+      return std::string_view(c.constant_folding ? "" : "constant_folding is off");
+    },
+    .why = "After all lowering has brought its constants, before patterns ask for them",
+};
+
 }  // namespace rlx::passes

@@ -12,4 +12,12 @@ absl::Status DeadCodeElimination(Graph& graph, PassContext& context) {
   return absl::OkStatus();
 }
 
+extern const Pass kDeadCodeEliminationPass = {
+    .name = "dead_code_elimination",
+    .run = DeadCodeElimination,
+    .why_out = [](const PassContext& c) { return std::string_view(c.dce ? "" : "dce is off"); },
+    .why = "First, so that readers nobody needs do not forbid a fusion; each rewrite drops its own "
+           "orphans",
+};
+
 }  // namespace rlx::passes

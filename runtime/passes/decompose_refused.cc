@@ -19,4 +19,12 @@ absl::Status DecomposeRefused(Graph& graph, PassContext& context) {
       "is refused by the back end as it stands");
 }
 
+extern const Pass kDecomposeRefusedPass = {
+    .name = "decompose_refused",
+    .run = DecomposeRefused,
+    .after = "lower_reduce_axes",
+    .why = "Last: what the back end refuses as it stands (a type, a shape) is taken apart node by "
+           "node",
+};
+
 }  // namespace rlx::passes

@@ -20,4 +20,12 @@ absl::Status DecomposeUnclaimed(Graph& graph, PassContext& context) {
       "is not claimed by the target");
 }
 
+extern const Pass kDecomposeUnclaimedPass = {
+    .name = "decompose_unclaimed",
+    .run = DecomposeUnclaimed,
+    .after = "lower_dot_general",
+    .why = "Before folding and fusion: what the target lacks becomes primitives that both "
+           "understand",
+};
+
 }  // namespace rlx::passes

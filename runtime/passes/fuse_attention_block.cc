@@ -328,4 +328,14 @@ absl::Status FuseAttentionBlock(Graph& graph, PassContext& context) {
   return AttentionBlocks(graph, context).Run();
 }
 
+extern const Pass kFuseAttentionBlockPass = {
+    .name = "fuse_attention_block",
+    .run = FuseAttentionBlock,
+    .gate = "FusedAttentionBlock",
+    .fusion = true,
+    .after = "common_subexpression_elimination",
+    .why = "The largest patterns first, while the products and norms inside them are still their "
+           "own",
+};
+
 }  // namespace rlx::passes

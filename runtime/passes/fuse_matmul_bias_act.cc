@@ -136,4 +136,14 @@ absl::Status FuseMatMulBiasAct(Graph& graph, PassContext& context) {
   return BiasFusion(graph, context).Run();
 }
 
+extern const Pass kFuseMatMulBiasActPass = {
+    .name = "fuse_matmul_bias_act",
+    .run = FuseMatMulBiasAct,
+    .gate = "FusedMatMulBiasAct",
+    .fusion = true,
+    .after = "fuse_swiglu_dual_matmul",
+    .why = "Products with a bias, so that those that share an input can be merged with their "
+           "biases",
+};
+
 }  // namespace rlx::passes

@@ -144,4 +144,13 @@ absl::Status FuseMatMulEpilogue(Graph& graph, PassContext& context) {
   return EpilogueFusion(graph, context).Run();
 }
 
+extern const Pass kFuseMatMulEpiloguePass = {
+    .name = "fuse_matmul_epilogue",
+    .run = FuseMatMulEpilogue,
+    .gate = "FusedMatMulBiasAct",
+    .fusion = true,
+    .after = "fuse_swiglu",
+    .why = "Whatever activation or residual sum is still next to a product",
+};
+
 }  // namespace rlx::passes

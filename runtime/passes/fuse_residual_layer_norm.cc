@@ -13,4 +13,14 @@ absl::Status FuseResidualLayerNorm(Graph& graph, PassContext& context) {
       {OpKind::kLayerNorm, OpKind::kFusedResidualLayerNorm, Rule::kResidualLayerNorm});
 }
 
+extern const Pass kFuseResidualLayerNormPass = {
+    .name = "fuse_residual_layer_norm",
+    .run = FuseResidualLayerNorm,
+    .gate = "FusedResidualLN",
+    .fusion = true,
+    .after = "fuse_transformer_layer",
+    .why = "Before products take residual sums as their epilogue: a norm saves a pass over memory "
+           "more",
+};
+
 }  // namespace rlx::passes

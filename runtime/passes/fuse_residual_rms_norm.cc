@@ -12,4 +12,13 @@ absl::Status FuseResidualRmsNorm(Graph& graph, PassContext& context) {
       graph, context, {OpKind::kRmsNorm, OpKind::kFusedResidualRmsNorm, Rule::kResidualRmsNorm});
 }
 
+extern const Pass kFuseResidualRmsNormPass = {
+    .name = "fuse_residual_rms_norm",
+    .run = FuseResidualRmsNorm,
+    .gate = "FusedResidualRmsNorm",
+    .fusion = true,
+    .after = "fuse_residual_layer_norm",
+    .why = "As the layer norm, and for the same reason",
+};
+
 }  // namespace rlx::passes

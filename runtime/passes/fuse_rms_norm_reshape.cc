@@ -49,4 +49,12 @@ absl::Status FuseRmsNormReshape(Graph& graph, PassContext& context) {
   return rewriter.Finish();
 }
 
+extern const Pass kFuseRmsNormReshapePass = {
+    .name = "fuse_rms_norm_reshape",
+    .run = FuseRmsNormReshape,
+    .fusion = true,
+    .after = "fuse_residual_rms_norm",
+    .why = "After the sums have gone into the norms, which a reshape between the two would hide",
+};
+
 }  // namespace rlx::passes

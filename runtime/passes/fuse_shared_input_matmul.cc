@@ -111,4 +111,13 @@ absl::Status FuseSharedInputMatMul(Graph& graph, PassContext& context) {
   return rewriter.Finish();
 }
 
+extern const Pass kFuseSharedInputMatMulPass = {
+    .name = "fuse_shared_input_matmul",
+    .run = FuseSharedInputMatMul,
+    .gate = "MatMul",
+    .fusion = true,
+    .after = "fuse_matmul_bias_act",
+    .why = "After each product has its bias, before the halves of one product are looked for",
+};
+
 }  // namespace rlx::passes

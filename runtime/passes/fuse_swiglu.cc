@@ -63,4 +63,13 @@ absl::Status FuseSwiglu(Graph& graph, PassContext& context) {
   return rewriter.Finish();
 }
 
+extern const Pass kFuseSwigluPass = {
+    .name = "fuse_swiglu",
+    .run = FuseSwiglu,
+    .gate = "FusedSwiGLU",
+    .fusion = true,
+    .after = "fuse_shared_input_matmul",
+    .why = "After merging, which makes the two halves of one product",
+};
+
 }  // namespace rlx::passes

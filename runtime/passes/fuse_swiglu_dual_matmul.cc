@@ -67,4 +67,14 @@ absl::Status FuseSwigluDualMatMul(Graph& graph, PassContext& context) {
   return rewriter.Finish();
 }
 
+extern const Pass kFuseSwigluDualMatMulPass = {
+    .name = "fuse_swiglu_dual_matmul",
+    .run = FuseSwigluDualMatMul,
+    .gate = "FusedSwiGLU",
+    .fusion = true,
+    .after = "fuse_rms_norm_reshape",
+    .why = "Before the gate's silu can become its product's epilogue, and before "
+           "shared_input_matmul merges gate and up in another order",
+};
+
 }  // namespace rlx::passes

@@ -240,4 +240,13 @@ absl::Status FuseTransformerLayer(Graph& graph, PassContext& context) {
   return Layers(graph, context).Run();
 }
 
+extern const Pass kFuseTransformerLayerPass = {
+    .name = "fuse_transformer_layer",
+    .run = FuseTransformerLayer,
+    .gate = "FusedTransformerLayer",
+    .fusion = true,
+    .after = "fuse_attention_block",
+    .why = "After the block, which it takes whole",
+};
+
 }  // namespace rlx::passes

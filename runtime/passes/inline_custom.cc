@@ -13,4 +13,11 @@ absl::Status InlineCustom(Graph& graph, PassContext& context) {
       "is what its body says");
 }
 
+extern const Pass kInlineCustomPass = {
+    .name = "inline_custom",
+    .run = InlineCustom,
+    .after = "dead_code_elimination",
+    .why = "Before all that looks into nodes: what a module defines is as good as written out",
+};
+
 }  // namespace rlx::passes

@@ -45,4 +45,14 @@ absl::Status LowerBroadcast(Graph& graph, PassContext& context) {
   return rewriter.Finish();
 }
 
+extern const Pass kLowerBroadcastPass = {
+    .name = "lower_broadcast",
+    .run = LowerBroadcast,
+    .after = "mixed_precision",
+    .why_out = [](const PassContext& c) {
+      return std::string_view(c.target == FusionTarget::kTpu ? "" : "the target broadcasts");
+    },
+    .why = "After patterns, whose biases and residuals it would hide; before regions",
+};
+
 }  // namespace rlx::passes

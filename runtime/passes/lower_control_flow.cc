@@ -48,4 +48,11 @@ absl::Status LowerControlFlow(Graph& graph, PassContext& context) {
   return absl::OkStatus();
 }
 
+extern const Pass kLowerControlFlowPass = {
+    .name = "lower_control_flow",
+    .run = LowerControlFlow,
+    .after = "inline_custom",
+    .why = "Before anything that looks for patterns: branches become ordinary nodes",
+};
+
 }  // namespace rlx::passes

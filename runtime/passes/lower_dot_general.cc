@@ -87,4 +87,11 @@ absl::Status LowerDotGeneral(Graph& graph, PassContext& context) {
   return rewriter.Finish();
 }
 
+extern const Pass kLowerDotGeneralPass = {
+    .name = "lower_dot_general",
+    .run = LowerDotGeneral,
+    .after = "lower_control_flow",
+    .why = "Before fusion, which knows products as matmul alone",
+};
+
 }  // namespace rlx::passes

@@ -60,4 +60,12 @@ absl::Status LowerReduceAxes(Graph& graph, PassContext& context) {
   return rewriter.Finish();
 }
 
+extern const Pass kLowerReduceAxesPass = {
+    .name = "lower_reduce_axes",
+    .run = LowerReduceAxes,
+    .after = "unfuse_elementwise_regions",
+    .why = "What kernels that fold rows alone refuse; before the last, which knows no other form "
+           "of it",
+};
+
 }  // namespace rlx::passes

@@ -196,4 +196,16 @@ absl::Status MarkElementwiseRegions(Graph& graph, PassContext& context) {
   return Marking(graph, context).Run();
 }
 
+extern const Pass kMarkElementwiseRegionsPass = {
+    .name = "mark_elementwise_regions",
+    .run = MarkElementwiseRegions,
+    .gate = "ElementwiseRegion",
+    .fusion = true,
+    .after = "lower_broadcast",
+    .why_out = [](const PassContext& c) {
+      return std::string_view(c.unfuse_regions ? "unfuse_elementwise_regions is set" : "");
+    },
+    .why = "After every pattern: regions take the elementwise nodes that are left",
+};
+
 }  // namespace rlx::passes

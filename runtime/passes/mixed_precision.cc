@@ -269,4 +269,14 @@ absl::Status MixedPrecision(Graph& graph, PassContext& context) {
   return Narrowing(graph, context).Run();
 }
 
+extern const Pass kMixedPrecisionPass = {
+    .name = "mixed_precision",
+    .run = MixedPrecision,
+    .after = "fuse_matmul_epilogue",
+    .why_out = [](const PassContext& c) {
+      return std::string_view(c.policy == PrecisionPolicy{} ? "all in f32" : "");
+    },
+    .why = "After every pattern, which casts would break; before regions, which take the casts in",
+};
+
 }  // namespace rlx::passes

@@ -23,6 +23,9 @@ struct PassContext {
   std::set<std::string> native;  // claim names that stay as they are, accepted or not
   bool keep_unclaimed = false;   // what is not accepted stays as it is, to be reported
   PrecisionPolicy policy;        // what mixed_precision computes in
+  bool dce = true;               // switches of the request
+  bool constant_folding = true;
+  bool unfuse_regions = false;
   // Whether the target runs this node as it stands. Null: decided by claim names alone.
   std::function<bool(const Graph&, NodeId)> runs;
 
@@ -38,12 +41,17 @@ struct PassContext {
 // MIR → MIR, in place. Returns kInternal only for our own bugs: what does not match stays as it is.
 using PassFn = absl::Status (*)(Graph&, PassContext&);
 
-// One line of a pipeline. Names are unique: they key timings, kill switches and dumps.
+// One row of the pipeline, `extern const Pass k<Function>Pass` at the end of the pass's file.
 struct Pass {
-  std::string_view name;
+  std::string_view name;  // of the file; keys timings, kill switches and dumps
   PassFn run = nullptr;
-  std::string_view gate = {};  // claim that the target must accept; empty: always
-  bool fusion = false;         // left out by skip_fusion
+  std::string_view gate = {};    // claim that the target must accept; empty: always
+  bool fusion = false;           // left out by skip_fusion
+  std::string_view after = {};   // the pass that it follows; empty: none
+  std::string_view before = {};  // and the one that it precedes, for a row between two others
+  // Why the options leave it out; empty when it runs. Null: they never do.
+  std::string_view (*why_out)(const PassContext&) = nullptr;
+  std::string_view why;  // the reason for its place, one sentence
 };
 
 }  // namespace rlx::passes

@@ -1,39 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <span>
+
+#include "rlx_pass_list.h"
 #include "runtime/passes/pass.h"
 
-// Every pass, one file each; its pattern is drawn there. Their order stands in stages/pipeline.cc.
+// Every pass stands in a file of its name: the pattern drawn, the function, and its row, which says
+// when it runs and why there. The build collects them (cmake/rlx_pass_list.cmake) and declares the
+// functions; docs/passes.md shows the list.
 namespace rlx::passes {
 
-// Lowering and cleaning.
-absl::Status DeadCodeElimination(Graph& graph, PassContext& context);
-absl::Status InlineCustom(Graph& graph, PassContext& context);
-absl::Status LowerControlFlow(Graph& graph, PassContext& context);
-absl::Status LowerDotGeneral(Graph& graph, PassContext& context);
-absl::Status DecomposeUnclaimed(Graph& graph, PassContext& context);
-absl::Status ConstantFolding(Graph& graph, PassContext& context);
-absl::Status CommonSubexpressionElimination(Graph& graph, PassContext& context);
-absl::Status MixedPrecision(Graph& graph, PassContext& context);
-absl::Status LowerBroadcast(Graph& graph, PassContext& context);
-absl::Status LowerReduceAxes(Graph& graph, PassContext& context);
-
-// Pattern fusion: several nodes become one named op.
-absl::Status FuseAttentionBlock(Graph& graph, PassContext& context);
-absl::Status FuseTransformerLayer(Graph& graph, PassContext& context);
-absl::Status FuseResidualLayerNorm(Graph& graph, PassContext& context);
-absl::Status FuseResidualRmsNorm(Graph& graph, PassContext& context);
-absl::Status FuseRmsNormReshape(Graph& graph, PassContext& context);
-absl::Status FuseSwigluDualMatMul(Graph& graph, PassContext& context);
-absl::Status FuseMatMulBiasAct(Graph& graph, PassContext& context);
-absl::Status FuseSharedInputMatMul(Graph& graph, PassContext& context);
-absl::Status FuseSwiglu(Graph& graph, PassContext& context);
-absl::Status FuseMatMulEpilogue(Graph& graph, PassContext& context);
-
-// Elementwise regions: nested graphs that become one generated kernel.
-absl::Status MarkElementwiseRegions(Graph& graph, PassContext& context);
-absl::Status ClipElementwiseRegions(Graph& graph, PassContext& context);
-absl::Status UnfuseElementwiseRegions(Graph& graph, PassContext& context);
-absl::Status DecomposeRefused(Graph& graph, PassContext& context);
+// In the order of a pipeline, as the rows ask for it.
+std::span<const Pass> AllPasses();
 
 }  // namespace rlx::passes

@@ -151,6 +151,9 @@ passes::PassContext ContextFor(const ResolvedOptions& options, const device::Bac
   context.common = options.common_kinds;
   context.native = options.force_native_kinds;
   context.policy = options.policy;
+  context.dce = options.dce;
+  context.constant_folding = options.constant_folding;
+  context.unfuse_regions = options.unfuse_elementwise_regions;
   context.keep_unclaimed = options.dispatch == DispatchPolicy::kForceNative;
   context.remarks = &remarks;
   if (backend != nullptr) {
