@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How compile time grows: graphs of one shape at N and at 2N nodes, MIR → LIR, by phase and by pass.
+// How compile time grows: graphs of one shape at N and at 2N nodes, MIR → LIR, by phase and by
+// pass.
 //
 //   bench_passes_bench [NODES [SHAPE]]     NODES: of the smaller graph, default 50000
 #include <algorithm>
@@ -137,7 +138,8 @@ void Line(std::string_view what, double once, double twice) {
 }
 
 void Report(const Form& form, int nodes, DeviceKind device, const device::Backend* cpu) {
-  const Timing once = Compile(form, nodes, device, cpu), twice = Compile(form, 2 * nodes, device, cpu);
+  const Timing once = Compile(form, nodes, device, cpu),
+               twice = Compile(form, 2 * nodes, device, cpu);
   std::printf("%s on %s: %d nodes %.0f ms, %d nodes %.0f ms, x%.2f\n",
               std::string(form.name).c_str(), std::string(Name(device)).c_str(), once.nodes,
               once.seconds * 1e3, twice.nodes, twice.seconds * 1e3, twice.seconds / once.seconds);

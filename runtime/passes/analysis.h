@@ -14,8 +14,8 @@ namespace rlx::passes {
 // weights are bound.
 std::vector<bool> WeightOnly(const Graph& graph);
 
-// Whether each element of the results depends on the elements of the operands that broadcasting puts
-// at its place: what regions are made of. Elementwise rows that unpack bytes are not.
+// Whether each element of the results depends on the elements of the operands that broadcasting
+// puts at its place: what regions are made of. Elementwise rows that unpack bytes are not.
 bool IsPointwise(OpKind op);
 
 // Whether the node's operands and results have constant extents: only then can a back end be asked

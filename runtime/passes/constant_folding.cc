@@ -96,9 +96,10 @@ extern const Pass kConstantFoldingPass = {
     .name = "constant_folding",
     .run = ConstantFolding,
     .after = "decompose_unclaimed",
-    .why_out = [](const PassContext& c) {
-      return std::string_view(c.constant_folding ? "" : "constant_folding is off");
-    },
+    .why_out =
+        [](const PassContext& c) {
+          return std::string_view(c.constant_folding ? "" : "constant_folding is off");
+        },
     .why = "After all lowering has brought its constants, before patterns ask for them",
 };
 

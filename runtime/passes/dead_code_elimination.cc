@@ -16,8 +16,9 @@ extern const Pass kDeadCodeEliminationPass = {
     .name = "dead_code_elimination",
     .run = DeadCodeElimination,
     .why_out = [](const PassContext& c) { return std::string_view(c.dce ? "" : "dce is off"); },
-    .why = "First, so that readers nobody needs do not forbid a fusion; each rewrite drops its own "
-           "orphans",
+    .why =
+        "First, so that readers nobody needs do not forbid a fusion; each rewrite drops its own "
+        "orphans",
 };
 
 }  // namespace rlx::passes

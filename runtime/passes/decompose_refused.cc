@@ -23,8 +23,9 @@ extern const Pass kDecomposeRefusedPass = {
     .name = "decompose_refused",
     .run = DecomposeRefused,
     .after = "lower_reduce_axes",
-    .why = "Last: what the back end refuses as it stands (a type, a shape) is taken apart node by "
-           "node",
+    .why =
+        "Last: what the back end refuses as it stands (a type, a shape) is taken apart node by "
+        "node",
 };
 
 }  // namespace rlx::passes

@@ -24,8 +24,9 @@ extern const Pass kDecomposeUnclaimedPass = {
     .name = "decompose_unclaimed",
     .run = DecomposeUnclaimed,
     .after = "lower_dot_general",
-    .why = "Before folding and fusion: what the target lacks becomes primitives that both "
-           "understand",
+    .why =
+        "Before folding and fusion: what the target lacks becomes primitives that both "
+        "understand",
 };
 
 }  // namespace rlx::passes

@@ -334,8 +334,9 @@ extern const Pass kFuseAttentionBlockPass = {
     .gate = "FusedAttentionBlock",
     .fusion = true,
     .after = "common_subexpression_elimination",
-    .why = "The largest patterns first, while the products and norms inside them are still their "
-           "own",
+    .why =
+        "The largest patterns first, while the products and norms inside them are still their "
+        "own",
 };
 
 }  // namespace rlx::passes

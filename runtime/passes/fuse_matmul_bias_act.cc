@@ -142,8 +142,9 @@ extern const Pass kFuseMatMulBiasActPass = {
     .gate = "FusedMatMulBiasAct",
     .fusion = true,
     .after = "fuse_swiglu_dual_matmul",
-    .why = "Products with a bias, so that those that share an input can be merged with their "
-           "biases",
+    .why =
+        "Products with a bias, so that those that share an input can be merged with their "
+        "biases",
 };
 
 }  // namespace rlx::passes

@@ -19,8 +19,9 @@ extern const Pass kFuseResidualLayerNormPass = {
     .gate = "FusedResidualLN",
     .fusion = true,
     .after = "fuse_transformer_layer",
-    .why = "Before products take residual sums as their epilogue: a norm saves a pass over memory "
-           "more",
+    .why =
+        "Before products take residual sums as their epilogue: a norm saves a pass over memory "
+        "more",
 };
 
 }  // namespace rlx::passes

@@ -30,9 +30,10 @@ absl::Status FuseRmsNormReshape(Graph& graph, PassContext& context) {
     const Value x = graph.node(norm).operands[0];
     if (!FlattensRows(graph, graph.node(root), graph.type(x))) continue;
     if (rewriter.uses().IsOutput({root, 0}) || rewriter.uses().OnlyUser({norm, 0}) != root) {
-      const bool output = rewriter.uses().IsOutput({root, 0}) || rewriter.uses().IsOutput({norm, 0});
-      Missed(context, Rule::kRmsNormReshape,
-             output ? Reason::kGraphOutput : Reason::kMultiConsumer, graph, norm,
+      const bool output =
+          rewriter.uses().IsOutput({root, 0}) || rewriter.uses().IsOutput({norm, 0});
+      Missed(context, Rule::kRmsNormReshape, output ? Reason::kGraphOutput : Reason::kMultiConsumer,
+             graph, norm,
              Cat(Label(graph, norm), output ? " or its reshape is an output of the module"
                                             : " is read in its own shape too"));
       continue;

@@ -66,9 +66,8 @@ void Merge(Graph& graph, PassContext& context, Rewriter& rewriter, const Key& ke
   const std::string names =
       Join(nodes, ", ", [&](std::string& out, NodeId id) { out += Label(graph, id); });
   const int64_t fewer = static_cast<int64_t>(members.size()) - 1;
-  Applied(
-      context, Rule::kSharedInputMatMul, graph, nodes, Cat(names, " become one product"),
-      {.launches = fewer, .bytes = fewer * (RoundTripBytes(graph, {key.first}) / 2)});
+  Applied(context, Rule::kSharedInputMatMul, graph, nodes, Cat(names, " become one product"),
+          {.launches = fewer, .bytes = fewer * (RoundTripBytes(graph, {key.first}) / 2)});
   GraphBuilder& b = rewriter.For(nodes);
   const Value merged = EmitMerged(b, key, members);
   int64_t start = 0;

@@ -73,8 +73,9 @@ extern const Pass kFuseSwigluDualMatMulPass = {
     .gate = "FusedSwiGLU",
     .fusion = true,
     .after = "fuse_rms_norm_reshape",
-    .why = "Before the gate's silu can become its product's epilogue, and before "
-           "shared_input_matmul merges gate and up in another order",
+    .why =
+        "Before the gate's silu can become its product's epilogue, and before "
+        "shared_input_matmul merges gate and up in another order",
 };
 
 }  // namespace rlx::passes

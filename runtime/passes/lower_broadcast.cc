@@ -9,8 +9,8 @@
 #include "runtime/passes/rewriter.h"
 
 //   add(a [n,1], b [n,m])   =>   add(expand(a, [n,m]), b)
-// for targets whose elementwise ops take equal shapes, one element, or a trailing part (HLO on TPU).
-// Expansion of a weight is done when it is bound.
+// for targets whose elementwise ops take equal shapes, one element, or a trailing part (HLO on
+// TPU). Expansion of a weight is done when it is bound.
 namespace rlx::passes {
 namespace {
 
@@ -49,9 +49,10 @@ extern const Pass kLowerBroadcastPass = {
     .name = "lower_broadcast",
     .run = LowerBroadcast,
     .after = "mixed_precision",
-    .why_out = [](const PassContext& c) {
-      return std::string_view(c.target == FusionTarget::kTpu ? "" : "the target broadcasts");
-    },
+    .why_out =
+        [](const PassContext& c) {
+          return std::string_view(c.target == FusionTarget::kTpu ? "" : "the target broadcasts");
+        },
     .why = "After patterns, whose biases and residuals it would hide; before regions",
 };
 

@@ -64,8 +64,9 @@ extern const Pass kLowerReduceAxesPass = {
     .name = "lower_reduce_axes",
     .run = LowerReduceAxes,
     .after = "unfuse_elementwise_regions",
-    .why = "What kernels that fold rows alone refuse; before the last, which knows no other form "
-           "of it",
+    .why =
+        "What kernels that fold rows alone refuse; before the last, which knows no other form "
+        "of it",
 };
 
 }  // namespace rlx::passes

@@ -202,9 +202,10 @@ extern const Pass kMarkElementwiseRegionsPass = {
     .gate = "ElementwiseRegion",
     .fusion = true,
     .after = "lower_broadcast",
-    .why_out = [](const PassContext& c) {
-      return std::string_view(c.unfuse_regions ? "unfuse_elementwise_regions is set" : "");
-    },
+    .why_out =
+        [](const PassContext& c) {
+          return std::string_view(c.unfuse_regions ? "unfuse_elementwise_regions is set" : "");
+        },
     .why = "After every pattern: regions take the elementwise nodes that are left",
 };
 

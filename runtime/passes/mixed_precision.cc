@@ -221,8 +221,7 @@ class Narrowing {
     narrow_[id] = {to, b.EmitAll(node.op, std::move(operands), node.attrs)};
     for (size_t r = 0; r < narrow_[id].results.size(); ++r) {
       // Goes again where nobody reads it in f32.
-      rewriter_.Replace({id, static_cast<int32_t>(r)},
-                        b.Cast(narrow_[id].results[r], DType::kF32));
+      rewriter_.Replace({id, static_cast<int32_t>(r)}, b.Cast(narrow_[id].results[r], DType::kF32));
     }
     done_[{Name(node.op), to}].push_back(id);
   }
@@ -273,9 +272,10 @@ extern const Pass kMixedPrecisionPass = {
     .name = "mixed_precision",
     .run = MixedPrecision,
     .after = "fuse_matmul_epilogue",
-    .why_out = [](const PassContext& c) {
-      return std::string_view(c.policy == PrecisionPolicy{} ? "all in f32" : "");
-    },
+    .why_out =
+        [](const PassContext& c) {
+          return std::string_view(c.policy == PrecisionPolicy{} ? "all in f32" : "");
+        },
     .why = "After every pattern, which casts would break; before regions, which take the casts in",
 };
 

@@ -4,7 +4,6 @@
 #include <span>
 
 #include "rlx_pass_list.h"
-#include "runtime/passes/pass.h"
 
 // Every pass stands in a file of its name: the pattern drawn, the function, and its row, which says
 // when it runs and why there. The build collects them (cmake/rlx_pass_list.cmake) and declares the

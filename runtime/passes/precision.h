@@ -8,10 +8,16 @@
 namespace rlx::passes {
 
 // What a mixed-precision policy decides about, the heaviest first: a composite belongs to the
-// heaviest class inside it. Products and attention compute; sums, norms and softmax reduce. Boundary
-// is what the module itself declares (inputs, params, outputs) or computes by nested graphs: those
-// keep their types under every policy.
-enum class PrecisionClass : uint8_t { kCompute, kReduction, kElementwise, kDataMovement, kBoundary };
+// heaviest class inside it. Products and attention compute; sums, norms and softmax reduce.
+// Boundary is what the module itself declares (inputs, params, outputs) or computes by nested
+// graphs: those keep their types under every policy.
+enum class PrecisionClass : uint8_t {
+  kCompute,
+  kReduction,
+  kElementwise,
+  kDataMovement,
+  kBoundary
+};
 
 // The names that a custom policy uses, in the order above.
 std::span<const std::string_view> PrecisionClassNames();

@@ -49,12 +49,17 @@ void Rewriter::Replace(Value from, Value to) {
   }
 }
 
-Value Rewriter::Resolve(Value value) const {
-  while (value.node < original_size_ && !replacement_[value.node].empty() &&
-         replacement_[value.node][value.result].valid()) {
-    value = replacement_[value.node][value.result];
-  }
-  return value;
+Value Rewriter::Resolve(Value value) {
+  const auto next = [&](Value v) -> Value* {
+    if (v.node >= original_size_ || replacement_[v.node].empty()) return nullptr;
+    Value& to = replacement_[v.node][v.result];
+    return to.valid() ? &to : nullptr;
+  };
+  Value last = value;
+  while (const Value* to = next(last)) last = *to;
+  // Short for whoever comes this way next.
+  while (Value* to = next(value)) value = std::exchange(*to, last);
+  return last;
 }
 
 std::vector<NodeId> Rewriter::DeadBefore() const {

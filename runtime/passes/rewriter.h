@@ -43,7 +43,7 @@ class Rewriter {
   absl::Status Finish();
 
  private:
-  Value Resolve(Value value) const;
+  Value Resolve(Value value);
   std::vector<NodeId> DeadBefore() const;
 
   Graph& graph_;

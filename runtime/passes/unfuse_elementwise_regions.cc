@@ -44,10 +44,11 @@ extern const Pass kUnfuseElementwiseRegionsPass = {
     .name = "unfuse_elementwise_regions",
     .run = UnfuseElementwiseRegions,
     .after = "clip_elementwise_regions",
-    .why_out = [](const PassContext& c) {
-      const bool runs = !c.unfuse_regions && c.Accepts("ElementwiseRegion");
-      return std::string_view(runs ? "the target runs regions" : "");
-    },
+    .why_out =
+        [](const PassContext& c) {
+          const bool runs = !c.unfuse_regions && c.Accepts("ElementwiseRegion");
+          return std::string_view(runs ? "the target runs regions" : "");
+        },
     .why = "After regions were formed or arrived: where the target runs none, they go",
 };
 

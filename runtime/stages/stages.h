@@ -69,7 +69,7 @@ absl::StatusOr<ResolvedOptions> Resolve(DeviceKind device, const CompileOptions&
 // `options` with supported_ops set, unless the request already has a list.
 CompileOptions OptionsWithSupportedOps(CompileOptions options, std::set<std::string> claims);
 
-// The passes that will run, in order, with the reason for each place in pipeline.cc.
+// The passes that will run, in order; docs/passes.md gives the reason for each place.
 std::vector<passes::Pass> PipelineFor(const ResolvedOptions& options);
 
 // Called as a compile proceeds (progress events, dumps). `phase` is one of kPhases.

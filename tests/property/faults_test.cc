@@ -91,18 +91,17 @@ std::string Attention(std::string_view q, std::string_view k, std::string_view a
 
 // 10.3: top-left alignment hides the past from a decoder's step.
 TEST(Faults, ParityCausalMasksAlignTheLastRows) {
-  ExpectOracle(Attention("[1,1,8]", "[1,5,8]",
-                         "num_heads = 2, head_dim = 4, mask = \"causal\""));
+  ExpectOracle(Attention("[1,1,8]", "[1,5,8]", "num_heads = 2, head_dim = 4, mask = \"causal\""));
   ExpectOracle(Attention("[2,3,8]", "[2,7,8]",
                          "num_heads = 2, head_dim = 4, mask = \"sliding_window\", window = 2"));
   // One query over three keys sees all of them: with equal keys the result is the mean of v.
-  const Graph graph = ParseGraph(
-      Attention("[1,1,2]", "[1,3,2]", "num_heads = 1, head_dim = 2, mask = \"causal\""));
+  const Graph graph =
+      ParseGraph(Attention("[1,1,2]", "[1,3,2]", "num_heads = 1, head_dim = 2, mask = \"causal\""));
   const std::vector<double> query(2), keys(6), v = {1, 2, 3, 4, 5, 9};
-  const auto got = Runner().Run(
-      graph, {{"q", HostTensor::FromDoubles(DType::kF32, {1, 1, 2}, query)},
-              {"k", HostTensor::FromDoubles(DType::kF32, {1, 3, 2}, keys)},
-              {"v", HostTensor::FromDoubles(DType::kF32, {1, 3, 2}, v)}});
+  const auto got =
+      Runner().Run(graph, {{"q", HostTensor::FromDoubles(DType::kF32, {1, 1, 2}, query)},
+                           {"k", HostTensor::FromDoubles(DType::kF32, {1, 3, 2}, keys)},
+                           {"v", HostTensor::FromDoubles(DType::kF32, {1, 3, 2}, v)}});
   ASSERT_TRUE(got.ok());
   EXPECT_NEAR((*got)[0].ToDoubles()[0], 3, 1e-6);
   EXPECT_NEAR((*got)[0].ToDoubles()[1], 5, 1e-6);
@@ -127,8 +126,8 @@ TEST(Faults, ParityShortBlocksStayCausal) {
 
 // 10.3: keep and additive masks confused, bias ignored, masks of one batch for all.
 TEST(Faults, ParityMasksMeanWhatTheirTypeSays) {
-  ExpectOracle(Attention("[2,3,8]", "[2,4,8]", "num_heads = 2, head_dim = 4, mask = \"keep\"",
-                         "bool[2,4]"));
+  ExpectOracle(
+      Attention("[2,3,8]", "[2,4,8]", "num_heads = 2, head_dim = 4, mask = \"keep\"", "bool[2,4]"));
   ExpectOracle(Attention("[2,3,8]", "[2,4,8]", "num_heads = 2, head_dim = 4, mask = \"keep\"",
                          "bool[2,1,3,4]"));
   ExpectOracle(Attention("[2,3,8]", "[2,4,8]", "num_heads = 2, head_dim = 4, mask = \"bias\"",
@@ -162,7 +161,8 @@ TEST(Faults, ParityRopeRotatesWhatItIsTold) {
 }
 
 // 10.3: rms_norm without its beta, softmax over the last axis whatever it is asked for, one batch's
-// offsets for all, comparisons as wide as floats, products of unequal batches, casts that copy bits.
+// offsets for all, comparisons as wide as floats, products of unequal batches, casts that copy
+// bits.
 TEST(Faults, ParityPlainKernels) {
   ExpectOracle(R"(mir "m" {
     %0 = input "x" : f32[2,3,4]
@@ -240,9 +240,8 @@ TEST(Faults, Row15NarrowingOnlyRounds) {
     const auto want = Evaluate(graph, inputs);
     const auto got = Runner().Run(graph, inputs, options);
     ASSERT_TRUE(want.ok() && got.ok()) << Cat(got.status());
-    const Tolerance tolerance = kind == PrecisionPolicyKind::kAutoMixedBf16
-                                    ? Tolerance{0, 0.05}
-                                    : Tolerance{0, 0.01};
+    const Tolerance tolerance =
+        kind == PrecisionPolicyKind::kAutoMixedBf16 ? Tolerance{0, 0.05} : Tolerance{0, 0.01};
     EXPECT_TRUE(CompareToOracle((*got)[0], (*want)[0], tolerance));
   }
 }

@@ -61,7 +61,8 @@ AssertionResult Check(const Graph& graph, Rng& rng) {
   if (!status.ok()) return AssertionFailure() << status.ToString();
   for (size_t i = 0; i < graph.outputs().size(); ++i) {
     const Value was = graph.outputs()[i].value, is = after.outputs()[i].value;
-    if (graph.type(was) != after.type(is)) return AssertionFailure() << "output " << i << " differs";
+    if (graph.type(was) != after.type(is))
+      return AssertionFailure() << "output " << i << " differs";
   }
   if (Others(graph) != Others(after)) return AssertionFailure() << "other types changed";
   const DimBinding binding = test::RandomBinding(graph, rng);

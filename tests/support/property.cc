@@ -6,7 +6,6 @@
 namespace rlx::test {
 namespace {
 
-
 // The part of a graph that some outputs need, built anew.
 class Rebuild {
  public:
@@ -43,7 +42,8 @@ class Rebuild {
       made_[id] = {At(node.operands[static_cast<size_t>(bypass)])};
     } else if (id == cut_) {
       for (const TensorType& type : node.results) {
-        made_[id].push_back(b_.Input(Cat("cut", from_.size(), "_", id, "_", made_[id].size()), type));
+        made_[id].push_back(
+            b_.Input(Cat("cut", from_.size(), "_", id, "_", made_[id].size()), type));
       }
     } else {
       std::vector<Value> operands;
@@ -143,8 +143,8 @@ void CheckGraphs(int count, const std::function<Graph(uint64_t)>& make, const Pr
     const ::testing::AssertionResult result = check(graph);
     if (result) continue;
     const Graph small = Shrink(graph, [&](const Graph& smaller) { return !check(smaller); });
-    ADD_FAILURE() << "seed " << seed << ": " << result.message() << "\nshrunk from "
-                  << graph.size() << " to " << small.size() << " nodes:\n"
+    ADD_FAILURE() << "seed " << seed << ": " << result.message() << "\nshrunk from " << graph.size()
+                  << " to " << small.size() << " nodes:\n"
                   << Print(small) << check(small).message();
     return;
   }

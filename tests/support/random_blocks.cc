@@ -12,15 +12,15 @@ namespace {
 // What the projections of a block are made of.
 struct Heads {
   int64_t count, kv, width;
-  bool first;  // [b,h,s,d]
+  bool first;   // [b,h,s,d]
   Value table;  // cos and sin, invalid without rotation
 
   int64_t Joint() const { return (count + 2 * kv) * width; }
 };
 
 Heads DrawHeads(Draft& g, Value x) {
-  Heads heads{g.Pick<int64_t>({2, 4}), g.Pick<int64_t>({1, 2}), g.Pick<int64_t>({2, 4}), g.Flip(),
-              {}};
+  Heads heads{
+      g.Pick<int64_t>({2, 4}), g.Pick<int64_t>({1, 2}), g.Pick<int64_t>({2, 4}), g.Flip(), {}};
   const Dim& length = g.ShapeOf(x)[1];
   const int64_t rows = length.is_static() ? length.value() + g.Draw(0, 2) : 0;
   if (rows > 0 && g.Flip()) heads.table = g.Param({rows, heads.width / 2});
@@ -46,7 +46,8 @@ std::vector<Value> Projections(Draft& g, Draft::Item x, const Heads& heads) {
             g.Linear(x, kv, g.Flip()).value};
   }
   const Value joint = g.Linear(x, heads.Joint(), g.Flip()).value;
-  return {g.b.Narrow(joint, 2, 0, q), g.b.Narrow(joint, 2, q, kv), g.b.Narrow(joint, 2, q + kv, kv)};
+  return {g.b.Narrow(joint, 2, 0, q), g.b.Narrow(joint, 2, q, kv),
+          g.b.Narrow(joint, 2, q + kv, kv)};
 }
 
 std::vector<Attr> AttentionAttrs(Draft& g, const Heads& heads) {
@@ -67,11 +68,11 @@ Value Block(Draft& g, Draft::Item x, int64_t width) {
   }
   const std::vector<Value> parts = Projections(g, x, heads);
   if (g.Draw(0, 7) == 0) g.Keep(parts[1], std::sqrt(hidden) * x.bound + 1);  // someone else reads k
-  Value v = g.b.Emit(OpKind::kAttention,
-                     {Split(g, parts[0], heads, heads.count, true),
-                      Split(g, parts[1], heads, heads.kv, true),
-                      Split(g, parts[2], heads, heads.kv, false)},
-                     AttentionAttrs(g, heads));
+  Value v = g.b.Emit(
+      OpKind::kAttention,
+      {Split(g, parts[0], heads, heads.count, true), Split(g, parts[1], heads, heads.kv, true),
+       Split(g, parts[2], heads, heads.kv, false)},
+      AttentionAttrs(g, heads));
   const Shape shape = g.ShapeOf(x.value);
   if (heads.first) {
     v = g.b.Reshape(g.b.Transpose(v, {0, 2, 1, 3}), {shape[0], shape[1], q_width});
@@ -130,17 +131,17 @@ std::span<const DraftStep> BlockSteps() {
   return kSteps;
 }
 
-// Operands in the sample's ranges: floats around 0 are inputs, all else is constant. The result goes
-// on where it is like what the other steps work on.
+// Operands in the sample's ranges: floats around 0 are inputs, all else is constant. The result
+// goes on where it is like what the other steps work on.
 void TableStep(Draft& g) {
   const OpInfo& op = AnyOp(g);
   const OpSample sample = op.sample(g.rng);
   std::vector<Value> operands;
   for (const OpSample::Operand& operand : sample.operands) {
     const bool around_zero = !IsExact(operand.type.dtype) && operand.low <= -1 && operand.high >= 1;
-    operands.push_back(around_zero ? g.Input(operand.type)
-                                   : g.b.Constant(RandomTensor(operand.type, operand.low,
-                                                               operand.high, g.rng)));
+    operands.push_back(
+        around_zero ? g.Input(operand.type)
+                    : g.b.Constant(RandomTensor(operand.type, operand.low, operand.high, g.rng)));
   }
   const auto results = g.b.EmitAll(op.kind, std::move(operands), sample.attrs, sample.subgraphs);
   for (Value result : results) {

@@ -49,7 +49,9 @@ TEST(LowerBroadcast, ExpandsWhatIsNoTrailingPart) {
                 Tpu());
 }
 
-TEST(LowerBroadcast, IsForTargetsThatDoNotBroadcast) { ExpectUntouched(LowerBroadcast, kBroadcasts); }
+TEST(LowerBroadcast, IsForTargetsThatDoNotBroadcast) {
+  ExpectUntouched(LowerBroadcast, kBroadcasts);
+}
 
 TEST(LowerBroadcast, WorksWithSymbols) {
   const Outcome outcome = RunPass(LowerBroadcast, R"(mir "m" {

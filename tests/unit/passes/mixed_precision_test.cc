@@ -66,7 +66,10 @@ TEST(MixedPrecision, ComputesEachClassInItsType) {
       {{kAutoMixedConservative, {}}, f16, f32, f16, f32},
       {{kAutoMixedBf16, {}}, bf16, bf16, bf16, bf16},
       {{kCustom, {{"compute", Precision::kBF16}, {"elementwise", Precision::kF16}}},
-       bf16, f32, f16, f32},
+       bf16,
+       f32,
+       f16,
+       f32},
   };
   for (const auto& [policy, matmul, softmax, where, gather] : cases) {
     SCOPED_TRACE(static_cast<int>(policy.kind));

@@ -14,9 +14,11 @@ constexpr char kPath[] = "docs/passes.md";
 std::string Expected() {
   std::string text =
       "# Passes\n\n"
-      "Written from the passes' rows by the test `PassList.DocsAreUpToDate`; change the rows at the "
+      "Written from the passes' rows by the test `PassList.DocsAreUpToDate`; change the rows at "
+      "the "
       "end of\n`runtime/passes/<name>.cc`, then run that test with `RLX_UPDATE_DOCS=1`.\n\n"
-      "In the order of a pipeline. A gate is a claim without which the pass stays out; `fusion` marks "
+      "In the order of a pipeline. A gate is a claim without which the pass stays out; `fusion` "
+      "marks "
       "what\n`skip_fusion` leaves out. `disabled_passes` takes these names.\n\n"
       "| | pass | gate | fusion | why there |\n| --- | --- | --- | --- | --- |\n";
   int number = 0;

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// Faults of the system whose vocabulary this one follows, by their rows in its list of weaknesses:
+// each test fails where the stages share the fault.
+#include <gmock/gmock.h>
+
+#include "runtime/ir/op_info.h"
+#include "runtime/stages/stages.h"
+#include "tests/unit/stages/models.h"
+
+namespace rlx::stages {
+namespace {
+
+using ::testing::HasSubstr;
+
+// Row 1: the wrong stage panics.
+TEST(Faults, Row1AWrongStageIsAnError) {
+  const auto result = CompileHirStages({Stage::kMir, FusionPolicy::kDirect, {}}, {});
+  EXPECT_EQ(result.status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+// Row 18: binding clamps a slice, and a broadcast of two symbols records nothing.
+TEST(Faults, Row18BindingChecksInsteadOfClamping) {
+  const Module sum = ParseOrFail(R"(mir "m" {
+    symbol n in [2, 9]
+    symbol m in [2, 9]
+    %0 = input "x" : f32[n,4]
+    %1 = input "y" : f32[m,4]
+    %2 = add(%0, %1)
+    output "y" = %2
+  })");
+  const auto compiled = CompileModuleStages(sum, {});
+  ASSERT_TRUE(compiled.ok()) << compiled.status().ToString();
+  EXPECT_TRUE(compiled->Specialize({{"n", 3}, {"m", 3}}, nullptr, {}).ok());
+  const absl::Status conflict = compiled->Specialize({{"n", 3}, {"m", 4}}, nullptr, {}).status();
+  EXPECT_EQ(conflict.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(Cat(conflict.message()), HasSubstr("3"));
+
+  const Module slice = ParseOrFail(R"(mir "m" {
+    symbol n in [2, 9]
+    %0 = input "x" : f32[n,4]
+    %1 = narrow(%0) {axis = 0, start = 1, length = 3}
+    output "y" = %1
+  })");
+  CompileRequest request;
+  request.options.dim_binding = DimBinding{{"n", 4}};
+  EXPECT_TRUE(CompileModuleStages(slice, request).ok());
+  request.options.dim_binding = DimBinding{{"n", 3}};
+  EXPECT_EQ(CompileModuleStages(slice, request).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+// Row 20: heads are copied to make grouped queries plain ones.
+TEST(Faults, Row20GroupedHeadsAreNotCopied) {
+  for (const char* policy : {"", "fusable"}) {
+    const auto result =
+        CompileModuleStages(LlamaBlock(policy), {.device = DeviceKind::kMetal});
+    ASSERT_TRUE(result.ok());
+    for (const Node& node : result->lir.graph.nodes()) {
+      if (node.op != OpKind::kConcat) continue;
+      // Weights alone are joined.
+      EXPECT_EQ(node.results[0].rank(), 2);
+    }
+  }
+}
+
+// Row 22: reports in the order of a hash table.
+TEST(Faults, Row22ReportsComeInOneOrder) {
+  CompileRequest request{.device = DeviceKind::kCuda};
+  request.options.verbose = true;
+  const auto once = CompileModuleStages(BertBlock("fusable"), request);
+  const auto again = CompileModuleStages(BertBlock("fusable"), request);
+  ASSERT_TRUE(once.ok() && again.ok());
+  EXPECT_EQ(once->fusion.ToString(), again->fusion.ToString());
+  EXPECT_EQ(once->dispatch.ToString(), again->dispatch.ToString());
+}
+
+}  // namespace
+}  // namespace rlx::stages
