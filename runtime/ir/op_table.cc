@@ -29,11 +29,11 @@ Table Gather() {
   Table table;
   table.rows.resize(kOpKindCount);
   for (const auto family :
-       {LeafOps,          UnaryOps,       BinaryOps,   RegionOps,      MovementOps,
-        ReductionOps,     ControlFlowOps, MatMulOps,   ConvolutionOps, QuantizedWeightOps,
-        NormalizationOps, AttentionOps,   FusedOps,    FusedBlockOps,  HirLinearOps,
-        CustomOps,
-        HirAttentionOps,  HirConvOps,     HirLlamaOps, HirBertOps,     HirQwenOps}) {
+       {LeafOps,          UnaryOps,        BinaryOps,  RegionOps,      MovementOps,
+        ReductionOps,     ControlFlowOps,  MatMulOps,  ConvolutionOps, QuantizedWeightOps,
+        NormalizationOps, AttentionOps,    FusedOps,   FusedBlockOps,  HirLinearOps,
+        CustomOps,        HirAttentionOps, HirConvOps, HirLlamaOps,    HirBertOps,
+        HirQwenOps}) {
     AddFamily(table, family());
   }
   return table;

@@ -123,7 +123,10 @@ AssertionResult BlocksUnderAnyOptions(const Graph& hir, Rng& rng) {
 }
 
 TEST(Pipeline, KeepsTheMeaningOfBlocksUnderAnyOptions) {
-  test::CheckGraphs(150, test::RandomHir, BlocksUnderAnyOptions);
+  const auto make = [](uint64_t seed) {
+    return test::RandomHir(seed, FusionPolicy::kFusable).graph;
+  };
+  test::CheckGraphs(150, make, BlocksUnderAnyOptions);
 }
 
 // With a precision asked for, results stay within what its types allow.

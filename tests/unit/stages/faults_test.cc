@@ -52,8 +52,7 @@ TEST(Faults, Row18BindingChecksInsteadOfClamping) {
 // Row 20: heads are copied to make grouped queries plain ones.
 TEST(Faults, Row20GroupedHeadsAreNotCopied) {
   for (const char* policy : {"", "fusable"}) {
-    const auto result =
-        CompileModuleStages(LlamaBlock(policy), {.device = DeviceKind::kMetal});
+    const auto result = CompileModuleStages(LlamaBlock(policy), {.device = DeviceKind::kMetal});
     ASSERT_TRUE(result.ok());
     for (const Node& node : result->lir.graph.nodes()) {
       if (node.op != OpKind::kConcat) continue;
