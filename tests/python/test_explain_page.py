@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: E501 (the page's script stands in strings)
 """The page that `rlxctl explain --html` writes, opened in a browser and clicked on."""
 
 import html
