@@ -102,6 +102,11 @@ function(rlx_room name)
   endif()
 endfunction()
 
+# Shared libraries name all that they need; of clang's sanitizers only the program has the run-time.
+if(NOT (RLX_SANITIZE AND CMAKE_CXX_COMPILER_ID STREQUAL "Clang"))
+  set(RLX_NO_UNDEFINED -Wl,--no-undefined)
+endif()
+
 # The CORE rooms as one shared library: the daemon and its plug-ins see one copy of every type.
 function(rlx_core)
   get_property(objects GLOBAL PROPERTY RLX_CORE_OBJECTS)
@@ -113,7 +118,7 @@ function(rlx_core)
   set_target_properties(rlx_core PROPERTIES LINKER_LANGUAGE CXX INSTALL_RPATH "$ORIGIN")
   target_include_directories(rlx_core PUBLIC "${PROJECT_SOURCE_DIR}")
   target_link_libraries(rlx_core PUBLIC ${packages})
-  target_link_options(rlx_core PRIVATE -Wl,--no-undefined)
+  target_link_options(rlx_core PRIVATE ${RLX_NO_UNDEFINED})
   install(TARGETS rlx_core LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 endfunction()
 
@@ -192,7 +197,7 @@ function(rlx_backend name)
 
   add_library(rlxd_backend_${name} MODULE $<TARGET_OBJECTS:${objects}>)
   target_link_libraries(rlxd_backend_${name} PRIVATE rlx_core ${packages})
-  target_link_options(rlxd_backend_${name} PRIVATE -Wl,--no-undefined)
+  target_link_options(rlxd_backend_${name} PRIVATE ${RLX_NO_UNDEFINED})
   set_target_properties(rlxd_backend_${name} PROPERTIES
     LINKER_LANGUAGE CXX
     LIBRARY_OUTPUT_DIRECTORY "${CMAKE_LIBRARY_OUTPUT_DIRECTORY}/rlxd/backends"

@@ -11,7 +11,9 @@ constexpr char kPayload[] = "rlx.limit";  // "name=value"
 }  // namespace
 
 absl::Status WithLimit(absl::Status status, std::string_view limit, uint64_t value) {
-  status.SetPayload(kPayload, absl::Cord(Cat(limit, "=", value)));
+  const std::string text = Cat(limit, "=", value);
+  // By view: compilers do not agree on the name of Cord's constructor from a string.
+  status.SetPayload(kPayload, absl::Cord(absl::string_view(text.data(), text.size())));
   return status;
 }
 
