@@ -165,6 +165,23 @@ bool BlobStore::Impl::Has(const std::string& owner, const Digest256& digest) {
 
 absl::StatusOr<SharedBytes> BlobStore::Impl::Read(const std::string& owner,
                                                   const Digest256& digest) {
+  bool verified = false;
+  RLX_ASSIGN(SharedBytes bytes, Map(owner, digest, verified));
+  if (verified) return bytes;
+  const bool sound = Sha256Of(bytes.view()) == digest;  // takes its time: not under the lock
+  std::lock_guard lock(mutex_);
+  Blob* blob = FindLocked(owner, digest);
+  if (blob != nullptr && sound) blob->verified = true;
+  if (sound) return bytes;
+  if (blob != nullptr) {
+    ++corrupt_;
+    DropBlobLocked(digest);
+  }
+  return NotFound("no blob ", digest);
+}
+
+absl::StatusOr<SharedBytes> BlobStore::Impl::Map(const std::string& owner, const Digest256& digest,
+                                                 bool& verified) {
   std::lock_guard lock(mutex_);
   Blob* blob = FindLocked(owner, digest);
   if (blob == nullptr) return NotFound("no blob ", digest);
@@ -181,6 +198,7 @@ absl::StatusOr<SharedBytes> BlobStore::Impl::Read(const std::string& owner,
     held = std::make_shared<const SharedBytes>(*std::move(mapped));
     blob->mapping = held;
   }
+  verified = blob->verified;
   return SharedBytes(held, held->data(), held->size());
 }
 
@@ -197,7 +215,8 @@ BlobStats BlobStore::Impl::Stats() const {
           .uploads = uploads_.size(),
           .size_bytes = used_bytes_,
           .limit_bytes = limits_.budget_bytes,
-          .evicted_bytes = evicted_bytes_};
+          .evicted_bytes = evicted_bytes_,
+          .corrupt = corrupt_};
 }
 
 }  // namespace rlx::cache

@@ -66,12 +66,17 @@ class BlobStore::Impl {
     Fd memory;                                 // without a folder
     double used_seconds = 0;                   // WallSeconds
     double touched_seconds = 0;                // the file's time
+    bool verified = false;  // this process has seen that it is what its name says
   };
 
   bool on_disk() const { return !folder_.empty(); }
   std::string BlobPath(const Digest256& digest) const;
   std::string OwnerPath(const Digest256& digest, const std::string& owner) const;
   std::string PartPath(const Upload& upload) const;
+
+  // The bytes, and whether they are known to be the right ones.
+  absl::StatusOr<SharedBytes> Map(const std::string& owner, const Digest256& digest,
+                                  bool& verified);
 
   // Those named ...Locked need mutex_.
   Blob* FindLocked(const std::string& owner, const Digest256& digest);
@@ -99,6 +104,7 @@ class BlobStore::Impl {
   LruMap<Digest256, std::shared_ptr<Upload>> uploads_;  // by UploadKey
   uint64_t used_bytes_ = 0;
   uint64_t evicted_bytes_ = 0;
+  uint64_t corrupt_ = 0;
 };
 
 }  // namespace rlx::cache

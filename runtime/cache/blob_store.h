@@ -28,6 +28,7 @@ struct BlobStats {
   uint64_t size_bytes = 0;
   uint64_t limit_bytes = 0;
   uint64_t evicted_bytes = 0;
+  uint64_t corrupt = 0;  // blobs whose bytes had changed on disk: deleted
 };
 
 // Uploaded bytes, named by their SHA-256. An owner sees only what that owner uploaded (equal bytes
@@ -44,7 +45,8 @@ class BlobStore {
   bool Has(std::string_view owner, const Digest256& digest);
 
   // The blob, mapped, not copied. Held as long as any reference to the bytes lives, even after this
-  // store. NotFound when this owner has none.
+  // store. NotFound when this owner has none. What another process left in the folder is checked
+  // against its name when first read, and deleted when it differs.
   absl::StatusOr<SharedBytes> Read(std::string_view owner, const Digest256& digest);
 
   // What has arrived of it. Nothing yet is 0 bytes.

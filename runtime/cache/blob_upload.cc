@@ -192,8 +192,11 @@ absl::Status BlobStore::Impl::KeepLocked(Upload& upload) {
     return absl::OkStatus();
   }
   double now = WallSeconds();
-  Blob blob{
-      .bytes = upload.size, .owners = {upload.owner}, .used_seconds = now, .touched_seconds = now};
+  Blob blob{.bytes = upload.size,
+            .owners = {upload.owner},
+            .used_seconds = now,
+            .touched_seconds = now,
+            .verified = true};
   if (!on_disk()) blob.memory = std::move(upload.fd);
   uploads_.Erase(UploadKey(upload.owner, upload.digest));
   upload.gone = true;

@@ -387,5 +387,27 @@ TEST_F(VanishingFolder, AFolderThatCannotBeMadeIsTheServersFault) {
   EXPECT_EQ(message.find(dir_.path()), std::string::npos) << message;
 }
 
+TEST(BlobsOnDisk, AFlippedBitIsNoticedAfterARestart) {
+  TempDir folder;
+  const std::string bytes = Bytes(10'000);
+  const Digest256 digest = Sha256Of(bytes);
+  const std::string path = Cat(folder / "blobs", "/", digest, ".blob");
+  for (size_t place : {size_t{0}, bytes.size() / 2, bytes.size() - 1}) {
+    {
+      auto store = BlobStore::Open(folder / "blobs", {});
+      ASSERT_TRUE((*store)->Put("alice", bytes).ok());
+    }
+    std::string flipped = bytes;
+    flipped[place] = static_cast<char>(flipped[place] ^ 1);
+    ASSERT_TRUE(WriteFileAtomic(path, {flipped}).ok());
+    auto store = BlobStore::Open(folder / "blobs", {});
+    ASSERT_TRUE(store.ok());
+    EXPECT_EQ((*store)->Read("alice", digest).status().code(), StatusCode::kNotFound);
+    EXPECT_FALSE((*store)->Has("alice", digest));
+    EXPECT_EQ((*store)->Stats().corrupt, 1u);
+    EXPECT_EQ((*store)->Stats().size_bytes, 0u);
+  }
+}
+
 }  // namespace
 }  // namespace rlx::cache
