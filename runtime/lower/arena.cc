@@ -4,51 +4,85 @@
 #include <algorithm>
 #include <map>
 #include <numeric>
+#include <set>
 
 namespace rlx::lower {
 namespace {
+
+using Requests = std::vector<ArenaRequest>;
 
 int64_t AlignUp(int64_t bytes, int64_t alignment) {
   return (bytes + alignment - 1) & ~(alignment - 1);
 }
 
-// Slots already placed, by offset.
-struct Placed {
-  int64_t offset = 0;
-  int64_t end = 0;
-  int32_t first = 0;
-  int32_t last = 0;
-};
-
-int64_t LowestFit(const std::vector<Placed>& placed, const ArenaRequest& request,
-                  int64_t alignment) {
-  int64_t at = 0;
-  for (const Placed& slot : placed) {
-    if (slot.last < request.first || request.last < slot.first) continue;
-    if (slot.offset >= at + request.bytes) break;
-    at = std::max(at, AlignUp(slot.end, alignment));
-  }
-  return at;
-}
-
-ArenaPlan FirstFitBySize(const std::vector<ArenaRequest>& requests, int64_t alignment) {
+// Positions of the requests, sorted by falling `weight`, equals in their order.
+template <class Weight>
+std::vector<size_t> ByFalling(const Requests& requests, const Weight& weight) {
   std::vector<size_t> order(requests.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::stable_sort(order.begin(), order.end(),
-                   [&](size_t a, size_t b) { return requests[a].bytes > requests[b].bytes; });
+                   [&](size_t a, size_t b) { return weight(requests[a]) > weight(requests[b]); });
+  return order;
+}
+
+// Requests placed so far, by the time they live: finds all that live together with another in time
+// proportional to their number.
+class PlacedInTime {
+ public:
+  explicit PlacedInTime(const Requests& requests) : requests_(requests) {
+    int32_t last = 0;
+    for (const ArenaRequest& request : requests) last = std::max(last, request.last);
+    while (width_ <= last) width_ *= 2;
+    covering_.resize(2 * static_cast<size_t>(width_));
+  }
+
+  void Add(size_t r) {
+    const ArenaRequest& request = requests_[r];
+    starts_.emplace(request.first, r);
+    // The nodes of a segment tree over the steps that its life is made of.
+    int32_t low = request.first + width_, high = request.last + width_ + 1;
+    for (; low < high; low /= 2, high /= 2) {
+      if (low % 2 != 0) covering_[static_cast<size_t>(low++)].push_back(r);
+      if (high % 2 != 0) covering_[static_cast<size_t>(--high)].push_back(r);
+    }
+  }
+
+  // Those that hold data when it begins, and those that begin while it does.
+  void LivingWith(const ArenaRequest& request, std::vector<size_t>& out) const {
+    out.clear();
+    for (int32_t node = request.first + width_; node > 0; node /= 2) {
+      const auto& here = covering_[static_cast<size_t>(node)];
+      out.insert(out.end(), here.begin(), here.end());
+    }
+    for (auto it = starts_.upper_bound({request.first, SIZE_MAX});
+         it != starts_.end() && it->first <= request.last; ++it) {
+      out.push_back(it->second);
+    }
+  }
+
+ private:
+  const Requests& requests_;
+  int32_t width_ = 1;
+  std::vector<std::vector<size_t>> covering_;
+  std::set<std::pair<int32_t, size_t>> starts_;
+};
+
+ArenaPlan FirstFit(const Requests& requests, const std::vector<size_t>& order, int64_t alignment) {
   ArenaPlan plan{.offsets = std::vector<int64_t>(requests.size()), .bytes = 0};
-  std::vector<Placed> placed;
-  placed.reserve(requests.size());
+  PlacedInTime placed(requests);
+  std::vector<size_t> neighbours;
   for (size_t r : order) {
-    const ArenaRequest& request = requests[r];
-    const int64_t offset = LowestFit(placed, request, alignment);
-    const Placed slot{offset, offset + request.bytes, request.first, request.last};
-    placed.insert(
-        std::upper_bound(placed.begin(), placed.end(), slot,
-                         [](const Placed& a, const Placed& b) { return a.offset < b.offset; }),
-        slot);
-    plan.offsets[r] = offset;
-    plan.bytes = std::max(plan.bytes, slot.end);
+    placed.LivingWith(requests[r], neighbours);
+    std::sort(neighbours.begin(), neighbours.end(),
+              [&](size_t a, size_t b) { return plan.offsets[a] < plan.offsets[b]; });
+    int64_t at = 0;
+    for (size_t other : neighbours) {
+      if (plan.offsets[other] >= at + requests[r].bytes) break;
+      at = std::max(at, AlignUp(plan.offsets[other] + requests[other].bytes, alignment));
+    }
+    plan.offsets[r] = at;
+    plan.bytes = std::max(plan.bytes, at + requests[r].bytes);
+    placed.Add(r);
   }
   return plan;
 }
@@ -56,44 +90,55 @@ ArenaPlan FirstFitBySize(const std::vector<ArenaRequest>& requests, int64_t alig
 // Free ranges of an arena that grows at its end.
 class FreeList {
  public:
+  // The smallest range that holds it.
   int64_t Take(int64_t bytes) {
-    for (auto it = free_.begin(); it != free_.end(); ++it) {
-      const auto [offset, size] = *it;
-      if (size < bytes) continue;
-      free_.erase(it);
-      if (size > bytes) free_.emplace(offset + bytes, size - bytes);
+    const auto fit = by_size_.lower_bound({bytes, 0});
+    if (fit == by_size_.end()) {
+      const int64_t offset = end_;
+      end_ += bytes;
       return offset;
     }
-    const int64_t offset = end_;
-    end_ += bytes;
+    const auto [size, offset] = *fit;
+    Remove(offset, size);
+    if (size > bytes) Insert(offset + bytes, size - bytes);
     return offset;
   }
 
   void Give(int64_t offset, int64_t bytes) {
-    auto it = free_.emplace(offset, bytes).first;
-    if (auto next = std::next(it); next != free_.end() && it->first + it->second == next->first) {
-      it->second += next->second;
-      free_.erase(next);
+    if (const auto next = by_offset_.find(offset + bytes); next != by_offset_.end()) {
+      bytes += next->second;
+      Remove(offset + bytes - next->second, next->second);
     }
-    if (it == free_.begin()) return;
-    auto before = std::prev(it);
-    if (before->first + before->second != it->first) return;
-    before->second += it->second;
-    free_.erase(it);
+    const auto after = by_offset_.lower_bound(offset);
+    if (after != by_offset_.begin()) {
+      const auto [before, size] = *std::prev(after);
+      if (before + size == offset) {
+        Remove(before, size);
+        offset = before;
+        bytes += size;
+      }
+    }
+    Insert(offset, bytes);
   }
 
-  int64_t end() const { return end_; }
-
  private:
-  std::map<int64_t, int64_t> free_;  // offset → size
+  void Insert(int64_t offset, int64_t bytes) {
+    by_offset_.emplace(offset, bytes);
+    by_size_.emplace(bytes, offset);
+  }
+  void Remove(int64_t offset, int64_t bytes) {
+    by_offset_.erase(offset);
+    by_size_.erase({bytes, offset});
+  }
+
+  std::map<int64_t, int64_t> by_offset_;
+  std::set<std::pair<int64_t, int64_t>> by_size_;
   int64_t end_ = 0;
 };
 
-ArenaPlan SweepOverTime(const std::vector<ArenaRequest>& requests, int64_t alignment) {
-  std::vector<size_t> order(requests.size());
-  std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(),
-                   [&](size_t a, size_t b) { return requests[a].first < requests[b].first; });
+ArenaPlan SweepOverTime(const Requests& requests, int64_t alignment) {
+  const std::vector<size_t> order =
+      ByFalling(requests, [](const ArenaRequest& request) { return -int64_t{request.first}; });
   ArenaPlan plan{.offsets = std::vector<int64_t>(requests.size()), .bytes = 0};
   std::multimap<int32_t, size_t> live;  // by last step
   FreeList free;
@@ -104,25 +149,70 @@ ArenaPlan SweepOverTime(const std::vector<ArenaRequest>& requests, int64_t align
       live.erase(live.begin());
     }
     plan.offsets[r] = free.Take(AlignUp(requests[r].bytes, alignment));
+    plan.bytes = std::max(plan.bytes, plan.offsets[r] + requests[r].bytes);
     live.emplace(requests[r].last, r);
   }
-  plan.bytes = free.end();
   return plan;
+}
+
+// How many pairs live together: all but those of which one ends before the other begins.
+int64_t PairsTogether(const Requests& requests) {
+  std::vector<int32_t> ends;
+  for (const ArenaRequest& request : requests) ends.push_back(request.last);
+  std::sort(ends.begin(), ends.end());
+  const auto n = static_cast<int64_t>(requests.size());
+  int64_t pairs = n * (n - 1) / 2;
+  for (const ArenaRequest& request : requests) {
+    pairs -= std::lower_bound(ends.begin(), ends.end(), request.first) - ends.begin();
+  }
+  return pairs;
+}
+
+bool Overflows(const Requests& requests, int64_t alignment) {
+  int64_t total = 0;
+  return std::any_of(requests.begin(), requests.end(), [&](const ArenaRequest& request) {
+    int64_t padded = 0;
+    return __builtin_add_overflow(request.bytes, alignment, &padded) ||
+           __builtin_add_overflow(total, padded, &total);
+  });
 }
 
 }  // namespace
 
-std::optional<ArenaPlan> PlanArena(const std::vector<ArenaRequest>& requests, int64_t alignment) {
-  int64_t total = 0;
+int64_t ArenaLowerBound(const std::vector<ArenaRequest>& requests, int64_t alignment) {
+  std::map<int32_t, int64_t> change;  // padded bytes, at each step
+  int64_t padding = 0;                // the topmost buffer's does not count
   for (const ArenaRequest& request : requests) {
-    int64_t padded = 0;
-    if (__builtin_add_overflow(request.bytes, alignment, &padded) ||
-        __builtin_add_overflow(total, padded, &total)) {
-      return std::nullopt;
-    }
+    const int64_t padded = AlignUp(request.bytes, alignment);
+    padding = std::max(padding, padded - request.bytes);
+    change[request.first] += padded;
+    change[request.last + 1] -= padded;
   }
-  return requests.size() <= kExactRequests ? FirstFitBySize(requests, alignment)
-                                           : SweepOverTime(requests, alignment);
+  int64_t live = 0, most = 0;
+  for (const auto& [step, bytes] : change) most = std::max(most, live += bytes);
+  return std::max<int64_t>(0, most - padding);
+}
+
+std::optional<ArenaPlan> PlanArena(const std::vector<ArenaRequest>& requests, int64_t alignment) {
+  if (Overflows(requests, alignment)) return std::nullopt;
+  ArenaPlan best = SweepOverTime(requests, alignment);
+  const int64_t bound = ArenaLowerBound(requests, alignment);
+  if (best.bytes <= bound || PairsTogether(requests) > kMaxPairs) return best;
+  const auto life = [](const ArenaRequest& r) { return int64_t{r.last} - r.first + 1; };
+  const auto area = [&](const ArenaRequest& r) {
+    return static_cast<double>(r.bytes) * static_cast<double>(life(r));
+  };
+  const std::vector<size_t> orders[] = {
+      ByFalling(requests, [](const ArenaRequest& r) { return r.bytes; }),
+      ByFalling(requests, area),
+      ByFalling(requests, life),
+  };
+  for (const std::vector<size_t>& order : orders) {
+    ArenaPlan plan = FirstFit(requests, order, alignment);
+    if (plan.bytes < best.bytes) best = std::move(plan);
+    if (best.bytes <= bound) break;
+  }
+  return best;
 }
 
 }  // namespace rlx::lower

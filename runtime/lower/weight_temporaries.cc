@@ -47,6 +47,9 @@ Slots Inspect(const Program& program) {
       life.last = static_cast<int32_t>(s);
     });
   }
+  for (ArenaRequest& life : slots.life) {
+    if (life.first < 0) life.first = life.last = 0;  // touched by nothing: anywhere will do
+  }
   return slots;
 }
 
