@@ -136,7 +136,9 @@ class Uses {
   std::vector<std::vector<std::vector<Use>>> uses_;  // [node][result]
 };
 
-// A module at a stage, as it arrives and as the stages hand it on. LIR adds a plan (lower/lir.h).
+struct BufferPlan;  // lir.h
+
+// A module at a stage, as it arrives and as the stages hand it on.
 enum class Stage : uint8_t { kHir = 1, kMir = 2, kLir = 3 };
 enum class FusionPolicy : uint8_t { kDirect = 1, kFusable = 2 };  // see op_info.h, lower_hir
 
@@ -144,6 +146,9 @@ struct Module {
   Stage stage = Stage::kMir;
   FusionPolicy policy = FusionPolicy::kDirect;
   Graph graph;
+  // LIR: where its values live and when its nodes run; null: to be planned. As untrusted as the
+  // graph: lower::VerifyPlan judges it.
+  std::shared_ptr<const BufferPlan> plan;
 };
 
 }  // namespace rlx

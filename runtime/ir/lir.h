@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,7 +21,12 @@ enum class Storage : uint8_t {
   kNone,      // never materialised (inside a fused step), or symbolic: no slot until bound
 };
 
+std::string_view Name(Storage storage);  // "arena", "view" …
+std::optional<Storage> ParseStorage(std::string_view name);
+
 enum class Phase : uint8_t { kPrologue, kSteadyState, kEpilogue };
+std::string_view Name(Phase phase);  // "prologue", "steady_state", "epilogue"
+std::optional<Phase> ParsePhase(std::string_view name);
 
 struct Assignment {
   Value value;
@@ -63,6 +68,9 @@ struct ExtentsInput {
   std::string name;       // i64[dims.size()]; empty: the graph is not padded
   std::vector<Dim> dims;  // what to feed it: these, at the sizes of the run
 };
+
+// Fills inputs, params and outputs: what `graph` binds by name.
+void DescribeIo(const Graph& graph, BufferPlan& plan);
 
 struct LirModule {
   Graph graph;

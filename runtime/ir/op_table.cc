@@ -67,6 +67,8 @@ std::span<const OpInfo* const> AllOps() {
   return present;
 }
 
-bool IsClaimName(std::string_view claim) { return TheTable().claims.contains(claim); }
+bool IsClaimName(std::string_view claim) {
+  return !claim.empty() && TheTable().claims.contains(claim);
+}
 
 }  // namespace rlx

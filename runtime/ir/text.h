@@ -26,6 +26,14 @@ namespace rlx {
 //     alias 0 -> 1                                // input 0 and output 1 may share a buffer
 //     output "y" = %5
 //     output "top" = %6.1
+//     plan {                                      // lir only, last
+//       arena 4096 aligned 64 unshared 9216       // bytes
+//       unbound batch                             // symbols
+//       %3 arena 1536 at 0                        // bytes, and where
+//       %4 view 12 of %3 at 16 strides [4,1]      // elements; strides where it is not dense
+//       %5 output 1536
+//       run steady_state %3 %4 %5                 // the schedule, by phase
+//     }
 //   }
 //
 // A stage is `hir`, `mir` or `lir`; `fusable` before the name is that policy. Nodes are numbered in

@@ -7,7 +7,7 @@
 #include "runtime/base/status.h"
 #include "runtime/ir/op_info.h"
 #include "runtime/ir/text.h"
-#include "runtime/ir/text_scanner.h"
+#include "runtime/ir/text_plan.h"
 #include "runtime/ir/verify.h"
 
 namespace rlx {
@@ -35,6 +35,7 @@ class Parser {
       return scan_.Error("expected hir, mir or lir");
     if (scan_.EatWord("fusable")) module.policy = FusionPolicy::kFusable;
     RLX_ASSIGN(module.graph, NamedGraph(0));
+    module.plan = std::move(plan_);
     if (!scan_.AtEnd()) return scan_.Error("expected the end");
     return module;
   }
@@ -55,7 +56,8 @@ class Parser {
     if (scan_.EatWord("constraint")) return ConstraintLine(graph);
     if (scan_.EatWord("alias")) return AliasLine(graph);
     if (scan_.EatWord("output")) return OutputLine(graph);
-    return scan_.Error("expected a node, symbol, constraint, alias or output");
+    if (depth == 0 && scan_.EatWord("plan")) return PlanBlock(graph);
+    return scan_.Error("expected a node, symbol, constraint, alias, output or plan");
   }
 
   absl::Status SymbolLine(Graph& graph) {
@@ -91,8 +93,18 @@ class Parser {
   absl::Status OutputLine(Graph& graph) {
     RLX_ASSIGN(std::string name, scan_.Quoted());
     RLX_TRY(scan_.Expect("="));
-    RLX_ASSIGN(const Value value, Reference());
+    RLX_ASSIGN(const Value value, ScanValue(scan_));
     graph.AddOutput(std::move(name), value);
+    return absl::OkStatus();
+  }
+
+  absl::Status PlanBlock(const Graph& graph) {
+    for (const Output& output : graph.outputs()) {
+      if (!graph.Has(output.value)) return scan_.Error("the plan's graph is not sound");
+    }
+    RLX_ASSIGN(BufferPlan plan, ScanPlan(graph, scan_));
+    if (!scan_.Peek('}')) return scan_.Error("nothing may follow the plan");
+    plan_ = std::make_shared<const BufferPlan>(std::move(plan));
     return absl::OkStatus();
   }
 
@@ -103,21 +115,8 @@ class Parser {
     return *index;
   }
 
-  // `%7` or `%7.1`, whose digits scan as one number.
-  absl::StatusOr<Value> Reference() {
-    RLX_TRY(scan_.Expect("%"));
-    RLX_ASSIGN(const std::string_view digits, scan_.Number());
-    const size_t dot = digits.find('.');
-    const auto node = ParseInt(digits.substr(0, dot));
-    const auto result = dot == std::string_view::npos ? std::optional<int64_t>(0)
-                                                      : ParseInt(digits.substr(dot + 1));
-    if (!node || !result || !std::in_range<NodeId>(*node) || !std::in_range<int32_t>(*result))
-      return scan_.Error("expected a value such as %7 or %7.1");
-    return Value{static_cast<NodeId>(*node), static_cast<int32_t>(*result)};
-  }
-
   absl::Status NodeLine(Graph& graph, int depth) {
-    RLX_ASSIGN(const Value label, Reference());
+    RLX_ASSIGN(const Value label, ScanValue(scan_));
     if (label != Value{graph.size(), 0})
       return scan_.Error(Cat("expected %", graph.size(), ", the next node"));
     RLX_TRY(scan_.Expect("="));
@@ -144,7 +143,7 @@ class Parser {
   absl::Status Operands(Node& node) {
     if (!scan_.Eat('(') || scan_.Eat(')')) return absl::OkStatus();
     do {
-      RLX_ASSIGN(const Value operand, Reference());
+      RLX_ASSIGN(const Value operand, ScanValue(scan_));
       node.operands.push_back(operand);
     } while (scan_.Eat(','));
     return scan_.Expect(")");
@@ -306,6 +305,7 @@ class Parser {
   }
 
   TextScanner scan_;
+  std::shared_ptr<const BufferPlan> plan_;
 };
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "runtime/base/text.h"
 #include "runtime/ir/op_info.h"
 #include "runtime/ir/text.h"
+#include "runtime/ir/text_plan.h"
 
 namespace rlx {
 namespace {
@@ -26,7 +27,7 @@ class Printer {
 
   std::string Take() { return std::move(out_); }
 
-  void GraphBody(const Graph& graph, int indent) {
+  void GraphBody(const Graph& graph, int indent, const BufferPlan* plan = nullptr) {
     out_ += "{\n";
     for (const auto& [name, range] : graph.symbols)
       Line(indent + 1, "symbol ", name, " in [", range.min, ", ", range.max, "]");
@@ -40,6 +41,7 @@ class Printer {
       Quoted(output.name);
       Add(" = ", output.value, "\n");
     }
+    if (plan != nullptr) PrintPlan(*plan, indent + 1, out_);
     Indent(indent);
     out_ += '}';
   }
@@ -200,7 +202,7 @@ std::string Print(const Module& module, const PrintOptions& options) {
     printer.Header(Cat(KeywordOf(module.stage), " fusable"), module.graph.name);
   else
     printer.Header(KeywordOf(module.stage), module.graph.name);
-  printer.GraphBody(module.graph, 0);
+  printer.GraphBody(module.graph, 0, module.plan.get());
   printer.Add('\n');
   return printer.Take();
 }

@@ -76,6 +76,21 @@ absl::Status CheckDeclared(const Dim& dim, const SymbolTable& symbols) {
   return absl::OkStatus();
 }
 
+// A divisor must be able to be positive; that it is, is known when symbols are bound.
+absl::Status CheckDivisors(const Dim& dim, const SymbolTable& ranges) {
+  if (dim.is_static()) return absl::OkStatus();
+  for (const DimTerm& term : dim.expr()->terms) {
+    for (const DimAtom& atom : term.atoms) {
+      if (atom.kind == DimAtom::Kind::kSymbol) continue;
+      if (atom.kind == DimAtom::Kind::kFloorDiv && atom.b.UpperBound(ranges) < 1)
+        return InvalidArgument("divisor ", atom.b, " of ", dim, " is never positive");
+      RLX_TRY(CheckDivisors(atom.a, ranges));
+      RLX_TRY(CheckDivisors(atom.b, ranges));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckConstraintList(const Graph& main, const Limits& limits) {
   if (static_cast<int64_t>(main.constraints.size()) > limits.max_constraints)
     return LimitExceeded("max_constraints", limits.max_constraints, "the graph has ",
@@ -84,7 +99,10 @@ absl::Status CheckConstraintList(const Graph& main, const Limits& limits) {
     if (a.is_overflow() || b.is_overflow()) return InvalidArgument("a constraint overflows");
     if (a.is_static() && b.is_static() && a != b)
       return InvalidArgument("constraint ", a, " = ", b, " cannot hold");
-    for (const Dim& side : {a, b}) RLX_TRY(CheckDeclared(side, main.symbols));
+    for (const Dim& side : {a, b}) {
+      RLX_TRY(CheckDeclared(side, main.symbols));
+      RLX_TRY(CheckDivisors(side, main.symbols));
+    }
   }
   return absl::OkStatus();
 }
@@ -113,6 +131,7 @@ absl::Status CheckType(const TensorType& type, const Ranges& ranges, const Limit
       return InvalidArgument("extent ", dim, " of ", type, " is not positive");
     RLX_TRY(CheckDeclared(dim, ranges.declared));
     const int64_t capacity = dim.is_static() ? dim.value() : dim.UpperBound(ranges.capacity);
+    RLX_TRY(CheckDivisors(dim, ranges.declared));
     if (!dim.is_static() && dim.UpperBound(ranges.declared) < 1)
       return InvalidArgument("extent ", dim, " of ", type, " is never positive");
     if (bytes) bytes = CheckedMul(*bytes, std::max<int64_t>(capacity, 1));
@@ -320,6 +339,8 @@ absl::Status VerifyGraph(const Graph& graph, const Limits& limits, Stage level) 
 }
 
 absl::Status Verify(const Module& module, const Limits& limits) {
+  if (module.plan && module.stage != Stage::kLir)
+    return InvalidArgument("only a LIR module can have a plan");
   return VerifyGraph(module.graph, limits, module.stage == Stage::kHir ? Stage::kHir : Stage::kMir);
 }
 

@@ -35,6 +35,14 @@ struct ProgramDraft {
 absl::StatusOr<ProgramDraft> DraftProgram(const LirModule& lir, const device::Backend& backend,
                                           const device::Target& target);
 
+// Judges a plan that arrived with its graph, which is verified: the schedule is a topological order
+// of all nodes that run; every value has the place that its kind allows; views lie where their
+// nodes put them, inside their roots, and their readers take their strides; slots are aligned,
+// inside the arena, and no two that hold data at the same time overlap; the manifest is the
+// graph's. What passes can be given to BuildProgram. InvalidArgument naming the node. O(n log n).
+// `backend` as above.
+absl::Status VerifyPlan(const Graph& graph, const BufferPlan& plan, const device::Backend* backend);
+
 // LIR → Program: each node lowered by the back end, nodes that depend on weights and constants
 // alone into the WeightProgram, kernels compiled once each. Requires a fully static plan.
 // Unimplemented naming every node that the back end does not claim.

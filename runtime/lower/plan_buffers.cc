@@ -28,7 +28,7 @@ struct Planner {
     for (NodeId id = 0; id < graph.size(); ++id) RLX_TRY(Place(id));
     RLX_TRY(PlanSlots());
     FindPhases();
-    DescribeIo();
+    DescribeIo(graph, plan);
     for (const auto& results : at) {
       plan.assignments.insert(plan.assignments.end(), results.begin(), results.end());
     }
@@ -174,18 +174,6 @@ struct Planner {
                             : node.op == OpKind::kTopK || id > last_compute ? Phase::kEpilogue
                                                                             : Phase::kSteadyState);
     }
-  }
-
-  void DescribeIo() {
-    for (NodeId id : graph.inputs()) plan.inputs.push_back(Entry(graph.node(id).name, {id, 0}));
-    for (NodeId id : graph.params()) plan.params.push_back(Entry(graph.node(id).name, {id, 0}));
-    for (const Output& output : graph.outputs()) {
-      plan.outputs.push_back(Entry(output.name, output.value));
-    }
-  }
-
-  IoEntry Entry(const std::string& name, Value value) const {
-    return {name, value, graph.type(value)};
   }
 };
 

@@ -23,9 +23,10 @@ class Compilation {
 
   absl::StatusOr<CompileResult> Run(const Module& module) {
     result_.device = request_.device;
-    RLX_ASSIGN(result_.options, Resolve(request_.device, request_.options, request_.backend,
-                                        request_.backend != nullptr ? &request_.target : nullptr));
-    RLX_TRY(Phase("verify", [&] { return Verify(module, request_.limits); }));
+    RLX_ASSIGN(result_.options,
+               ResolveFor(module, request_.device, request_.options, request_.backend,
+                          request_.backend != nullptr ? &request_.target : nullptr));
+    RLX_TRY(Phase("verify", [&] { return Judge(module); }));
     Graph graph = module.graph;
     if (module.stage == Stage::kHir) RLX_TRY(Phase("hir", [&] { return Lower(module, graph); }));
     if (request_.until == Stage::kMir) {
@@ -35,7 +36,7 @@ class Compilation {
     }
     RLX_TRY(Phase("mir", [&] { return Optimize(module.stage, graph); }));
     RLX_TRY(AssertClean());
-    RLX_TRY(Phase("lir", [&] { return Plan(std::move(graph)); }));
+    RLX_TRY(Phase("lir", [&] { return Plan(std::move(graph), module.plan.get()); }));
     if (request_.until) return std::move(result_);
     RLX_TRY(
         Phase("codegen", [&] { return GenerateCode(result_, request_.backend, request_.target); }));
@@ -54,12 +55,14 @@ class Compilation {
     return absl::OkStatus();
   }
 
-  void Dump(std::string_view stage, const Graph& graph) {
-    if (request_.observer.dump) request_.observer.dump(stage, Print(graph));
+  absl::Status Judge(const Module& module) const {
+    RLX_TRY(Verify(module, request_.limits));
+    return module.plan ? lower::VerifyPlan(module.graph, *module.plan, request_.backend)
+                       : absl::OkStatus();
   }
 
   absl::Status Lower(const Module& hir, Graph& graph) {
-    Dump("hir", hir.graph);
+    if (request_.observer.dump) request_.observer.dump("hir", Print(hir));
     RLX_ASSIGN(graph, LowerHir(hir));
     const absl::Status status = VerifyGraph(graph, GrownLimits());
     if (status.ok() || absl::IsResourceExhausted(status)) return status;
@@ -70,7 +73,9 @@ class Compilation {
   absl::Status Optimize(Stage stage, Graph& graph) {
     StampSources(graph);
     RLX_TRY(Bind(graph));
-    Dump("mir", graph);
+    if (request_.observer.dump && stage != Stage::kLir) {
+      request_.observer.dump("mir", Print(graph));
+    }
     const Graph before = graph;
     if (stage != Stage::kLir) {
       passes::PassContext context =
@@ -92,7 +97,7 @@ class Compilation {
     }
     if (result_.options.dim_binding.empty()) return absl::OkStatus();
     RLX_ASSIGN(graph, BindSymbols(graph, result_.options.dim_binding));
-    return absl::OkStatus();
+    return VerifyGraph(graph, GrownLimits());  // sizes may make an extent vanish
   }
 
   absl::Status AssertClean() const {
@@ -107,12 +112,17 @@ class Compilation {
     return FailedPrecondition("fusion is not clean: ", misses);
   }
 
-  absl::Status Plan(Graph graph) {
-    RLX_ASSIGN(result_.lir.plan,
-               lower::PlanBuffers(graph, {.alignment = result_.options.arena_alignment},
-                                  request_.backend));
+  // A plan that came along holds while the graph is the one it was made for.
+  absl::Status Plan(Graph graph, const BufferPlan* given) {
+    if (given != nullptr && result_.options.dim_binding.empty()) {
+      result_.lir.plan = *given;
+    } else {
+      RLX_ASSIGN(result_.lir.plan,
+                 lower::PlanBuffers(graph, {.alignment = result_.options.arena_alignment},
+                                    request_.backend));
+    }
     result_.lir.graph = std::move(graph);
-    Dump("lir", result_.lir.graph);
+    if (request_.observer.dump) request_.observer.dump("lir", Print(ModuleFromLir(result_.lir)));
     return absl::OkStatus();
   }
 
@@ -153,9 +163,18 @@ absl::StatusOr<CompileResult> CompileGraphStagesForBackend(const Graph& mir,
 
 Graph GraphFromLir(const LirModule& lir) { return lir.graph; }
 
-void MaybeLogFusion(const CompileResult& result, bool enabled, Logger& log) {
+Module ModuleFromLir(const LirModule& lir) {
+  return {Stage::kLir, FusionPolicy::kDirect, lir.graph,
+          std::make_shared<const BufferPlan>(lir.plan)};
+}
+
+void MaybeLogFusion(std::string_view module, DeviceKind device, const FusionReport& report,
+                    bool enabled, Logger& log) {
   if (!enabled) return;
-  log.Info("fusion", {{"device", Name(result.device)}, {"report", result.fusion.ToString()}});
+  log.Info("fusion report", {{"module", module},
+                             {"device", Name(device)},
+                             {"summary", report.Summary()},
+                             {"report", report.ToString()}});
 }
 
 }  // namespace rlx::stages

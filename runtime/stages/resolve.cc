@@ -161,6 +161,20 @@ absl::StatusOr<ResolvedOptions> Resolve(DeviceKind device, const CompileOptions&
   return out;
 }
 
+absl::StatusOr<ResolvedOptions> ResolveFor(const Module& module, DeviceKind device,
+                                           const CompileOptions& options,
+                                           const device::Backend* backend,
+                                           const device::Target* target) {
+  RLX_ASSIGN(ResolvedOptions resolved, Resolve(device, options, backend, target));
+  if (!module.plan || !resolved.dim_binding.empty()) return resolved;
+  if (options.arena_alignment && *options.arena_alignment > module.plan->alignment) {
+    return InvalidArgument("arena_alignment is ", *options.arena_alignment,
+                           ", the module's plan is made for ", module.plan->alignment);
+  }
+  resolved.arena_alignment = module.plan->alignment;
+  return resolved;
+}
+
 CompileOptions OptionsWithSupportedOps(CompileOptions options, std::set<std::string> claims) {
   if (!options.supported_ops) options.supported_ops = std::move(claims);
   return options;

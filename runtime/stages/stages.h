@@ -66,6 +66,12 @@ struct ResolvedOptions {
 absl::StatusOr<ResolvedOptions> Resolve(DeviceKind device, const CompileOptions& options,
                                         const device::Backend* backend,
                                         const device::Target* target = nullptr);
+// The same for a module: one that brings a plan keeps the plan's alignment. InvalidArgument when
+// the request asks for a wider one; dim_binding plans anew, as asked.
+absl::StatusOr<ResolvedOptions> ResolveFor(const Module& module, DeviceKind device,
+                                           const CompileOptions& options,
+                                           const device::Backend* backend,
+                                           const device::Target* target = nullptr);
 // `options` with supported_ops set, unless the request already has a list.
 CompileOptions OptionsWithSupportedOps(CompileOptions options, std::set<std::string> claims);
 
@@ -109,9 +115,11 @@ struct CompileResult {
                                                const device::Target& target) const;
 };
 
-// `backend` may be null: the stages run for every device, with or without one. `target` is one of
-// backend->Targets() when there is a back end. FailedPrecondition with "fusion is not clean" and
-// the misses when assert_fusion_clean finds any (details in `misses` when not null).
+// A LIR module's graph stands as it is; its plan, where it has one, is verified (InvalidArgument
+// naming the node) and kept. `backend` may be null: the stages run for every device, with or
+// without one. `target` is one of backend->Targets() when there is a back end. FailedPrecondition
+// with "fusion is not clean" and the misses when assert_fusion_clean finds any (details in `misses`
+// when not null).
 struct CompileRequest {
   DeviceKind device = DeviceKind::kCpu;
   CompileOptions options;
@@ -135,8 +143,12 @@ absl::StatusOr<CompileResult> CompileGraphStagesForBackend(const Graph& mir,
 
 // The MIR graph that a LIR module carries.
 Graph GraphFromLir(const LirModule& lir);
+// It with its plan, as a module that can be compiled again.
+Module ModuleFromLir(const LirModule& lir);
 
-// Writes the report to the log when `enabled` (RLX_FUSION_REPORT, read by server/config).
-void MaybeLogFusion(const CompileResult& result, bool enabled, Logger& log);
+// Writes the report of a compile to the log, its summary line (report.h) as a field of its own,
+// when `enabled` (RLX_FUSION_REPORT, read by server/config). `module` is its name.
+void MaybeLogFusion(std::string_view module, DeviceKind device, const FusionReport& report,
+                    bool enabled, Logger& log);
 
 }  // namespace rlx::stages

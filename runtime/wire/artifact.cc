@@ -159,9 +159,8 @@ absl::StatusOr<LirModule> LirFromWire(const v1::GraphModule& from, const Limits&
   };
   RLX_ASSIGN(Module module, ModuleFromWire(from, limits, no_blobs));
   RLX_TRY(Verify(module, limits));
-  LirModule out{.graph = std::move(module.graph)};
-  RLX_ASSIGN(out.plan, PlanFromWire(from.plan(), out.graph));
-  return out;
+  if (!module.plan) return DataLoss("the LIR has no plan");
+  return LirModule{std::move(module.graph), *module.plan, {}};
 }
 
 // One element for each dim, in an i64 input that is there.

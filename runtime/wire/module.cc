@@ -273,6 +273,9 @@ struct Reader {
     for (const v1::Alias& alias : in.aliases()) {
       graph.aliases.push_back({static_cast<int>(alias.input()), static_cast<int>(alias.output())});
     }
+    if (!in.has_plan()) return out;
+    RLX_ASSIGN(BufferPlan plan, PlanFromWire(in.plan(), graph));
+    out.plan = std::make_shared<const BufferPlan>(std::move(plan));
     return out;
   }
 };
@@ -382,6 +385,7 @@ void ModuleToWire(const Module& module, v1::GraphModule& out) {
     to.set_input(static_cast<uint32_t>(alias.input));
     to.set_output(static_cast<uint32_t>(alias.output));
   }
+  if (module.plan) PlanToWire(*module.plan, *out.mutable_plan());
 }
 
 }  // namespace rlx::wire

@@ -13,7 +13,8 @@ namespace rlx::wire {
 using BlobSource = std::function<absl::StatusOr<SharedBytes>(const v1::BlobSlice&)>;
 
 // Builds the IR of an untrusted module and infers every result type. Names, ops, references,
-// nesting and attribute forms are checked here, the rest by Verify, which the caller runs next.
+// nesting and attribute forms are checked here, the rest by Verify and (a plan) lower::VerifyPlan,
+// which the caller runs next.
 // Errors are InvalidArgument naming the node (`node 17 "ffn": unknown op "matmull"`), or
 // ResourceExhausted naming the limit. Never recurses on what the client sent.
 absl::StatusOr<Module> ModuleFromWire(const v1::GraphModule& module, const Limits& limits,
@@ -21,7 +22,8 @@ absl::StatusOr<Module> ModuleFromWire(const v1::GraphModule& module, const Limit
 
 void ModuleToWire(const Module& module, v1::GraphModule& out);
 
-// The plan of a LIR module.
+// The plan of a LIR module. From the wire: every value it names is in the graph; no more is
+// checked.
 absl::StatusOr<BufferPlan> PlanFromWire(const v1::MemoryPlan& plan, const Graph& graph);
 void PlanToWire(const BufferPlan& plan, v1::MemoryPlan& out);
 

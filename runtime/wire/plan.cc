@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <set>
-
 #include "runtime/base/checked.h"
 #include "runtime/base/status.h"
 #include "runtime/wire/enums.h"
@@ -30,17 +28,6 @@ absl::StatusOr<Assignment> AssignmentFromWire(const v1::Assignment& from, const 
   out.element_offset = static_cast<int64_t>(from.element_offset());
   out.strides.assign(from.strides().begin(), from.strides().end());
   return out;
-}
-
-void FillEntries(BufferPlan& plan, const Graph& graph) {
-  const auto entry = [&](const std::string& name, Value value) {
-    return IoEntry{name, value, graph.type(value)};
-  };
-  for (NodeId id : graph.inputs()) plan.inputs.push_back(entry(graph.node(id).name, {id, 0}));
-  for (NodeId id : graph.params()) plan.params.push_back(entry(graph.node(id).name, {id, 0}));
-  for (const Output& output : graph.outputs()) {
-    plan.outputs.push_back(entry(output.name, output.value));
-  }
 }
 
 void BindingToWire(const IoEntry& entry, v1::Binding& out) {
@@ -80,7 +67,7 @@ absl::StatusOr<BufferPlan> PlanFromWire(const v1::MemoryPlan& from, const Graph&
     plan.phases[value.node] = *phase;
   }
   plan.dynamic_symbols.assign(from.dynamic_symbols().begin(), from.dynamic_symbols().end());
-  FillEntries(plan, graph);
+  DescribeIo(graph, plan);
   return plan;
 }
 

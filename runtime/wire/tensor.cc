@@ -26,6 +26,9 @@ absl::StatusOr<Dim> Apply(v1::DimExpr::Op op, const Dim& below, const Dim& top) 
     case v1::DimExpr::OP_MUL:
       return below * top;
     case v1::DimExpr::OP_FLOOR_DIV:
+      if (top.is_static() && top.value() < 1) {
+        return InvalidArgument("dim expression divides by ", top, ", which is below 1");
+      }
       return FloorDiv(below, top);
     case v1::DimExpr::OP_MIN:
       return Min(below, top);

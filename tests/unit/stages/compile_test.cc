@@ -266,7 +266,7 @@ TEST(Compile, ReportsProgressDumpsAndTimes) {
   };
   request.observer.dump = [&](std::string_view stage, const std::string& text) {
     dumps.emplace_back(stage);
-    EXPECT_TRUE(text.starts_with(stage == "hir" ? "hir" : "mir") || !text.empty());
+    EXPECT_TRUE(text.starts_with(stage.substr(0, 3))) << stage << ": " << text.substr(0, 40);
   };
   request.observer.dump_each_pass = true;
   const CompileResult result = CompileOrFail(BertBlock("fusable"), request);
