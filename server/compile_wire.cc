@@ -2,6 +2,7 @@
 #include "server/compile_wire.h"
 
 #include "runtime/base/status.h"
+#include "runtime/stages/stages.h"
 #include "runtime/wire/enums.h"
 #include "runtime/wire/module.h"
 #include "runtime/wire/options.h"
@@ -116,7 +117,7 @@ void CompiledToWire(const engine::Compiled& compiled, v1::CompileResult& out) {
   out.set_key(std::string(module.key.view()));
   out.set_cache(static_cast<v1::CacheResult>(static_cast<int>(compiled.cache) + 1));
   TargetToWire(artifact.target, artifact.fusion_target, *out.mutable_target());
-  wire::OptionsToWire(artifact.options, *out.mutable_options());
+  wire::OptionsToWire(*compiled.options, *out.mutable_options());
   wire::ManifestToWire(artifact.lir.plan, artifact.lir.graph, *out.mutable_manifest());
   v1::MemoryStats& memory = *out.mutable_memory();
   memory.set_arena_bytes(static_cast<uint64_t>(module.memory.arena_bytes));
@@ -124,7 +125,7 @@ void CompiledToWire(const engine::Compiled& compiled, v1::CompileResult& out) {
   memory.set_code_bytes(static_cast<uint64_t>(module.memory.code_bytes));
   memory.set_constant_bytes(static_cast<uint64_t>(module.memory.constant_bytes));
   wire::FusionReportToWire(compiled.Fusion(), *out.mutable_fusion());
-  wire::DispatchReportToWire(artifact.dispatch, *out.mutable_dispatch());
+  wire::DispatchReportToWire(compiled.Dispatch(), *out.mutable_dispatch());
   wire::PlanToWire(artifact.lir.plan, *out.mutable_plan());
   for (const PassTiming& timing : artifact.passes) {
     wire::PassTimingToWire(timing, *out.add_passes());
@@ -139,13 +140,26 @@ void CompiledToWire(const engine::Compiled& compiled, v1::CompileResult& out) {
     dump.set_stage(wire::ToWire(stage));
     dump.set_text(text);
   }
-  out.set_runnable(artifact.program != nullptr);
-  out.set_reason(artifact.why_no_program);
+  out.set_runnable(compiled.runnable());
+  out.set_reason(compiled.WhyNot());
   out.set_artifact_bytes(static_cast<uint64_t>(module.artifact_bytes));
   for (const auto& [stage, seconds] : artifact.phase_seconds) {
     (*out.mutable_stage_seconds())[stage] = seconds;
   }
   if (artifact.program != nullptr) KernelsToWire(*artifact.program, *out.mutable_kernels());
+}
+
+void LogReports(const engine::Compiled& compiled, const Frontend& frontend) {
+  if (compiled.cache != engine::CacheResult::kCompiled) return;
+  const std::string& module = compiled.names->module_name;
+  if (frontend.log_fusion) {
+    stages::MaybeLogFusion(module, compiled.module->artifact.target.kind, compiled.Fusion(),
+                           frontend.log_fusion, frontend.log);
+  }
+  if (frontend.log_dispatch) {
+    const std::string report = compiled.Dispatch().ToString();
+    frontend.log.Info("dispatch report", {{"module", module}, {"report", report}});
+  }
 }
 
 void ExplanationToWire(const engine::KeyExplanation& explanation, std::string* key,

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "rlx/v1/compiler.pb.h"
-#include "runtime/engine/engine.h"
+#include "server/frontend.h"
 
 namespace rlx::server {
 
@@ -15,6 +15,9 @@ absl::StatusOr<engine::CompileSpec> SpecFromWire(const v1::CompileSpec& spec,
                                                  engine::Engine& engine);
 // The name under which Engine::Recall knows a request; none for one that must not be recalled.
 std::optional<Digest256> RecallKey(const v1::CompileRequest& request);
+
+// Logs the reports of what was just compiled, as far as the daemon is told to.
+void LogReports(const engine::Compiled& compiled, const Frontend& frontend);
 
 void CompiledToWire(const engine::Compiled& compiled, v1::CompileResult& out);
 void TargetToWire(const device::Target& target, FusionTarget fusion, v1::Target& out);

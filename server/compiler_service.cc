@@ -61,10 +61,7 @@ grpc::Status EndCompile(EventStream& stream, Call& call,
                         const FusionReport& misses) {
   if (compiled.ok()) {
     PushResult(stream, *compiled);
-    if (call.frontend().log_fusion && compiled->cache == engine::CacheResult::kCompiled) {
-      call.frontend().log.Info("fusion report", {{"module", compiled->names->module_name},
-                                                 {"report", compiled->Fusion().ToString()}});
-    }
+    LogReports(*compiled, call.frontend());
   }
   return call.End(compiled.status(), &misses);
 }
@@ -99,6 +96,20 @@ grpc::ServerWriteReactor<v1::CompileEvent>* CompilerService::WaitCompile(
     const auto compiled = call.engine().WaitCompile(call.who(), *operation, how, call.cancel());
     return EndCompile(s, call, compiled, misses);
   });
+}
+
+grpc::ServerUnaryReactor* CompilerService::Inspect(grpc::CallbackServerContext* context,
+                                                   const v1::InspectRequest* request,
+                                                   v1::CompileResult* response) {
+  const auto handle = [request, response](Call& call) -> absl::Status {
+    const auto key = Digest256::FromBytes(request->key());
+    if (!key) return InvalidArgument("key has ", request->key().size(), " bytes instead of 32");
+    RLX_ASSIGN(const engine::Compiled compiled,
+               call.engine().Inspect(call.who(), *key, call.cancel()));
+    CompiledToWire(compiled, *response);
+    return absl::OkStatus();
+  };
+  return UnaryReactor::Start(frontend_, inspect_, *context, Where::kExecutor, handle);
 }
 
 grpc::ServerUnaryReactor* CompilerService::Lower(grpc::CallbackServerContext* context,

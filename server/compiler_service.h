@@ -14,6 +14,9 @@ class CompilerService final : public v1::Compiler::CallbackService {
                                                       const v1::CompileRequest* request) override;
   grpc::ServerWriteReactor<v1::CompileEvent>* WaitCompile(
       grpc::CallbackServerContext* context, const v1::WaitCompileRequest* request) override;
+  grpc::ServerUnaryReactor* Inspect(grpc::CallbackServerContext* context,
+                                    const v1::InspectRequest* request,
+                                    v1::CompileResult* response) override;
   grpc::ServerUnaryReactor* Lower(grpc::CallbackServerContext* context,
                                   const v1::LowerRequest* request,
                                   v1::LowerResponse* response) override;
@@ -31,6 +34,7 @@ class CompilerService final : public v1::Compiler::CallbackService {
   Frontend& frontend_;
   const Method compile_{frontend_, "Compiler", "Compile"};
   const Method wait_{frontend_, "Compiler", "WaitCompile"};
+  const Method inspect_{frontend_, "Compiler", "Inspect"};
   const Method lower_{frontend_, "Compiler", "Lower"};
   const Method explain_{frontend_, "Compiler", "Explain"};
   const Method export_source_{frontend_, "Compiler", "ExportSource"};

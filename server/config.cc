@@ -244,19 +244,37 @@ absl::Status CheckRanges(const ServerConfig& c) {
   return absl::OkStatus();
 }
 
+std::string_view Environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? std::string_view() : std::string_view(value);
+}
+
+bool IsOn(const char* name) {
+  const std::string_view text = Environment(name);
+  return !text.empty() && text != "0" && text != "false" && text != "off" && text != "no";
+}
+
+absl::Status ReadAlignment(CompileOptions& out) {
+  const std::string_view text = Environment("RLX_ARENA_ALIGN");
+  if (text.empty()) return absl::OkStatus();
+  const auto bytes = ParseInt(text);
+  if (!bytes || *bytes < 16 || *bytes > 4096 || (*bytes & (*bytes - 1)) != 0) {
+    return InvalidArgument("RLX_ARENA_ALIGN: \"", text, "\" is no power of two from 16 to 4096");
+  }
+  out.arena_alignment = *bytes;
+  return absl::OkStatus();
+}
+
 // Read once, here and nowhere below; a field that a request sets wins.
 absl::Status ReadEnvironment(Settings& out) {
-  const auto truthy = [](const char* name) {
-    const char* value = std::getenv(name);
-    if (value == nullptr) return false;
-    const std::string_view text(value);
-    return !text.empty() && text != "0" && text != "false" && text != "off" && text != "no";
-  };
-  out.log_fusion = truthy("RLX_FUSION_REPORT");
-  if (truthy("RLX_VERBOSE")) out.defaults.verbose = true;
-  const char* dispatch = std::getenv("RLX_KERNEL_DISPATCH");
-  if (dispatch == nullptr) return absl::OkStatus();
-  const std::string_view text(dispatch);
+  out.log_fusion = IsOn("RLX_FUSION_REPORT");
+  out.log_dispatch = IsOn("RLX_DISPATCH_REPORT");
+  out.ir_dump_dir = Environment("RLX_IR_DUMP");
+  if (IsOn("RLX_VERBOSE")) out.defaults.verbose = true;
+  if (IsOn("RLX_METAL_NO_FUSION")) out.metal.fusion.skip_fusion = true;
+  if (IsOn("RLX_METAL_UNFUSE_REGIONS")) out.metal.fusion.unfuse_elementwise_regions = true;
+  RLX_TRY(ReadAlignment(out.defaults));
+  const std::string_view text = Environment("RLX_KERNEL_DISPATCH");
   if (text == "common" || text == "force_common") {
     out.defaults.kernel_dispatch.policy = DispatchPolicy::kForceCommon;
   } else if (text == "native" || text == "force_native") {
@@ -339,9 +357,14 @@ std::string HelpText() {
   for (const Flag& flag : kFlags) out += Cat("  --", flag.name, "\n      ", flag.doc, "\n");
   out +=
       "\nenvironment, read once at start as defaults of compile options:\n"
-      "  RLX_FUSION_REPORT=1    log the fusion report of every compile\n"
-      "  RLX_VERBOSE=1          report remarks that nobody can act on, too\n"
-      "  RLX_KERNEL_DISPATCH    prefer_native, force_common or force_native\n";
+      "  RLX_FUSION_REPORT=1         log the fusion report of every compile\n"
+      "  RLX_DISPATCH_REPORT=1       log the dispatch report of every compile\n"
+      "  RLX_IR_DUMP=FOLDER          leave HIR, MIR and LIR of every compile there, as KEY.ir.txt\n"
+      "  RLX_VERBOSE=1               report remarks that nobody can act on, too\n"
+      "  RLX_KERNEL_DISPATCH         prefer_native, force_common or force_native\n"
+      "  RLX_ARENA_ALIGN             arena_alignment in bytes, a power of two from 16 to 4096\n"
+      "  RLX_METAL_NO_FUSION=1       skip_fusion on Metal\n"
+      "  RLX_METAL_UNFUSE_REGIONS=1  unfuse_elementwise_regions on Metal\n";
   return out;
 }
 
@@ -368,6 +391,8 @@ engine::EngineOptions ToEngineOptions(const Settings& settings) {
   out.limits.max_nesting = c.limits().max_nesting();
   out.limits.max_tensor_bytes = static_cast<int64_t>(c.limits().max_tensor_bytes());
   out.defaults = settings.defaults;
+  out.device_defaults[DeviceKind::kMetal] = settings.metal;
+  out.ir_dump_dir = settings.ir_dump_dir;
   return out;
 }
 

@@ -18,8 +18,11 @@ struct Settings {
   config::ServerConfig config;  // every field set
   bool help = false;
   bool version = false;
-  bool log_fusion = false;  // RLX_FUSION_REPORT
-  CompileOptions defaults;  // RLX_KERNEL_DISPATCH …
+  bool log_fusion = false;    // RLX_FUSION_REPORT
+  bool log_dispatch = false;  // RLX_DISPATCH_REPORT
+  std::string ir_dump_dir;    // RLX_IR_DUMP
+  CompileOptions defaults;    // RLX_KERNEL_DISPATCH …
+  CompileOptions metal;       // RLX_METAL_…: the same for Metal alone
 };
 
 // `args` without the program's name. InvalidArgument naming the flag, or the file and line.

@@ -55,7 +55,8 @@ class DaemonImpl final : public Daemon {
     }
     executor_ = std::make_unique<Executor>(kExecutorThreads, kExecutorQueue);
     frontend_.reset(new Frontend{*engine_, *metrics_, *executor_, log_,
-                                 ToWireLimits(settings_.config), settings_.log_fusion});
+                                 ToWireLimits(settings_.config), settings_.log_fusion,
+                                 settings_.log_dispatch});
     RLX_TRY(StartGrpc());
     if (!settings_.config.metrics_listen().empty()) {
       RLX_ASSIGN(http_,

@@ -29,7 +29,8 @@ struct Frontend {
   Executor& executor;
   Logger& log;
   WireLimits limits;
-  bool log_fusion = false;  // log the report of every compile
+  bool log_fusion = false;    // log the fusion report of every compile
+  bool log_dispatch = false;  // and the dispatch report
   // Answer on a gRPC thread, which may be used by one call at a time for that: the others keep the
   // sockets going. See QuickGuard.
   std::atomic<bool> quick_busy{false};

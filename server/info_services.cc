@@ -64,6 +64,7 @@ void LimitsToWire(const engine::EngineOptions& options, const WireLimits& wire, 
   out.set_max_operands(static_cast<uint32_t>(options.limits.max_operands));
   out.set_max_symbols(static_cast<uint32_t>(options.limits.max_symbols));
   out.set_max_stream_requests(wire.max_stream_requests);
+  out.set_max_constraints(static_cast<uint32_t>(options.limits.max_constraints));
 }
 
 std::string_view ClassName(OpClass op_class) {

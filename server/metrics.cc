@@ -161,6 +161,8 @@ void CollectTiers(engine::Engine& engine, Snapshot& out) {
                static_cast<double>(blobs.limit_bytes));
   out.SetCounter("rlxd_blob_evicted_bytes_total", "Blob bytes that went to make room", {},
                  static_cast<double>(blobs.evicted_bytes));
+  out.SetCounter("rlxd_blob_corrupt_total", "Blobs whose bytes had changed, and were deleted", {},
+                 static_cast<double>(blobs.corrupt));
 }
 
 // Sessions of symbolic modules: what is ready for which sizes.
@@ -353,7 +355,7 @@ class MetricsImpl final : public Metrics {
         fusion_applied_.Add({{"rule", remark.rule}, {"target", target}}).Increment();
         launches_saved_.Increment(static_cast<double>(remark.launches_saved));
         bytes_saved_.Increment(static_cast<double>(remark.bytes_saved));
-      } else {
+      } else if (remark.actionable) {  // what reports show
         fusion_rejected_.Add({{"rule", remark.rule}, {"reason", remark.reason}, {"target", target}})
             .Increment();
       }
@@ -403,7 +405,8 @@ class MetricsImpl final : public Metrics {
   Family<Counter>& fusion_applied_ =
       Make(BuildCounter(), "rlxd_fusion_applied_total", "Fusions applied, by rule");
   Family<Counter>& fusion_rejected_ =
-      Make(BuildCounter(), "rlxd_fusion_rejected_total", "Fusions missed, by rule and reason");
+      Make(BuildCounter(), "rlxd_fusion_rejected_total",
+           "Fusions missed that the author can bring about, by rule and reason");
   Counter& launches_saved_ = Make(BuildCounter(), "rlxd_fusion_kernel_launches_saved_total",
                                   "Kernel launches a run no longer needs, summed over compiles")
                                  .Add({});

@@ -91,6 +91,7 @@ grpc::ServerUnaryReactor* SessionService::Open(grpc::CallbackServerContext* cont
     RLX_ASSIGN(const engine::Opened opened,
                call.engine().OpenSession(call.who(), std::move(spec), call.cancel()));
     response->set_handle(ToBytes(opened.handle));
+    LogReports(opened.compiled, call.frontend());
     const wire::Artifact& artifact = opened.compiled.module->artifact;
     wire::ManifestToWire(artifact.lir.plan, artifact.lir.graph, *response->mutable_manifest());
     response->set_lease_seconds(opened.lease_seconds);

@@ -7,6 +7,7 @@
 #include "runtime/cache/disk_store.h"
 #include "runtime/cache/memory_store.h"
 #include "runtime/cache/tiered_store.h"
+#include "runtime/stages/pipeline.h"
 
 namespace rlx::engine {
 namespace {
@@ -57,8 +58,7 @@ absl::StatusOr<std::unique_ptr<ArtifactCache>> ArtifactCache::Open(const EngineO
 }
 
 ArtifactCache::ArtifactCache(std::unique_ptr<cache::Store> store, const EngineOptions& options)
-    : limits_(options.limits),
-      ready_(options.decoded_cache_bytes),
+    : ready_(options.decoded_cache_bytes),
       store_(std::move(store)),
       reads_([](std::function<void()> read) {
         read();
@@ -82,7 +82,8 @@ absl::StatusOr<ArtifactCache::Found> ArtifactCache::Find(const Digest256& key,
 ArtifactCache::Found ArtifactCache::Read(const Digest256& key) {
   const std::optional<cache::Hit> hit = store_->Get(key);
   if (!hit) return {};
-  absl::StatusOr<wire::Artifact> artifact = wire::DecodeArtifact(hit->value.view(), limits_);
+  absl::StatusOr<wire::Artifact> artifact =
+      wire::DecodeArtifact(hit->value.view(), stages::GrownLimits());
   if (!artifact.ok()) {
     store_->RemoveCorrupt(key);
     return {};

@@ -34,7 +34,6 @@ class ArtifactCache {
   ArtifactCache(std::unique_ptr<cache::Store> store, const EngineOptions& options);
   Found Read(const Digest256& key);
 
-  const Limits limits_;
   ModuleCache ready_;
   const std::unique_ptr<cache::Store> store_;
   cache::SingleFlight<Found> reads_;  // on the thread of whoever asks first

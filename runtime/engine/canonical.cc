@@ -2,6 +2,7 @@
 #include "runtime/engine/canonical.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "runtime/engine/digest_graph.h"
 #include "runtime/ir/op_info.h"
@@ -61,6 +62,13 @@ std::vector<NodeId> CanonicalOrder(const Graph& graph, bool drop_dead) {
     });
   }
   return std::move(order.ids);
+}
+
+// A plan speaks of the nodes as they are numbered.
+std::vector<NodeId> AuthoredOrder(const Graph& graph) {
+  std::vector<NodeId> ids(graph.size());
+  std::iota(ids.begin(), ids.end(), 0);
+  return ids;
 }
 
 // `graph` with its nodes in `order`; everything that is not a node comes along.
@@ -131,8 +139,10 @@ SourceRef::Kind SourceKind(Stage stage) {
 
 Canonical Canonicalize(const Module& module, bool drop_dead) {
   const SourceRef::Kind kind = SourceKind(module.stage);
-  const std::vector<NodeId> order = CanonicalOrder(module.graph, drop_dead);
-  Canonical out{{module.stage, module.policy, Reordered(module.graph, order)}, nullptr, {}};
+  const std::vector<NodeId> order =
+      module.plan ? AuthoredOrder(module.graph) : CanonicalOrder(module.graph, drop_dead);
+  Canonical out{
+      {module.stage, module.policy, Reordered(module.graph, order), module.plan}, nullptr, {}};
   Graph& graph = out.module.graph;
   graph.constraints = Sorted(module.graph.constraints);
   auto names = std::make_shared<SourceTable>();
@@ -141,11 +151,11 @@ Canonical Canonicalize(const Module& module, bool drop_dead) {
   Stripper stripper;
   for (NodeId id = 0; id < graph.size(); ++id) {
     Node& node = graph.node(id);
-    std::vector<SourceRef>& authored = names->nodes[id];
-    authored = std::move(node.sources);
-    if (authored.empty()) {
-      authored = {{kind, order[id], module.stage == Stage::kHir ? HirLabel(node) : node.name}};
-    }
+    SourceTable::Author& author = names->nodes[id];
+    author.number = order[id];
+    author.name = module.stage == Stage::kHir ? HirLabel(node) : node.name;
+    author.sources = std::move(node.sources);
+    if (author.sources.empty()) author.sources = {{kind, order[id], author.name}};
     node.sources = {{kind, id, ""}};
     if (!InSignature(node)) node.name.clear();
     stripper.StripSubgraphs(node);

@@ -16,7 +16,7 @@ struct Canonical {
 // outputs reach, operands first (and what they do not reach, unless `drop_dead`). Names other than
 // the signature's go, at every depth; each node's source becomes its number. Two modules that
 // differ in nothing but names, sources, dead nodes and the order in which nodes were written have
-// one digest (with aliases the order counts).
+// one digest (with aliases the order counts; with a plan every node and its number counts).
 Canonical Canonicalize(const Module& module, bool drop_dead);
 
 }  // namespace rlx::engine

@@ -90,8 +90,17 @@ struct CompiledModule {
 
 // What the author of one module called things, by canonical node number.
 struct SourceTable {
+  struct Author {
+    NodeId number = 0;               // of the node in the author's module
+    std::string name;                // its label, may be empty
+    std::vector<SourceRef> sources;  // those that it came with, else itself
+  };
   std::string module_name;
-  std::vector<std::vector<SourceRef>> nodes;
+  std::vector<Author> nodes;
+
+  // A message of the compile of the canonical module, with the nodes that it names (`%3 (erf)`) as
+  // the author knows them (`%7 "gelu" (erf)`).
+  std::string Translate(std::string_view message) const;
 };
 
 // One caller's answer.
@@ -106,8 +115,13 @@ struct Compiled {
   std::vector<std::pair<Stage, std::string>> dumps;     // CompileOptions::dump, in order
 
   const Digest256& key() const { return module->key; }
-  // The report in the caller's own names, without the remarks that only `verbose` shows.
+  // The reports in the caller's own names, without the remarks that only `verbose` shows.
   FusionReport Fusion() const;
+  DispatchReport Dispatch() const;
+  // Whether a session can be opened where the device is (symbols are bound by its runs); if not,
+  // why.
+  bool runnable() const;
+  std::string WhyNot() const;
 };
 
 // A module after the passes that lead to a stage, in the caller's own names.

@@ -86,7 +86,10 @@ absl::StatusOr<Lowered> RunLower(const CompileSpec& spec, const CompileOptions& 
     stages::CompileRequest request = StageRequest(spec.device, options, choice, limits, cancel);
     request.until = stage;
     RLX_ASSIGN(stages::CompileResult result, stages::CompileModuleStages(spec.module, request));
-    out.module = {stage, spec.module.policy, std::move(result.lir.graph)};
+    out.module = {stage, spec.module.policy, std::move(result.lir.graph), nullptr};
+    if (stage == Stage::kLir) {
+      out.module.plan = std::make_shared<const BufferPlan>(std::move(result.lir.plan));
+    }
     out.fusion = std::move(result.fusion);
     out.dispatch = std::move(result.dispatch);
     out.passes = std::move(result.passes);

@@ -2,6 +2,7 @@
 #include "runtime/engine/compiler.h"
 
 #include "runtime/base/clock.h"
+#include "runtime/base/file.h"
 #include "runtime/base/status.h"
 #include "runtime/engine/observer.h"
 #include "runtime/engine/options.h"
@@ -123,7 +124,7 @@ std::shared_ptr<Operation> Compiler::Start(const Principal& who, CompileSpec& sp
       });
   std::shared_ptr<const CompileSpec> kept_spec;
   const std::optional<Digest256> request = spec.request;
-  if (!meaning.options->dump.empty()) {
+  if (!meaning.options->dump.empty() || !options_.ir_dump_dir.empty()) {
     kept_spec = std::make_shared<const CompileSpec>(std::move(spec));
   }
   return std::make_shared<Operation>(Operation{.id = operation,
@@ -163,6 +164,7 @@ absl::StatusOr<Compiled> Compiler::Await(std::shared_ptr<Operation> operation,
   answer.phases.insert(answer.phases.begin(), {CompilePhase::kCacheCheck, checked});
   RLX_TRY(CheckClean(answer, call));
   if (operation->spec != nullptr) RLX_TRY(AddDumps(*operation->spec, cancel, answer));
+  if (first && !options_.ir_dump_dir.empty()) WriteIr(*operation->spec, answer.key(), cancel);
   return answer;
 }
 
@@ -227,7 +229,7 @@ absl::StatusOr<Lowered> Compiler::Lower(const CompileSpec& spec, Stage stage,
   if (stage < spec.module.stage) return InvalidArgument("the module is past that stage already");
   RLX_ASSIGN(const Targets::Choice choice, targets_.Choose(spec.device, spec.profile));
   RLX_TRY(Verify(spec.module, options_.limits));
-  return RunLower(spec, WithDefaults(spec.options, options_.defaults), choice, options_.limits,
+  return RunLower(spec, Inherit(spec.options, spec.device, options_), choice, options_.limits,
                   stage, cancel);
 }
 
@@ -239,6 +241,17 @@ absl::Status Compiler::AddDumps(const CompileSpec& spec, const CancelToken& canc
     answer.dumps.emplace_back(stage, std::move(lowered.text));
   }
   return absl::OkStatus();
+}
+
+void Compiler::WriteIr(const CompileSpec& spec, const Digest256& key, const CancelToken& cancel) {
+  std::string text;
+  for (Stage stage : {Stage::kHir, Stage::kMir, Stage::kLir}) {
+    if (stage < spec.module.stage) continue;
+    const absl::StatusOr<Lowered> lowered = Lower(spec, stage, cancel);
+    if (lowered.ok()) text += lowered->text;
+  }
+  // One that cannot be written costs nobody a compile.
+  WriteFileAtomic(Cat(options_.ir_dump_dir, "/", key, ".ir.txt"), {text}).IgnoreError();
 }
 
 void Compiler::Remember(const std::string& principal, const std::optional<Digest256>& request,

@@ -48,6 +48,7 @@ class Compiler {
   absl::StatusOr<Compiled> Await(std::shared_ptr<Operation> operation, const CompileCall& call,
                                  const CancelToken& cancel, Request& request);
   absl::Status AddDumps(const CompileSpec& spec, const CancelToken& cancel, Compiled& answer);
+  void WriteIr(const CompileSpec& spec, const Digest256& key, const CancelToken& cancel);
   void Remember(const std::string& principal, const std::optional<Digest256>& request,
                 const Meaning& meaning);
   void Report(const Request& request, const absl::StatusOr<Compiled>& answer);

@@ -3,6 +3,7 @@
 
 #include <map>
 
+#include "runtime/ir/lir.h"
 #include "runtime/ir/op_info.h"
 
 namespace rlx::engine {
@@ -61,10 +62,30 @@ class ModuleDigest {
     out.Int(static_cast<int64_t>(module.stage));
     out.Int(static_cast<int64_t>(module.policy));
     Encode(module.graph, out);
+    if (module.plan) Encode(*module.plan, out);
     return out.Finish();
   }
 
  private:
+  // The manifest follows from the graph.
+  static void Encode(const BufferPlan& plan, Encoder& out) {
+    out.Int(plan.arena_bytes);
+    out.Int(plan.alignment);
+    out.Int(plan.unshared_bytes);
+    out.List(plan.assignments, [&](const Assignment& a) {
+      Encode(a.value, out);
+      out.Int(static_cast<int64_t>(a.storage));
+      out.Int(a.offset);
+      out.Int(a.bytes);
+      Encode(a.root, out);
+      out.Int(a.element_offset);
+      out.List(a.strides, [&](int64_t stride) { out.Int(stride); });
+    });
+    out.List(plan.schedule, [&](NodeId id) { out.Int(id); });
+    out.List(plan.phases, [&](Phase phase) { out.Int(static_cast<int64_t>(phase)); });
+    out.List(plan.dynamic_symbols, [&](const std::string& symbol) { out.Text(symbol); });
+  }
+
   void Encode(const Graph& graph, Encoder& out) {
     out.List(graph.symbols, [&](const auto& symbol) {
       out.Text(symbol.first);

@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include "runtime/base/file.h"
 #include "runtime/base/status.h"
 #include "runtime/engine/explain.h"
 #include "runtime/engine/housekeeper.h"
@@ -67,6 +68,13 @@ class EngineImpl final : public Engine {
     const Gate::Pass pass(gate_);
     if (!pass) return Draining();
     return Settled(compiler_.Wait(who, operation, call, cancel));
+  }
+
+  absl::StatusOr<Compiled> Inspect(const Principal& who, const Digest256& key,
+                                   const CancelToken& cancel) override {
+    const Gate::Pass pass(gate_);
+    if (!pass) return Draining();
+    return compiler_.Load(who, key, cancel);
   }
 
   absl::StatusOr<Lowered> Lower(const CompileSpec& spec, Stage stage,
@@ -245,6 +253,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(EngineOptions options,
                                                        device::Registry registry,
                                                        EngineObserver* observer) {
   options = Completed(std::move(options));
+  if (!options.ir_dump_dir.empty()) RLX_TRY(EnsureDir(options.ir_dump_dir));
   std::vector<Warning> warnings;
   auto caches = Caches::Open(options);
   if (!caches.ok() && !options.cache_dir.empty()) {

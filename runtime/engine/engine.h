@@ -40,8 +40,11 @@ struct EngineOptions {
   uint32_t max_lease_seconds = 86400;
   uint64_t max_inline_weight_bytes = uint64_t{16} << 20;
   Limits limits;
-  CompileOptions defaults;  // what requests inherit
-  std::string salt;         // disowns every artifact made under another
+  CompileOptions defaults;                               // what requests inherit
+  std::map<DeviceKind, CompileOptions> device_defaults;  // the same for one device; these first
+  // Where each compile leaves its HIR, MIR and LIR as `KEY.ir.txt`; empty: nowhere.
+  std::string ir_dump_dir;
+  std::string salt;  // disowns every artifact made under another
 };
 
 // One of the twelve device kinds.
@@ -113,6 +116,9 @@ class Engine {
   virtual absl::StatusOr<Compiled> WaitCompile(const Principal& who, const RandomId& operation,
                                                const CompileCall& call,
                                                const CancelToken& cancel) = 0;
+  // What a key names, from the caches. NotFound.
+  virtual absl::StatusOr<Compiled> Inspect(const Principal& who, const Digest256& key,
+                                           const CancelToken& cancel) = 0;
   // The stages without code and without the cache, on the calling thread. InvalidArgument for a
   // stage before the module's own.
   virtual absl::StatusOr<Lowered> Lower(const CompileSpec& spec, Stage stage,

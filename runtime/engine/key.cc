@@ -4,6 +4,7 @@
 #include "runtime/base/status.h"
 #include "runtime/engine/options.h"
 #include "runtime/ir/verify.h"
+#include "runtime/lower/lower.h"
 
 namespace rlx::engine {
 namespace {
@@ -66,10 +67,15 @@ absl::StatusOr<Job> Understand(const CompileSpec& spec, const EngineOptions& eng
   Job job;
   job.device = spec.device;
   RLX_ASSIGN(job.choice, targets.Choose(spec.device, spec.profile));
-  job.request = WithDefaults(spec.options, engine.defaults);
-  RLX_ASSIGN(job.options, stages::Resolve(spec.device, job.request, job.choice.backend,
-                                          job.choice.backend ? &job.choice.target : nullptr));
+  job.request = Inherit(spec.options, spec.device, engine);
+  RLX_ASSIGN(job.options,
+             stages::ResolveFor(spec.module, spec.device, job.request, job.choice.backend,
+                                job.choice.backend ? &job.choice.target : nullptr));
   RLX_TRY(Verify(spec.module, engine.limits));
+  // Here, where nodes still have their names.
+  if (spec.module.plan) {
+    RLX_TRY(lower::VerifyPlan(spec.module.graph, *spec.module.plan, job.choice.backend));
+  }
   job.canonical = Canonicalize(spec.module, /*drop_dead=*/job.options.dce);
   job.key = KeyOf(job, engine.salt);
   return job;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
+#include "runtime/base/text.h"
 #include "runtime/engine/compile.h"
 
 namespace rlx::engine {
@@ -15,7 +16,7 @@ std::vector<SourceRef> Join(const std::vector<SourceRef>& canonical, const Sourc
   std::vector<SourceRef> out;
   for (const SourceRef& source : canonical) {
     if (source.id < 0 || source.id >= static_cast<int64_t>(names.nodes.size())) continue;
-    const auto& authored = names.nodes[static_cast<size_t>(source.id)];
+    const auto& authored = names.nodes[static_cast<size_t>(source.id)].sources;
     out.insert(out.end(), authored.begin(), authored.end());
   }
   std::sort(out.begin(), out.end());
@@ -23,10 +24,34 @@ std::vector<SourceRef> Join(const std::vector<SourceRef>& canonical, const Sourc
   return out;
 }
 
+// Where a reference to a node begins, and how long its sign is: `%3 (erf)`, `hir 3 (matmul)`.
+size_t FindReference(std::string_view text, size_t from, size_t& sign) {
+  const size_t percent = text.find('%', from), hir = text.find("hir ", from);
+  sign = percent < hir ? 1 : 4;
+  return std::min(percent, hir);
+}
+
 }  // namespace
 
 std::string_view Name(CacheResult result) { return kCacheResults[static_cast<int>(result)]; }
 std::string_view Name(CompilePhase phase) { return kPhases[static_cast<int>(phase)]; }
+
+std::string SourceTable::Translate(std::string_view message) const {
+  std::string out;
+  size_t done = 0, sign = 0;
+  for (size_t at = 0; (at = FindReference(message, at, sign)) != std::string_view::npos;) {
+    at += sign;
+    const size_t end = std::min(message.find_first_not_of("0123456789", at), message.size());
+    const auto number = ParseInt(message.substr(at, end - at));
+    if (!number || !message.substr(end).starts_with(" (")) continue;
+    if (*number >= static_cast<int64_t>(nodes.size())) continue;
+    const Author& author = nodes[static_cast<size_t>(*number)];
+    out += Cat(message.substr(done, at - done), author.number);
+    if (!author.name.empty()) out += Cat(" \"", author.name, "\"");
+    done = at = end;
+  }
+  return out += message.substr(done);
+}
 
 FusionReport Compiled::Fusion() const {
   FusionReport report = module->artifact.fusion;
@@ -35,8 +60,32 @@ FusionReport Compiled::Fusion() const {
       return remark.kind == Remark::Kind::kMissed && !remark.actionable;
     });
   }
-  for (Remark& remark : report.remarks) remark.sources = Join(remark.sources, *names);
+  for (Remark& remark : report.remarks) {
+    remark.sources = Join(remark.sources, *names);
+    remark.message = names->Translate(remark.message);
+    remark.hint = names->Translate(remark.hint);
+  }
   return report;
+}
+
+DispatchReport Compiled::Dispatch() const {
+  DispatchReport report = module->artifact.dispatch;
+  for (DispatchReport::Unsupported& node : report.unsupported) {
+    node.node = names->Translate(node.node);
+    node.why = names->Translate(node.why);
+  }
+  return report;
+}
+
+bool Compiled::runnable() const {
+  const wire::Artifact& artifact = module->artifact;
+  if (artifact.program != nullptr) return true;
+  return !artifact.lir.plan.dynamic_symbols.empty() && !artifact.dispatch.backend.empty() &&
+         artifact.dispatch.compile_ready;
+}
+
+std::string Compiled::WhyNot() const {
+  return runnable() ? "" : names->Translate(module->artifact.why_no_program);
 }
 
 std::vector<std::string> Differing(const KeyExplanation& a, const KeyExplanation& b) {

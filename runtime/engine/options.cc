@@ -2,6 +2,7 @@
 #include "runtime/engine/options.h"
 
 #include "runtime/base/text.h"
+#include "runtime/engine/engine.h"
 #include "runtime/stages/stages.h"
 
 namespace rlx::engine {
@@ -49,6 +50,13 @@ CompileOptions WithDefaults(CompileOptions out, const CompileOptions& defaults) 
   Default(out.salt, defaults.salt);
   out.dump.insert(defaults.dump.begin(), defaults.dump.end());
   return out;
+}
+
+CompileOptions Inherit(const CompileOptions& request, DeviceKind device,
+                       const EngineOptions& engine) {
+  const auto own = engine.device_defaults.find(device);
+  if (own == engine.device_defaults.end()) return WithDefaults(request, engine.defaults);
+  return WithDefaults(WithDefaults(request, own->second), engine.defaults);
 }
 
 CompileOptions AsCompileOptions(const stages::ResolvedOptions& options) {

@@ -11,8 +11,14 @@ struct ResolvedOptions;
 
 namespace rlx::engine {
 
+struct EngineOptions;
+
 // `request` with what it leaves open taken from `defaults`.
 CompileOptions WithDefaults(CompileOptions request, const CompileOptions& defaults);
+
+// What a request means: its own fields, then what its device inherits, then what all do.
+CompileOptions Inherit(const CompileOptions& request, DeviceKind device,
+                       const EngineOptions& engine);
 
 // Every field set: what responses echo and artifacts keep. Resolving it again gives the same.
 CompileOptions AsCompileOptions(const stages::ResolvedOptions& options);

@@ -31,11 +31,15 @@ absl::Status CheckDevice(const OpenSpec& spec, const device::Target& target) {
 }
 
 // A module that can run once its weights, and the shapes of its inputs, are known.
-absl::Status CheckRunnable(const wire::Artifact& artifact) {
-  if (artifact.program != nullptr || !artifact.lir.plan.dynamic_symbols.empty()) {
-    return absl::OkStatus();
-  }
-  return FailedPrecondition("nothing to run: ", artifact.why_no_program);
+absl::Status CheckRunnable(const Compiled& compiled) {
+  if (compiled.runnable()) return absl::OkStatus();
+  return FailedPrecondition("nothing to run: ", compiled.WhyNot());
+}
+
+// Why there is no program, of nodes as the session's opener knows them.
+absl::Status InNames(const absl::Status& status, const SourceTable& names) {
+  if (!absl::IsFailedPrecondition(status)) return status;
+  return FailedPrecondition(names.Translate(Message(status)));
 }
 
 // At least the lease of Open from now; a longer one from KeepAlive stays.
@@ -97,7 +101,7 @@ absl::StatusOr<Opened> Sessions::Open(const Principal& who, OpenSpec spec,
   RLX_TRY(CheckDevice(spec, artifact.target));
   RLX_ASSIGN(session->device, targets_.Open(artifact.target.kind));
   RLX_TRY(session->device->Health());
-  RLX_TRY(CheckRunnable(artifact));
+  RLX_TRY(CheckRunnable(session->compiled));
   const auto read = [&](const Digest256& blob) { return blobs_.Read(who.name, blob); };
   RLX_ASSIGN(OrderedWeights weights, OrderWeights(artifact.lir.plan.params, spec.weights,
                                                   options_.max_inline_weight_bytes, read));
@@ -194,7 +198,9 @@ absl::StatusOr<RunTiming> Sessions::RunSymbolic(Session& session, const RunSpec&
   const double began = MonotonicSeconds();
   RLX_ASSIGN(const DimBinding sizes, InferBinding(general.plan, spec.inputs, input_order));
   RLX_TRY(CheckSizes(general.graph, sizes));
-  RLX_ASSIGN(const VariantPtr variant, session.variants->For(sizes, cancel));
+  const absl::StatusOr<VariantPtr> found = session.variants->For(sizes, cancel);
+  if (!found.ok()) return InNames(found.status(), *session.compiled.names);
+  const VariantPtr& variant = *found;
   const double waited = MonotonicSeconds() - began;
   Loader::Runnable& runnable = *variant->runnable;
   RLX_ASSIGN(RunTiming timing, variant->of.up_to

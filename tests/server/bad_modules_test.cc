@@ -126,6 +126,19 @@ const Bad kBad[] = {
        Main(r).mutable_nodes(0)->mutable_results(0)->mutable_dims(0)->set_symbol("tokens");
      },
      grpc::INVALID_ARGUMENT, "tokens"},
+    {"DivisorBelowOne",
+     [](auto& r) {
+       v1::DimExpr& expr =
+           *Main(r).mutable_nodes(0)->mutable_results(0)->mutable_dims(0)->mutable_expr();
+       expr.add_terms()->set_symbol("batch");
+       expr.add_terms()->set_constant(-2);
+       expr.add_terms()->set_op(v1::DimExpr::OP_FLOOR_DIV);
+     },
+     grpc::INVALID_ARGUMENT, "divides by -2"},
+    {"PlanOfMir", [](auto& r) { r.mutable_spec()->mutable_module()->mutable_plan(); },
+     grpc::INVALID_ARGUMENT, "plan"},
+    {"SameNameOfInputAndParam", [](auto& r) { Main(r).mutable_nodes(1)->set_name("x"); },
+     grpc::INVALID_ARGUMENT, "\"x\""},
     {"NoOutput", [](auto& r) { Main(r).clear_outputs(); }, grpc::INVALID_ARGUMENT, "output"},
     {"NoModule", [](auto& r) { r.mutable_spec()->clear_source(); }, grpc::INVALID_ARGUMENT,
      "module"},

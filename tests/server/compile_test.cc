@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 #include <thread>
 
 #include "google/rpc/status.pb.h"
@@ -203,6 +204,93 @@ TEST_F(CompileTest, LowerExplainAndExplainKeyAnswer) {
   ASSERT_TRUE(compiler_->ExplainKey(&two, keys, &explained).ok());
   ASSERT_EQ(explained.differing_size(), 1);
   EXPECT_EQ(explained.differing(0), "options");
+}
+
+TEST_F(CompileTest, WhatWasLoweredCompilesByItsPlan) {
+  v1::LowerRequest lower;
+  *lower.mutable_spec() = RequestFor(LinearModule(8, 16, 32)).spec();
+  AddNode(*lower.mutable_spec()->mutable_module()->mutable_graphs(0), "softmax", {5}).set_name("s");
+  SetInt(*lower.mutable_spec()->mutable_module()->mutable_graphs(0)->mutable_nodes(6), "axis", 1);
+  AddOutput(*lower.mutable_spec()->mutable_module()->mutable_graphs(0), "z", 6);
+  lower.set_stage(v1::STAGE_LIR);
+  v1::LowerResponse lowered;
+  grpc::ClientContext context;
+  ASSERT_TRUE(compiler_->Lower(&context, lower, &lowered).ok());
+  ASSERT_TRUE(lowered.module().has_plan());
+  EXPECT_NE(lowered.text().find("plan {"), std::string::npos) << lowered.text();
+  const Compiled compiled = Compile(lowered.module());
+  ASSERT_TRUE(compiled.status.ok()) << compiled.status.error_message();
+  EXPECT_TRUE(compiled.result.runnable());
+  EXPECT_EQ(compiled.result.plan().SerializeAsString(),
+            lowered.module().plan().SerializeAsString());
+  v1::GraphModule spoiled = lowered.module();
+  spoiled.mutable_plan()->mutable_schedule(0)->set_node(0);
+  const Compiled refused = Compile(spoiled);
+  EXPECT_EQ(refused.status.error_code(), grpc::INVALID_ARGUMENT);
+  EXPECT_NE(refused.status.error_message().find("a leaf"), std::string::npos)
+      << refused.status.error_message();
+}
+
+TEST_F(CompileTest, AKeyCanBeInspected) {
+  const Compiled compiled = Compile(LinearModule(8, 16, 32));
+  v1::InspectRequest request;
+  request.set_key(compiled.result.key());
+  v1::CompileResult result;
+  grpc::ClientContext known;
+  ASSERT_TRUE(compiler_->Inspect(&known, request, &result).ok());
+  EXPECT_EQ(result.manifest().SerializeAsString(), compiled.result.manifest().SerializeAsString());
+  EXPECT_EQ(result.fusion().summary(), compiled.result.fusion().summary());
+  EXPECT_EQ(result.key(), request.key());
+  request.set_key(std::string(32, 'k'));
+  grpc::ClientContext unknown;
+  EXPECT_EQ(compiler_->Inspect(&unknown, request, &result).error_code(), grpc::NOT_FOUND);
+  request.set_key("k");
+  grpc::ClientContext malformed;
+  EXPECT_EQ(compiler_->Inspect(&malformed, request, &result).error_code(), grpc::INVALID_ARGUMENT);
+}
+
+TEST_F(CompileTest, MissedFusionsAreCountedAsReportsShowThem) {
+  v1::GraphModule module = LinearModule(8, 16, 32);
+  AddNode(*module.mutable_graphs(0), "neg", {3});  // the product is read twice
+  AddOutput(*module.mutable_graphs(0), "z", 6);
+  const Compiled compiled = Compile(module);
+  ASSERT_TRUE(compiled.status.ok());
+  double shown = 0, counted = 0;
+  for (const v1::Remark& remark : compiled.result.fusion().remarks()) {
+    shown += remark.kind() == v1::Remark::KIND_MISSED && remark.actionable();
+  }
+  std::istringstream lines(Metrics());
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.starts_with("rlxd_fusion_rejected_total{")) continue;
+    counted += std::atof(line.c_str() + line.rfind(' '));
+  }
+  EXPECT_GT(shown, 0);
+  EXPECT_EQ(counted, shown);
+}
+
+// Four lanes in which every fourth op is not elementwise.
+TEST_F(CompileTest, FiftyThousandNodesCompileAndAreFoundOnDisk) {
+  v1::GraphModule module;
+  module.set_stage(v1::STAGE_MIR);
+  v1::Graph& graph = *module.add_graphs();
+  AddInput(graph, "input", "x", {4, 8});
+  uint32_t lanes[] = {0, 0, 0, 0};
+  for (int step = 0; graph.nodes_size() < 49'990; ++step) {
+    for (uint32_t& lane : lanes) {
+      const bool heavy = step % 4 == 3;
+      v1::Node& node = AddNode(graph, heavy ? "cumsum" : "tanh", {lane});
+      if (heavy) SetInt(node, "axis", 1);
+      lane = static_cast<uint32_t>(graph.nodes_size()) - 1;
+    }
+  }
+  for (int lane = 0; lane < 4; ++lane) AddOutput(graph, "y" + std::to_string(lane), lanes[lane]);
+  const Compiled first = Compile(module);
+  ASSERT_TRUE(first.status.ok()) << first.status.error_message();
+  EXPECT_TRUE(first.result.runnable());
+  Start();
+  const Compiled second = Compile(module);
+  ASSERT_TRUE(second.status.ok()) << second.status.error_message();
+  EXPECT_EQ(second.result.cache(), v1::CACHE_RESULT_DISK);
 }
 
 TEST_F(CompileTest, WaitCompileKnowsOnlyItsOwnOperations) {

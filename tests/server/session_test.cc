@@ -178,6 +178,36 @@ TEST_F(SessionTest, RunsFromManyThreadsAgree) {
   EXPECT_EQ(good, 400);
 }
 
+// Large enough to be split among threads.
+TEST_F(SessionTest, ResultsDoNotDependOnTheNumberOfThreads) {
+  std::string results[2];
+  for (int threads : {1, 2}) {
+    Start({"--threads=" + std::to_string(threads)});
+    v1::GraphModule module = LinearModule(128, 300, 256);
+    v1::Graph& graph = *module.mutable_graphs(0);
+    SetInt(AddNode(graph, "softmax", {5}), "axis", 0);
+    SetInt(AddNode(graph, "cumsum", {6}), "axis", 1);
+    graph.mutable_outputs(0)->mutable_value()->set_node(7);
+    v1::CompileRequest compile = RequestFor(module);
+    compile.set_skip_cache_lookup(true);
+    v1::OpenRequest open;
+    open.set_key(Compile(compile).result.key());
+    AddWeight(open, "w", {300, 256}, 0.01f);
+    AddWeight(open, "b", {256}, 0.25f);
+    v1::OpenResponse opened;
+    ASSERT_TRUE(Open(open, opened).ok());
+    v1::Tensor x = Floats({128, 300}, 0);
+    std::vector<float> values(128 * 300);
+    for (size_t i = 0; i < values.size(); ++i) values[i] = std::sin(static_cast<float>(i));
+    x.set_data(values.data(), values.size() * sizeof(float));
+    v1::RunResponse response;
+    ASSERT_TRUE(Run(RunWith(opened.handle(), x), response).ok());
+    results[threads - 1] = response.outputs(0).tensor().data();
+  }
+  ASSERT_EQ(results[0].size(), 128u * 256 * sizeof(float));
+  EXPECT_TRUE(results[0] == results[1]);
+}
+
 TEST_F(SessionTest, ASecondSessionSharesTheWeights) {
   v1::OpenResponse first, second;
   const v1::OpenRequest request = LinearOpen();

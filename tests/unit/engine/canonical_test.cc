@@ -99,9 +99,10 @@ TEST(Canonical, ForgetsNamesAndKeepsThemForTheirAuthor) {
   EXPECT_EQ(graph.node(2).name, "");
   EXPECT_EQ(graph.node(3).sources, (std::vector<SourceRef>{{SourceRef::Kind::kMir, 3, ""}}));
   EXPECT_EQ(canonical.names->module_name, "mine");
-  EXPECT_EQ(canonical.names->nodes[2],
+  EXPECT_EQ(canonical.names->nodes[2].sources,
             (std::vector<SourceRef>{{SourceRef::Kind::kOnnx, 7, "MatMul_7"}}));
-  EXPECT_EQ(canonical.names->nodes[0], (std::vector<SourceRef>{{SourceRef::Kind::kMir, 1, "x"}}));
+  EXPECT_EQ(canonical.names->nodes[0].sources,
+            (std::vector<SourceRef>{{SourceRef::Kind::kMir, 1, "x"}}));
 }
 
 TEST(Canonical, AliasesKeepTheAuthorsOrder) {

@@ -90,6 +90,84 @@ TEST_F(CompileTest, AHitSpeaksInItsCallersNames) {
   EXPECT_THAT(names, testing::Not(testing::HasSubstr("alice")));
 }
 
+// Its canonical numbers are not the author's: params stand first, and the dead node goes. The
+// product is read twice, so that it cannot take the bias.
+Module Unclean(std::string_view label) {
+  return Parse(Cat("mir \"", label, R"(" {
+    %0 = param "b" : f32[8]
+    %1 = param "w" : f32[8,8]
+    %2 = input "x" : f32[4,8]
+    %3 = neg "dead" (%2)
+    %4 = matmul ")",
+                   label, R"(.up" (%2, %1)
+    %5 = add ")",
+                   label, R"(.bias" (%4, %0)
+    %6 = relu ")",
+                   label, R"(.act" (%4)
+    output "y" = %5
+    output "z" = %6
+  })"));
+}
+
+TEST_F(CompileTest, MessagesNumberTheNodesAsTheirAuthorDid) {
+  for (std::string_view label : {"alice", "bob"}) {
+    const auto compiled = Compile(Unclean(label));
+    ASSERT_TRUE(compiled.ok()) << compiled.status();
+    std::string messages;
+    for (const Remark& remark : compiled->Fusion().remarks) {
+      if (remark.kind == Remark::Kind::kMissed) messages += remark.message + "\n";
+    }
+    EXPECT_THAT(messages, testing::HasSubstr(Cat("%4 \"", label, ".up\" (matmul)")));
+    EXPECT_THAT(messages, testing::Not(testing::HasSubstr(label == "bob" ? "alice" : "bob")));
+  }
+  CompileSpec spec = Spec(Unclean("carol"));
+  spec.options.assert_fusion_clean = true;
+  const auto refused = engine->Compile({}, std::move(spec), {}, {});
+  EXPECT_THAT(refused.status().ToString(), testing::HasSubstr("%4 \"carol.up\" (matmul)"));
+}
+
+TEST_F(CompileTest, WhatIsUnsupportedIsNamedAsItsAuthorDid) {
+  for (std::string_view label : {"alice", "bob"}) {
+    CompileSpec spec = Spec(Unclean(label));
+    spec.options.supported_ops = std::set<std::string>{"Activation", "Binary"};
+    const auto compiled = engine->Compile({}, std::move(spec), {}, {});
+    ASSERT_TRUE(compiled.ok()) << compiled.status();
+    const DispatchReport dispatch = compiled->Dispatch();
+    ASSERT_EQ(dispatch.unsupported.size(), 1u);
+    EXPECT_EQ(dispatch.unsupported[0].node, Cat("%4 \"", label, ".up\" (matmul)"));
+    EXPECT_FALSE(compiled->runnable());
+    EXPECT_THAT(compiled->WhyNot(), testing::HasSubstr(dispatch.unsupported[0].node));
+  }
+}
+
+TEST_F(CompileTest, AKeyShowsWhatItNamesInTheAskersNames) {
+  CompileSpec spec = Spec(Unclean("alice"));
+  const auto compiled = engine->Compile({"a"}, std::move(spec), {}, {});
+  ASSERT_TRUE(compiled.ok()) << compiled.status();
+  const auto own = engine->Inspect({"a"}, compiled->key(), {});
+  ASSERT_TRUE(own.ok()) << own.status();
+  EXPECT_EQ(own->Fusion(), compiled->Fusion());
+  EXPECT_EQ(own->names->module_name, "alice");
+  const auto other = engine->Inspect({"b"}, compiled->key(), {});
+  ASSERT_TRUE(other.ok()) << other.status();
+  EXPECT_EQ(other->names->module_name, "");
+  EXPECT_THAT(other->Fusion().ToString(), testing::Not(testing::HasSubstr("alice")));
+  EXPECT_TRUE(absl::IsNotFound(engine->Inspect({"a"}, Sha256Of("nothing"), {}).status()));
+}
+
+TEST_F(CompileTest, UnboundSymbolsDoNotKeepAModuleFromRunning) {
+  const auto symbolic = Compile(SymbolicMlp());
+  ASSERT_TRUE(symbolic.ok());
+  EXPECT_TRUE(symbolic->runnable());
+  EXPECT_EQ(symbolic->WhyNot(), "");
+  CompileSpec spec = Spec(SymbolicMlp());
+  spec.device = DeviceKind::kMetal;
+  const auto elsewhere = engine->Compile({}, std::move(spec), {}, {});
+  ASSERT_TRUE(elsewhere.ok());
+  EXPECT_FALSE(elsewhere->runnable());
+  EXPECT_NE(elsewhere->WhyNot(), "");
+}
+
 TEST_F(CompileTest, TheLastWaiterToGoStopsIt) {
   Hold();
   std::stop_source stop;
@@ -392,6 +470,106 @@ TEST_F(DiskTest, AFileFullOfGarbageIsAMiss) {
   Start();
   EXPECT_EQ(Compile(Mlp())->cache, CacheResult::kCompiled);
   EXPECT_EQ(Tier("disk").corrupt, 1u);
+}
+
+TEST_F(DiskTest, AFlippedBitAnywhereIsAMiss) {
+  const auto first = Compile(AddOne());
+  ASSERT_TRUE(first.ok());
+  const std::string path = Cat(folder_ / "artifacts", "/", first->key(), ".entry");
+  const auto file = ReadFile(path, 1 << 30);
+  ASSERT_TRUE(file.ok()) << file.status();
+  const std::string& bytes = *file;
+  std::vector<size_t> places;
+  for (size_t i = 0; i < 100; ++i) places.push_back(i);  // the header, byte by byte
+  for (size_t i = 100; i < bytes.size(); i += std::max<size_t>(1, bytes.size() / 100)) {
+    places.push_back(i);
+  }
+  places.push_back(bytes.size() - 1);
+  for (size_t place : places) {
+    std::string flipped = bytes;
+    flipped[place] = static_cast<char>(flipped[place] ^ (1 << place % 8));
+    engine.reset();
+    ASSERT_TRUE(WriteFileAtomic(path, {flipped}).ok());
+    Start();
+    const auto again = Compile(AddOne());
+    ASSERT_TRUE(again.ok()) << place << ": " << again.status();
+    EXPECT_EQ(again->cache, CacheResult::kCompiled) << place;
+    EXPECT_EQ(Tier("disk").corrupt, 1u) << place;
+    EXPECT_EQ(*again->module->artifact.program, *first->module->artifact.program) << place;
+  }
+}
+
+// What a checksum would have caught: decoding says no, or makes something that passes every check.
+TEST_F(DiskTest, AFlippedBitUnderTheChecksumIsDecodedSafely) {
+  const auto compiled = Compile(Mlp());
+  ASSERT_TRUE(compiled.ok());
+  const std::string bytes = wire::EncodeArtifact(compiled->module->artifact);
+  int refused = 0;
+  for (size_t place = 0; place < bytes.size(); place += 1 + bytes.size() / 3000) {
+    std::string flipped = bytes;
+    flipped[place] = static_cast<char>(flipped[place] ^ (1 << place % 8));
+    const auto decoded = wire::DecodeArtifact(flipped, {});
+    if (!decoded.ok()) {
+      EXPECT_EQ(decoded.status().code(), absl::StatusCode::kDataLoss) << decoded.status();
+      ++refused;
+    } else if (decoded->program != nullptr) {
+      EXPECT_TRUE(wire::CheckProgram(*decoded->program).ok()) << place;
+    }
+  }
+  EXPECT_GT(refused, 10);
+}
+
+// A chain that decomposition makes longer than a client's module may be.
+TEST_F(DiskTest, WhatPassesMadeLargerThanAllowedIsFoundAgain) {
+  options.limits.max_nodes = 12;
+  Start();
+  const auto grown = [&] {
+    CompileSpec spec = Spec(Parse(R"(mir "grown" {
+      %0 = input "x" : f32[4,8]
+      %1 = softmax(%0) {axis = 1}
+      %2 = softmax(%1) {axis = 0}
+      %3 = softmax(%2) {axis = 1}
+      output "y" = %3
+    })"));
+    spec.options.kernel_dispatch.policy = DispatchPolicy::kForceCommon;
+    spec.options.fusion.skip_fusion = true;
+    return engine->Compile({}, std::move(spec), {}, {});
+  };
+  const auto first = grown();
+  ASSERT_TRUE(first.ok()) << first.status();
+  ASSERT_GT(first->module->artifact.lir.graph.size(), 12);
+  Start();
+  EXPECT_EQ(grown()->cache, CacheResult::kDisk);
+  EXPECT_EQ(Tier("disk").corrupt, 0u);
+}
+
+TEST_F(DiskTest, EveryStageIsLeftWhereTheServerIsToldTo) {
+  options.ir_dump_dir = folder_ / "ir";
+  Start();
+  const auto compiled = Compile(Mlp("mine"));
+  ASSERT_TRUE(compiled.ok());
+  const auto text = ReadFile(Cat(options.ir_dump_dir, "/", compiled->key(), ".ir.txt"), 1 << 20);
+  ASSERT_TRUE(text.ok()) << text.status();
+  EXPECT_THAT(*text, testing::HasSubstr("mir \"mine\""));
+  EXPECT_THAT(*text, testing::HasSubstr("lir \"mine\""));
+  EXPECT_THAT(*text, testing::HasSubstr("plan {"));
+}
+
+TEST_F(CompileTest, DefaultsOfADeviceComeBeforeThoseOfAll) {
+  options.device_defaults[DeviceKind::kMetal].fusion.skip_fusion = true;
+  options.defaults.fusion.skip_fusion = false;
+  options.defaults.arena_alignment = 128;
+  Start();
+  const auto resolved = [&](DeviceKind device, std::optional<bool> skip) {
+    CompileSpec spec = Spec(Mlp());
+    spec.device = device;
+    spec.options.fusion.skip_fusion = skip;
+    return *engine->Compile({}, std::move(spec), {}, {})->options;
+  };
+  EXPECT_EQ(resolved(DeviceKind::kMetal, std::nullopt).fusion.skip_fusion, true);
+  EXPECT_EQ(resolved(DeviceKind::kMetal, false).fusion.skip_fusion, false);
+  EXPECT_EQ(resolved(DeviceKind::kCpu, std::nullopt).fusion.skip_fusion, false);
+  EXPECT_EQ(resolved(DeviceKind::kMetal, std::nullopt).arena_alignment, 128);
 }
 
 TEST_F(DiskTest, TiersClearByName) {

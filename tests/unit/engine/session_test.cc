@@ -445,6 +445,53 @@ TEST_F(SessionTest, VariantsOfASymbolicSessionAreBounded) {
   EXPECT_EQ(engine->Stats().contexts, 2);
 }
 
+TEST_F(SessionTest, ALoweredModuleRunsByThePlanItBrings) {
+  const Module module = Parse(R"(mir "chain" {
+    %0 = input "x" : f32[4,8]
+    %1 = softmax "first" (%0) {axis = 1}
+    %2 = cumsum "second" (%1) {axis = 1}
+    %3 = softmax "third" (%2) {axis = 0}
+    output "y" = %3
+  })");
+  const auto lowered = engine->Lower(Spec(module), Stage::kLir, {});
+  ASSERT_TRUE(lowered.ok()) << lowered.status();
+  ASSERT_NE(lowered->module.plan, nullptr);
+  EXPECT_THAT(lowered->text, HasSubstr("plan {"));
+  // As it came, and with the two slots in each other's place.
+  BufferPlan plan = *lowered->module.plan;
+  std::vector<Assignment*> slots;
+  for (Assignment& a : plan.assignments) {
+    if (a.storage == Storage::kArena) slots.push_back(&a);
+  }
+  ASSERT_EQ(slots.size(), 2u) << lowered->text;
+  std::swap(slots[0]->offset, slots[1]->offset);
+  Module swapped = lowered->module;
+  swapped.plan = std::make_shared<const BufferPlan>(plan);
+  std::vector<std::vector<float>> results;
+  std::set<std::string> keys;
+  for (const Module& one : {module, lowered->module, swapped}) {
+    OpenSpec spec;
+    spec.executable = OpenSpec::Compile{Spec(one), {}};
+    const auto opened = engine->OpenSession({}, std::move(spec), {});
+    ASSERT_TRUE(opened.ok()) << opened.status();
+    if (one.plan) {
+      EXPECT_EQ(opened->compiled.module->artifact.lir.plan, *one.plan);
+    }
+    keys.insert(Cat(opened->compiled.key()));
+    const auto ran = Run(opened->handle, MlpInput(), {4, 8});
+    ASSERT_TRUE(ran.ok()) << ran.status();
+    results.push_back(ran->outputs.at(0));
+  }
+  EXPECT_EQ(keys.size(), 3u);
+  EXPECT_EQ(results[1], results[0]);
+  EXPECT_EQ(results[2], results[0]);
+  slots[1]->offset = slots[0]->offset;
+  swapped.plan = std::make_shared<const BufferPlan>(plan);
+  const absl::Status refused = engine->Compile({}, Spec(swapped), {}, {}).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(refused)) << refused;
+  EXPECT_THAT(std::string(Message(refused)), HasSubstr("softmax \"first\" at"));
+}
+
 TEST_F(SessionTest, WhatHasNoDeviceHereCannotBeOpened) {
   OpenSpec spec;
   CompileSpec module = Spec(AddOne());
