@@ -28,7 +28,7 @@ void PushResult(EventStream& stream, const engine::Compiled& compiled) {
   v1::CompileEvent event;
   event.set_operation(compiled.operation.ToHex());
   CompiledToWire(compiled, *event.mutable_result());
-  stream.Push(std::move(event));
+  stream.PushLast(std::move(event));
 }
 
 // The same request again, if it is so small that telling costs less than handing it over.

@@ -55,6 +55,12 @@ class StreamReactor final : public grpc::ServerWriteReactor<Message>,
     return true;
   }
 
+  // As Push, for the last one: it goes out with the status that ends the stream.
+  void PushLast(Message message) {
+    std::unique_lock lock(mutex_);
+    if (!broken_) queue_.push_back(std::move(message));
+  }
+
   void OnWriteDone(bool ok) override {
     std::unique_lock lock(mutex_);
     queue_.pop_front();
@@ -94,6 +100,7 @@ class StreamReactor final : public grpc::ServerWriteReactor<Message>,
 
   // Begins the next write, or finishes. gRPC may call back at once, so without the lock.
   void Advance(std::unique_lock<std::mutex>& lock) {
+    if (closed_ && !finished_ && queue_.size() == 1) return WriteLast(lock);
     writing_ = !queue_.empty();
     if (writing_) {
       const Message* next = &queue_.front();
@@ -106,6 +113,16 @@ class StreamReactor final : public grpc::ServerWriteReactor<Message>,
     const grpc::Status status = status_;
     lock.unlock();
     this->Finish(status);
+  }
+
+  // Message and status in one: no OnWriteDone follows, and the message stays until OnDone.
+  void WriteLast(std::unique_lock<std::mutex>& lock) {
+    finished_ = true;
+    writing_ = true;  // nothing else is begun
+    const Message* last = &queue_.front();
+    const grpc::Status status = status_;
+    lock.unlock();
+    this->StartWriteAndFinish(last, grpc::WriteOptions(), status);
   }
 
   std::shared_ptr<StreamReactor> self_;
