@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <map>
+#include <unordered_map>
 
 #include "runtime/base/check.h"
 #include "runtime/base/status.h"
@@ -18,6 +19,22 @@ namespace {
 using device::Buffer;
 using device::Program;
 using device::Step;
+
+// Of a kernel's instructions; its name does not count.
+size_t HashOf(const kernel::Kernel& kernel) {
+  size_t hash = kernel.buffers.size();
+  const auto mix = [&](int64_t v) {
+    hash = (hash ^ static_cast<size_t>(v)) * size_t{0x9e3779b97f4a7c15};
+    hash ^= hash >> 29;
+  };
+  for (const kernel::Inst& inst : kernel.body) {
+    mix(static_cast<int64_t>(inst.op) << 8 | static_cast<int64_t>(inst.type));
+    mix(int64_t{inst.a.id} << 32 | static_cast<uint32_t>(inst.b.id));
+    mix(int64_t{inst.c.id});
+    mix(inst.imm);
+  }
+  return hash;
+}
 
 class Builder final : public device::ProgramBuilder {
  public:
@@ -214,7 +231,7 @@ class Builder final : public device::ProgramBuilder {
   int32_t KernelIndex(const kernel::Kernel& kernel) {
     kernel::Kernel named = kernel;
     named.name.clear();
-    std::vector<int32_t>& alike = kernels_by_shape_[{named.body.size(), named.buffers.size()}];
+    std::vector<int32_t>& alike = kernels_by_hash_[HashOf(named)];
     for (int32_t k : alike) {
       named.name = kernels_[k].name;
       if (named == kernels_[k]) return k;
@@ -246,7 +263,7 @@ class Builder final : public device::ProgramBuilder {
   Program program_;
   std::vector<bool> fixed_;
   std::vector<kernel::Kernel> kernels_;
-  std::map<std::pair<size_t, size_t>, std::vector<int32_t>> kernels_by_shape_;
+  std::unordered_map<size_t, std::vector<int32_t>> kernels_by_hash_;
   std::map<Value, int32_t> buffer_of_;
   std::map<NodeId, int32_t> leaf_index_;
   std::map<Value, int32_t> output_index_;

@@ -21,6 +21,10 @@ std::string WhyNotEmitted(const Graph& graph, const Node& node);
 // types. Requires WhyNotEmitted() to be empty.
 kernel::Value EmitOp(kernel::Builder& b, const Node& node, std::span<const kernel::Value> operands);
 
+// Kernel instructions that EmitOp() makes of a node, functions counted as what they expand to.
+// Requires WhyNotEmitted() to be empty.
+int64_t EmittedWork(const Graph& graph, const Node& node);
+
 // A constant node's single element as an immediate.
 kernel::Value EmitImmediate(kernel::Builder& b, const HostTensor& scalar);
 

@@ -18,13 +18,21 @@ using kernel::Value;
 constexpr int64_t kStretch = 1024;
 
 struct Nest {
-  const Schedule& schedule;
+  const Sizes sizes;
   std::vector<int64_t> dims;
   std::vector<LoopOperand> inputs;
   std::vector<LoopOperand> outputs;
   const LoopBody& body;
   Builder b;
-  std::vector<Value> in_buffers, out_buffers;
+  // What an operand's offset and strides are in the kernel.
+  struct Walk {
+    Value offset;
+    std::vector<Value> strides;
+  };
+  std::vector<Value> in_buffers = {}, out_buffers = {};
+  std::vector<Value> extents = {};
+  std::vector<Walk> in_walks = {}, out_walks = {};
+  std::vector<int64_t> scalars = {};  // of the launch
 
   int64_t inner() const { return dims.back(); }
 
@@ -42,14 +50,31 @@ struct Nest {
     for (const LoopOperand& operand : outputs) {
       out_buffers.push_back(b.Output(*kernel::FromDType(operand.dtype)));
     }
+    for (int64_t extent : dims) extents.push_back(Size(extent));
+    for (const LoopOperand& operand : inputs) in_walks.push_back(WalkOf(operand));
+    for (const LoopOperand& operand : outputs) out_walks.push_back(WalkOf(operand));
+  }
+
+  // A number of the nest. Zeros and ones always stand in the code: they decide what it looks like.
+  Value Size(int64_t v) {
+    if (sizes == Sizes::kInCode || v == 0 || v == 1) return b.I64(v);
+    scalars.push_back(v);
+    return b.Scalar(Type::kI64);
+  }
+
+  Walk WalkOf(const LoopOperand& operand) {
+    Walk walk{Size(operand.offset), {}};
+    for (int64_t stride : operand.strides) walk.strides.push_back(Size(stride));
+    return walk;
   }
 
   // Offset of an operand from loop coordinates: Σ coordinate · stride.
-  Value Offset(const LoopOperand& operand, const std::vector<Value>& coordinates) {
-    Value sum = b.I64(operand.offset);
+  Value Offset(const LoopOperand& operand, const Walk& walk,
+               const std::vector<Value>& coordinates) {
+    Value sum = walk.offset;
     for (size_t d = 0; d < coordinates.size(); ++d) {
       if (operand.strides[d] == 0 || dims[d] == 1) continue;
-      sum = b.Add(sum, b.Mul(coordinates[d], b.I64(operand.strides[d])));
+      sum = b.Add(sum, b.Mul(coordinates[d], walk.strides[d]));
     }
     return sum;
   }
@@ -58,8 +83,8 @@ struct Nest {
   std::vector<Value> Coordinates(Value index, size_t count) {
     std::vector<Value> out(count);
     for (size_t d = count; d-- > 0;) {
-      out[d] = d == 0 ? index : b.Rem(index, b.I64(dims[d]));
-      if (d > 0) index = b.Div(index, b.I64(dims[d]));
+      out[d] = d == 0 ? index : b.Rem(index, extents[d]);
+      if (d > 0) index = b.Div(index, extents[d]);
     }
     return out;
   }
@@ -70,35 +95,38 @@ struct Nest {
     int64_t rows = 1;
     for (size_t d = 0; d + 1 < dims.size(); ++d) rows *= dims[d];
     const Value group = b.GroupId(Type::kI64);
-    const Value row = segments == 1 ? group : b.Div(group, b.I64(segments));
+    const Value segment_count = Size(segments);
+    const Value row = b.Div(group, segment_count);
     const Value start =
-        segments == 1 ? b.I64(0) : b.Mul(b.Rem(group, b.I64(segments)), b.I64(kStretch));
+        segments == 1 ? b.I64(0) : b.Mul(b.Rem(group, segment_count), b.I64(kStretch));
     const std::vector<Value> coordinates = Coordinates(row, dims.size() - 1);
     std::vector<Value> bases, hoisted(inputs.size());
     for (size_t i = 0; i < inputs.size(); ++i) {
-      bases.push_back(Offset(inputs[i], coordinates));
+      bases.push_back(Offset(inputs[i], in_walks[i], coordinates));
       if (inputs[i].strides.back() == 0) hoisted[i] = b.LoadWide(in_buffers[i], bases[i]);
     }
     std::vector<Value> out_bases;
-    for (const LoopOperand& operand : outputs) out_bases.push_back(Offset(operand, coordinates));
-    const Value extent = segments == 1 ? b.I64(inner())
+    for (size_t k = 0; k < outputs.size(); ++k) {
+      out_bases.push_back(Offset(outputs[k], out_walks[k], coordinates));
+    }
+    const Value extent = segments == 1 ? extents.back()
                          : inner() % kStretch == 0
                              ? b.I64(kStretch)
-                             : b.Min(b.I64(kStretch), b.Sub(b.I64(inner()), start));
+                             : b.Min(b.I64(kStretch), b.Sub(extents.back(), start));
     b.ForLanes(extent, [&](Value i) {
       const Value at = b.Add(start, i);
-      const auto index = [&](const LoopOperand& operand, Value base) {
-        return b.Add(base, b.Mul(at, b.I64(operand.strides.back())));
+      const auto index = [&](const Walk& walk, Value base) {
+        return b.Add(base, b.Mul(at, walk.strides.back()));
       };
       std::vector<Value> values;
       for (size_t k = 0; k < inputs.size(); ++k) {
         values.push_back(hoisted[k].valid()
                              ? hoisted[k]
-                             : b.LoadWide(in_buffers[k], index(inputs[k], bases[k])));
+                             : b.LoadWide(in_buffers[k], index(in_walks[k], bases[k])));
       }
       const std::vector<Value> results = body(b, values);
       for (size_t k = 0; k < outputs.size(); ++k) {
-        b.StoreCast(out_buffers[k], index(outputs[k], out_bases[k]), results[k]);
+        b.StoreCast(out_buffers[k], index(out_walks[k], out_bases[k]), results[k]);
       }
     });
     return rows * segments;
@@ -112,16 +140,16 @@ struct Nest {
     const Value start = b.Mul(b.GroupId(Type::kI64), b.I64(per_group));
     const Value extent = total % per_group == 0
                              ? b.I64(per_group)
-                             : b.Min(b.I64(per_group), b.Sub(b.I64(total), start));
+                             : b.Min(b.I64(per_group), b.Sub(Size(total), start));
     b.ForLanes(extent, [&](Value i) {
       const std::vector<Value> coordinates = Coordinates(b.Add(start, i), dims.size());
       std::vector<Value> values;
       for (size_t k = 0; k < inputs.size(); ++k) {
-        values.push_back(b.LoadWide(in_buffers[k], Offset(inputs[k], coordinates)));
+        values.push_back(b.LoadWide(in_buffers[k], Offset(inputs[k], in_walks[k], coordinates)));
       }
       const std::vector<Value> results = body(b, values);
       for (size_t k = 0; k < outputs.size(); ++k) {
-        b.StoreCast(out_buffers[k], Offset(outputs[k], coordinates), results[k]);
+        b.StoreCast(out_buffers[k], Offset(outputs[k], out_walks[k], coordinates), results[k]);
       }
     });
     return (total + per_group - 1) / per_group;
@@ -169,8 +197,8 @@ void CollapseDims(std::vector<int64_t>& dims, std::span<std::vector<int64_t>*> s
 
 absl::Status EmitLoopNest(ProgramBuilder& out, const Schedule& schedule, std::vector<int64_t> dims,
                           std::vector<LoopOperand> inputs, std::vector<LoopOperand> outputs,
-                          const LoopBody& body, const std::string& label) {
-  Nest nest{schedule,
+                          const LoopBody& body, const std::string& label, Sizes sizes) {
+  Nest nest{sizes,
             std::move(dims),
             std::move(inputs),
             std::move(outputs),
@@ -184,7 +212,7 @@ absl::Status EmitLoopNest(ProgramBuilder& out, const Schedule& schedule, std::ve
   std::vector<int32_t> buffers;
   for (const LoopOperand& operand : nest.inputs) buffers.push_back(operand.buffer);
   for (const LoopOperand& operand : nest.outputs) buffers.push_back(operand.buffer);
-  out.Launch(kernel, std::move(buffers), {}, groups, label);
+  out.Launch(kernel, std::move(buffers), std::move(nest.scalars), groups, label);
   return absl::OkStatus();
 }
 

@@ -32,6 +32,11 @@ LoopOperand AsLoopOperand(const ProgramBuilder::Operand& operand,
 // dim stays. `strides` holds one list per operand.
 void CollapseDims(std::vector<int64_t>& dims, std::span<std::vector<int64_t>*> strides);
 
+// Where the extents, strides and offsets of a nest stand: in the kernel's code, which is the
+// faster, or in the launch, so that all nests of one form (rank, dtypes, which strides are 0 or 1)
+// are one kernel.
+enum class Sizes : uint8_t { kInCode, kInLaunch };
+
 // Emits a kernel that visits every point of `dims`: reads each input there (as its wide type),
 // calls `body`, and stores what it returns, one value per output. Contiguous stretches become
 // vector loads.
@@ -39,7 +44,8 @@ using LoopBody = std::function<std::vector<kernel::Value>(kernel::Builder& b,
                                                           std::span<const kernel::Value> inputs)>;
 absl::Status EmitLoopNest(ProgramBuilder& out, const Schedule& schedule, std::vector<int64_t> dims,
                           std::vector<LoopOperand> inputs, std::vector<LoopOperand> outputs,
-                          const LoopBody& body, const std::string& label);
+                          const LoopBody& body, const std::string& label,
+                          Sizes sizes = Sizes::kInCode);
 
 // out[i] = in[i] for a strided input and a dense output of equal extents.
 absl::Status EmitStridedCopy(ProgramBuilder& out, const Schedule& schedule,

@@ -7,14 +7,14 @@
 namespace rlx::device {
 namespace {
 
-int64_t Axis(int64_t axis, size_t rank) {
-  return axis < 0 ? axis + static_cast<int64_t>(rank) : axis;
-}
+// From so many operands on, a concatenation does not pay for a kernel of its own for each.
+constexpr size_t kManyOperands = 16;
 
 absl::Status Concat(ProgramBuilder& out, NodeId id, const Schedule& schedule) {
   const Node& node = out.graph().node(id);
   const ProgramBuilder::Operand to = out.Out({id, 0});
-  const int64_t axis = Axis(node.Int("axis"), to.dims.size());
+  const int64_t axis = node.Int("axis");
+  const Sizes sizes = node.operands.size() < kManyOperands ? Sizes::kInCode : Sizes::kInLaunch;
   int64_t start = 0;
   for (rlx::Value v : node.operands) {
     const ProgramBuilder::Operand from = out.In(v);
@@ -25,7 +25,7 @@ absl::Status Concat(ProgramBuilder& out, NodeId id, const Schedule& schedule) {
         [](kernel::Builder&, std::span<const kernel::Value> values) {
           return std::vector<kernel::Value>{values[0]};
         },
-        Cat("concat %", id)));
+        Cat("concat %", id), sizes));
     start += from.dims[axis];
   }
   return absl::OkStatus();
@@ -37,7 +37,7 @@ ProgramBuilder::Operand Seen(const Node& node, ProgramBuilder::Operand from) {
   std::vector<int64_t> strides(dims.size());
   if (node.op == OpKind::kTranspose) {
     const std::vector<int64_t>& perm = node.Ints("perm");
-    for (size_t d = 0; d < perm.size(); ++d) strides[d] = from.strides[Axis(perm[d], perm.size())];
+    for (size_t d = 0; d < perm.size(); ++d) strides[d] = from.strides[perm[d]];
   } else if (node.op == OpKind::kExpand) {
     strides = AsLoopOperand(from, dims).strides;
   } else {
@@ -68,7 +68,7 @@ absl::Status GenerateMovement(ProgramBuilder& out, NodeId id, const Schedule& sc
   const ProgramBuilder::Operand seen = Seen(node, from);
   LoopOperand source{seen.buffer, seen.type.dtype, seen.strides, 0};
   if (node.op == OpKind::kNarrow) {
-    const int64_t axis = Axis(node.Int("axis"), seen.dims.size());
+    const int64_t axis = node.Int("axis");
     source.offset = node.Int("start") * seen.strides[axis];
   }
   return EmitLoopNest(
