@@ -5,8 +5,9 @@
 //
 // Shapes: `chain` (each node reads the one before and an input), `tree` (a balanced sum of
 // products), `mesh` (each node reads two of the last sixteen: many values live), `math` (a chain
-// through tanh, exp and erf), `concat` (of that many equal operands), `ragged` (of operands that all
-// differ), `wide` (a sum of that many inputs), `views` (reshapes between additions that other shapes keep apart).
+// through tanh, exp, erf and sin at random), `concat` (of that many equal operands), `ragged` (of
+// operands that all differ), `wide` (a sum of that many inputs), `views` (reshapes between
+// additions that other shapes keep apart).
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
@@ -28,7 +29,8 @@ TensorType Row(int64_t size) { return {DType::kF32, {Dim(size)}}; }
 void Chain(GraphBuilder& b, int nodes) {
   const Value x = b.Input("x", Row(4096)), y = b.Input("y", Row(4096));
   Value v = x;
-  for (int n = 0; n < nodes; ++n) v = n % 3 == 0 ? b.Add(v, y) : n % 3 == 1 ? b.Mul(v, x) : b.Sub(v, y);
+  for (int n = 0; n < nodes; ++n)
+    v = n % 3 == 0 ? b.Add(v, y) : n % 3 == 1 ? b.Mul(v, x) : b.Sub(v, y);
   b.Output("out", v);
 }
 
@@ -65,8 +67,11 @@ void Mesh(GraphBuilder& b, int nodes) {
 
 void Math(GraphBuilder& b, int nodes) {
   Value v = b.Input("x", Row(4096));
+  uint32_t state = 1;
   for (int n = 0; n < nodes; ++n) {
-    v = b.Unary(n % 3 == 0 ? OpKind::kTanh : n % 3 == 1 ? OpKind::kExp : OpKind::kErf, v);
+    constexpr OpKind kOps[] = {OpKind::kTanh, OpKind::kExp, OpKind::kErf, OpKind::kSin};
+    state = state * 1664525 + 1013904223;
+    v = b.Unary(kOps[state >> 30], v);
   }
   b.Output("out", v);
 }
@@ -103,7 +108,7 @@ void Views(GraphBuilder& b, int nodes) {
 }
 
 const std::map<std::string, Shaper> kShapes = {
-    {"chain", Chain}, {"tree", Tree},     {"mesh", Mesh},  {"math", Math},
+    {"chain", Chain},   {"tree", Tree},     {"mesh", Mesh},   {"math", Math},
     {"concat", Concat}, {"ragged", Ragged}, {"views", Views}, {"wide", Wide}};
 
 void Measure(const std::string& name, const Shaper& shape, int nodes,

@@ -80,9 +80,10 @@ class CpuBackend final : public device::Backend {
   }
 
   absl::StatusOr<std::string> CompileKernels(std::span<const kernel::Kernel> kernels,
-                                             const Target& target) const override {
+                                             const Target& target,
+                                             const CancelToken& cancel) const override {
     RLX_ASSIGN(const CpuTarget cpu, ByArch(target));
-    return CompileToObject(kernels, cpu);
+    return CompileToObject(kernels, cpu, cancel);
   }
 
   absl::StatusOr<std::vector<device::KernelText>> ExportKernel(

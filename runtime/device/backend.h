@@ -125,9 +125,11 @@ class Backend {
   virtual bool AcceptsStrided(const Graph& graph, NodeId node, int slot) const = 0;
   // Emits the steps of one node that it claims.
   virtual absl::Status Lower(NodeId node, ProgramBuilder& builder) const = 0;
-  // Object code of all kernels of a program, one blob.
+  // Object code of all kernels of a program, one blob. Cancelled and DeadlineExceeded within about
+  // 100 ms.
   virtual absl::StatusOr<std::string> CompileKernels(std::span<const kernel::Kernel> kernels,
-                                                     const Target& target) const = 0;
+                                                     const Target& target,
+                                                     const CancelToken& cancel) const = 0;
   // How it writes a kernel on the way to object code, from high to low, for people to read.
   // (optional; default: no text)
   virtual absl::StatusOr<std::vector<KernelText>> ExportKernel(const kernel::Kernel& kernel,

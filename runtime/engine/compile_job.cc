@@ -64,15 +64,16 @@ absl::StatusOr<FlightResult> RunCompile(const Job& job, const CompileEnvironment
 absl::StatusOr<FlightResult> RunSpecialise(const CompiledModule& module, const Digest256& key,
                                            const Specialisation& at, const Targets::Choice& choice,
                                            const CompileEnvironment& environment,
-                                           ProgressHub& progress) {
+                                           const CancelToken& cancel, ProgressHub& progress) {
   if (ModulePtr ready = environment.artifacts.Recall(key)) {
     return FlightResult{std::move(ready), CacheResult::kMemory};
   }
   progress.Publish(CompilePhase::kLir, "");
   RLX_ASSIGN(const stages::CompileResult general, FromArtifact(module.artifact, choice.backend));
   RLX_ASSIGN(stages::CompileResult bound,
-             at.up_to ? general.SpecializeUpTo(at.sizes, choice.backend, module.artifact.target)
-                      : general.Specialize(at.sizes, choice.backend, module.artifact.target));
+             at.up_to
+                 ? general.SpecializeUpTo(at.sizes, choice.backend, module.artifact.target, cancel)
+                 : general.Specialize(at.sizes, choice.backend, module.artifact.target, cancel));
   return Keep(key, std::move(bound), module.artifact.target, environment, progress);
 }
 

@@ -22,7 +22,7 @@ absl::StatusOr<FlightResult> RunCompile(const Job& job, const CompileEnvironment
 absl::StatusOr<FlightResult> RunSpecialise(const CompiledModule& module, const Digest256& key,
                                            const Specialisation& at, const Targets::Choice& choice,
                                            const CompileEnvironment& environment,
-                                           ProgressHub& progress);
+                                           const CancelToken& cancel, ProgressHub& progress);
 
 // Without code and without caches, on the caller's own module; stops at `stage`, which does not
 // come before the module's.

@@ -213,9 +213,9 @@ absl::StatusOr<ModulePtr> Compiler::Specialise(const ModulePtr& module, const Sp
   if (found.module != nullptr) return found.module;
   RLX_ASSIGN(const Targets::Choice choice, targets_.ByFingerprint(module->artifact.target));
   auto ticket = flights_.Join(
-      key, [this, module, key, at, choice](const CancelToken&, ProgressHub& progress) {
+      key, [this, module, key, at, choice](const CancelToken& stop, ProgressHub& progress) {
         absl::StatusOr<FlightResult> result =
-            RunSpecialise(*module, key, at, choice, {artifacts_, options_.limits}, progress);
+            RunSpecialise(*module, key, at, choice, {artifacts_, options_.limits}, stop, progress);
         pool_.Leave();
         return result;
       });

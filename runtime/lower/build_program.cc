@@ -41,13 +41,16 @@ class Builder final : public device::ProgramBuilder {
   Builder(const LirModule& lir, const device::Backend& backend, const device::Target& target)
       : lir_(lir), backend_(backend), target_(target), fixed_(lir.graph.size()) {}
 
-  absl::StatusOr<ProgramDraft> Run() {
+  absl::StatusOr<ProgramDraft> Run(const CancelToken& cancel) {
     program_.target_fingerprint = target_.fingerprint;
     DescribeIo();
     program_.arena_bytes = lir_.plan.arena_bytes;
     RLX_TRY(CheckClaims());
     for (NodeId id = 0; id < graph().size(); ++id) FindFixed(id);
-    for (NodeId id : lir_.plan.schedule) RLX_TRY(LowerNode(id));
+    for (NodeId id : lir_.plan.schedule) {
+      RLX_TRY(cancel.Check());
+      RLX_TRY(LowerNode(id));
+    }
     CopyLeftoverOutputs();
     FreeWeightTemporaries(program_, lir_.plan.alignment);
     return ProgramDraft{std::move(program_), std::move(kernels_), std::move(step_nodes_),
@@ -277,25 +280,28 @@ class Builder final : public device::ProgramBuilder {
 }  // namespace
 
 absl::StatusOr<ProgramDraft> DraftProgram(const LirModule& lir, const device::Backend& backend,
-                                          const device::Target& target) {
+                                          const device::Target& target,
+                                          const CancelToken& cancel) {
   if (!lir.plan.dynamic_symbols.empty()) {
     return FailedPrecondition("symbol \"", lir.plan.dynamic_symbols.front(), "\" is not bound");
   }
-  return Builder(lir, backend, target).Run();
+  return Builder(lir, backend, target).Run(cancel);
 }
 
 absl::StatusOr<std::shared_ptr<const device::Program>> BuildProgram(const LirModule& lir,
                                                                     const device::Backend& backend,
-                                                                    const device::Target& target) {
-  RLX_ASSIGN(ProgramDraft draft, DraftProgram(lir, backend, target));
-  return CompileDraft(std::move(draft), backend, target);
+                                                                    const device::Target& target,
+                                                                    const CancelToken& cancel) {
+  RLX_ASSIGN(ProgramDraft draft, DraftProgram(lir, backend, target, cancel));
+  return CompileDraft(std::move(draft), backend, target, cancel);
 }
 
 absl::StatusOr<std::shared_ptr<const device::Program>> CompileDraft(ProgramDraft draft,
                                                                     const device::Backend& backend,
-                                                                    const device::Target& target) {
+                                                                    const device::Target& target,
+                                                                    const CancelToken& cancel) {
   if (!draft.kernels.empty()) {
-    RLX_ASSIGN(draft.program.object, backend.CompileKernels(draft.kernels, target));
+    RLX_ASSIGN(draft.program.object, backend.CompileKernels(draft.kernels, target, cancel));
   }
   return std::make_shared<const Program>(std::move(draft.program));
 }

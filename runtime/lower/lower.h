@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "absl/status/statusor.h"
+#include "runtime/base/cancel.h"
 #include "runtime/device/program.h"
 #include "runtime/ir/lir.h"
 #include "runtime/kernel/kernel.h"
@@ -33,7 +34,8 @@ struct ProgramDraft {
   std::vector<NodeId> step_nodes, weight_step_nodes;  // -1: of no one node
 };
 absl::StatusOr<ProgramDraft> DraftProgram(const LirModule& lir, const device::Backend& backend,
-                                          const device::Target& target);
+                                          const device::Target& target,
+                                          const CancelToken& cancel = {});
 
 // Judges a plan that arrived with its graph, which is verified: the schedule is a topological order
 // of all nodes that run; every value has the place that its kind allows; views lie where their
@@ -45,13 +47,15 @@ absl::Status VerifyPlan(const Graph& graph, const BufferPlan& plan, const device
 
 // LIR → Program: each node lowered by the back end, nodes that depend on weights and constants
 // alone into the WeightProgram, kernels compiled once each. Requires a fully static plan.
-// Unimplemented naming every node that the back end does not claim.
+// Unimplemented naming every node that the back end does not claim. Cancelled and DeadlineExceeded
+// between nodes and while kernels are compiled.
 absl::StatusOr<std::shared_ptr<const device::Program>> BuildProgram(const LirModule& lir,
                                                                     const device::Backend& backend,
-                                                                    const device::Target& target);
+                                                                    const device::Target& target,
+                                                                    const CancelToken& cancel = {});
 // The second half of it: the draft's kernels compiled.
-absl::StatusOr<std::shared_ptr<const device::Program>> CompileDraft(ProgramDraft draft,
-                                                                    const device::Backend& backend,
-                                                                    const device::Target& target);
+absl::StatusOr<std::shared_ptr<const device::Program>> CompileDraft(
+    ProgramDraft draft, const device::Backend& backend, const device::Target& target,
+    const CancelToken& cancel = {});
 
 }  // namespace rlx::lower

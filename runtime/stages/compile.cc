@@ -38,8 +38,9 @@ class Compilation {
     RLX_TRY(AssertClean());
     RLX_TRY(Phase("lir", [&] { return Plan(std::move(graph), module.plan.get()); }));
     if (request_.until) return std::move(result_);
-    RLX_TRY(
-        Phase("codegen", [&] { return GenerateCode(result_, request_.backend, request_.target); }));
+    RLX_TRY(Phase("codegen", [&] {
+      return GenerateCode(result_, request_.backend, request_.target, request_.cancel);
+    }));
     return std::move(result_);
   }
 

@@ -175,13 +175,13 @@ std::string WhyNoProgram(const CompileResult& result, const device::Backend* bac
 }
 
 absl::Status GenerateCode(CompileResult& result, const device::Backend* backend,
-                          const device::Target& target) {
+                          const device::Target& target, const CancelToken& cancel) {
   result.program = nullptr;
   result.why_no_program = WhyNoProgram(result, backend);
   if (!result.why_no_program.empty()) return absl::OkStatus();
-  RLX_ASSIGN(lower::ProgramDraft draft, lower::DraftProgram(result.lir, *backend, target));
+  RLX_ASSIGN(lower::ProgramDraft draft, lower::DraftProgram(result.lir, *backend, target, cancel));
   const double start = MonotonicSeconds();
-  RLX_ASSIGN(result.program, lower::CompileDraft(std::move(draft), *backend, target));
+  RLX_ASSIGN(result.program, lower::CompileDraft(std::move(draft), *backend, target, cancel));
   result.phase_seconds["kernels"] = MonotonicSeconds() - start;
   return absl::OkStatus();
 }

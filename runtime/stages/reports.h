@@ -34,6 +34,6 @@ std::string WhyNoProgram(const CompileResult& result, const device::Backend* bac
 
 // Fills program, or why_no_program, from the LIR and the dispatch report.
 absl::Status GenerateCode(CompileResult& result, const device::Backend* backend,
-                          const device::Target& target);
+                          const device::Target& target, const CancelToken& cancel);
 
 }  // namespace rlx::stages

@@ -38,7 +38,7 @@ absl::Status RunPassesAgain(CompileResult& result, const device::Backend* backen
 }
 
 absl::Status Replan(CompileResult& result, const device::Backend* backend,
-                    const device::Target& target) {
+                    const device::Target& target, const CancelToken& cancel) {
   RLX_TRY(RunPassesAgain(result, backend, target));
   const Graph& graph = result.lir.graph;
   RLX_TRY(VerifyGraph(graph, GrownLimits()));
@@ -47,31 +47,33 @@ absl::Status Replan(CompileResult& result, const device::Backend* backend,
   result.dispatch.compile_ready = now.compile_ready;
   RLX_ASSIGN(result.lir.plan,
              lower::PlanBuffers(graph, {.alignment = result.options.arena_alignment}, backend));
-  return GenerateCode(result, backend, target);
+  return GenerateCode(result, backend, target, cancel);
 }
 
 }  // namespace
 
 absl::StatusOr<CompileResult> CompileResult::Specialize(const DimBinding& binding,
                                                         const device::Backend* backend,
-                                                        const device::Target& target) const {
+                                                        const device::Target& target,
+                                                        const CancelToken& cancel) const {
   RLX_TRY(CheckSymbols(lir.graph, binding));
   CompileResult bound = *this;
   for (const auto& [symbol, size] : binding) bound.options.dim_binding[symbol] = size;
   RLX_ASSIGN(bound.lir.graph, BindSymbols(lir.graph, binding));
-  RLX_TRY(Replan(bound, backend, target));
+  RLX_TRY(Replan(bound, backend, target, cancel));
   return bound;
 }
 
 absl::StatusOr<CompileResult> CompileResult::SpecializeUpTo(const DimBinding& capacity,
                                                             const device::Backend* backend,
-                                                            const device::Target& target) const {
+                                                            const device::Target& target,
+                                                            const CancelToken& cancel) const {
   RLX_TRY(CheckSymbols(lir.graph, capacity));
   CompileResult bound = *this;
   RLX_ASSIGN(passes::PaddedGraph padded, passes::PadToCapacity(lir.graph, capacity));
   bound.lir.graph = std::move(padded.graph);
   bound.lir.extents = std::move(padded.extents);
-  RLX_TRY(Replan(bound, backend, target));
+  RLX_TRY(Replan(bound, backend, target, cancel));
   return bound;
 }
 

@@ -106,13 +106,15 @@ struct CompileResult {
   // is.
   absl::StatusOr<CompileResult> Specialize(const DimBinding& binding,
                                            const device::Backend* backend,
-                                           const device::Target& target) const;
+                                           const device::Target& target,
+                                           const CancelToken& cancel = {}) const;
   // The same for one capacity and every admissible size up to it (passes/pad_to_capacity.h), whose
   // errors it has: FailedPrecondition where padding would change a result. `capacity` names every
   // symbol.
   absl::StatusOr<CompileResult> SpecializeUpTo(const DimBinding& capacity,
                                                const device::Backend* backend,
-                                               const device::Target& target) const;
+                                               const device::Target& target,
+                                               const CancelToken& cancel = {}) const;
 };
 
 // A LIR module's graph stands as it is; its plan, where it has one, is verified (InvalidArgument

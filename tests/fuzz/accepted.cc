@@ -30,7 +30,8 @@ class TextBackend final : public device::Backend {
     return cpu_->Lower(node, builder);
   }
   absl::StatusOr<std::string> CompileKernels(std::span<const kernel::Kernel> kernels,
-                                             const device::Target&) const override {
+                                             const device::Target&,
+                                             const CancelToken&) const override {
     std::string text;
     for (const kernel::Kernel& kernel : kernels) text += kernel::Print(kernel);
     return text;

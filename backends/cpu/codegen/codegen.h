@@ -3,11 +3,14 @@
 
 #include <absl/status/statusor.h>
 
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "runtime/base/cancel.h"
 #include "runtime/kernel/kernel.h"
 
 // Machine code for kernels, by LLVM. A workgroup becomes one SIMD vector of `local` lanes; the
@@ -45,11 +48,13 @@ absl::StatusOr<CpuTarget> TargetByName(std::string_view name);
 // kFailedPrecondition, naming what is missing, when this machine cannot run the target's code.
 absl::Status CheckHostRuns(const CpuTarget& target);
 
-// An ELF object with one function per kernel, under the kernels' names (which must differ). The
-// same kernels and target give the same bytes. kInternal when a kernel does not verify;
-// kUnimplemented for local > 64.
+// ELF objects, one after the other, of a few kernels each: one function per kernel, under the
+// kernels' names (which must differ). The same kernels and target give the same bytes. kInternal
+// when a kernel does not verify; kUnimplemented for local > 64; kCancelled and kDeadlineExceeded
+// between objects.
 absl::StatusOr<std::string> CompileToObject(std::span<const kernel::Kernel> kernels,
-                                            const CpuTarget& target);
+                                            const CpuTarget& target,
+                                            const CancelToken& cancel = {});
 
 // One kernel as CompileToObject writes it, for people: after LLVM's passes, and as assembly.
 struct KernelListing {
@@ -72,8 +77,9 @@ class LoadedObject {
 
  private:
   struct Image;
-  explicit LoadedObject(std::unique_ptr<Image> image);
-  std::unique_ptr<Image> image_;
+  LoadedObject();
+  std::vector<std::unique_ptr<Image>> images_;  // one an object
+  std::map<std::string, KernelFn, std::less<>> functions_;
 };
 
 }  // namespace rlx::cpu

@@ -36,6 +36,11 @@ namespace {
 constexpr char kTriple[] = "x86_64-unknown-linux-gnu";
 constexpr int kMostLanes = 64;
 
+// What goes into one module: 50 to 100 ms of LLVM, after which a cancelled compile stops and the
+// memory of the module is free again.
+constexpr int64_t kBatchWork = 3000;  // kernel instructions
+constexpr size_t kBatchKernels = 8;
+
 // X86 alone, at the first compile: an idle process does not pay for it.
 void SetUpLlvm() {
   static std::once_flag once;
@@ -161,16 +166,14 @@ absl::Status CheckKernels(std::span<const kernel::Kernel> kernels) {
   return absl::OkStatus();
 }
 
-// The kernels' functions, optimized.
+// The functions of legal kernels, optimized.
 absl::Status FillModule(std::span<const kernel::Kernel> kernels, const CpuTarget& target,
                         llvm::TargetMachine& machine, llvm::Module& module) {
-  RLX_TRY(CheckKernels(kernels));
   module.setTargetTriple(kTriple);
   module.setDataLayout(machine.createDataLayout());
   for (const kernel::Kernel& kernel : kernels) {
-    RLX_ASSIGN(const kernel::Kernel legal, Legalize(kernel, target));
-    llvm::Function* function = Declare(legal, target, module);
-    EmitKernel(legal, *function);
+    llvm::Function* function = Declare(kernel, target, module);
+    EmitKernel(kernel, *function);
     std::string complaint;
     llvm::raw_string_ostream stream(complaint);
     if (llvm::verifyFunction(*function, &stream)) {
@@ -179,6 +182,19 @@ absl::Status FillModule(std::span<const kernel::Kernel> kernels, const CpuTarget
   }
   Optimize(module, machine);
   return absl::OkStatus();
+}
+
+// One object; the kernels are legal.
+absl::StatusOr<std::string> CompileBatch(std::span<const kernel::Kernel> kernels,
+                                         const CpuTarget& target, llvm::TargetMachine& machine) {
+  llvm::LLVMContext context;
+  llvm::Module module("kernels", context);
+  AddTargetNote(target, module);
+  RLX_TRY(FillModule(kernels, target, machine, module));
+  RLX_ASSIGN(std::string object,
+             EmitFile(module, machine, llvm::CodeGenFileType::ObjectFile));
+  if (ObjectSize(object) != object.size()) return Internal("llvm wrote past its section table");
+  return object;
 }
 
 std::string FunctionText(const llvm::Module& module, std::string_view name) {
@@ -191,20 +207,32 @@ std::string FunctionText(const llvm::Module& module, std::string_view name) {
 }  // namespace
 
 absl::StatusOr<std::string> CompileToObject(std::span<const kernel::Kernel> kernels,
-                                            const CpuTarget& target) {
+                                            const CpuTarget& target, const CancelToken& cancel) {
+  RLX_TRY(CheckKernels(kernels));
   RLX_ASSIGN(std::unique_ptr<llvm::TargetMachine> machine, MachineFor(target));
-  llvm::LLVMContext context;
-  llvm::Module module("kernels", context);
-  AddTargetNote(target, module);
-  RLX_TRY(FillModule(kernels, target, *machine, module));
-  return EmitFile(module, *machine, llvm::CodeGenFileType::ObjectFile);
+  std::string objects;
+  std::vector<kernel::Kernel> batch;
+  int64_t work = 0;
+  for (size_t k = 0; k < kernels.size(); ++k) {
+    RLX_TRY(cancel.Check());
+    RLX_ASSIGN(batch.emplace_back(), Legalize(kernels[k], target));
+    work += static_cast<int64_t>(batch.back().body.size());
+    if (work < kBatchWork && batch.size() < kBatchKernels && k + 1 < kernels.size()) continue;
+    RLX_ASSIGN(const std::string object, CompileBatch(batch, target, *machine));
+    objects += object;
+    batch.clear();
+    work = 0;
+  }
+  return objects;
 }
 
 absl::StatusOr<KernelListing> ListKernel(const kernel::Kernel& kernel, const CpuTarget& target) {
+  RLX_TRY(CheckKernels(std::span(&kernel, 1)));
+  RLX_ASSIGN(const kernel::Kernel legal, Legalize(kernel, target));
   RLX_ASSIGN(std::unique_ptr<llvm::TargetMachine> machine, MachineFor(target));
   llvm::LLVMContext context;
   llvm::Module module("kernel", context);
-  RLX_TRY(FillModule(std::span(&kernel, 1), target, *machine, module));
+  RLX_TRY(FillModule(std::span(&legal, 1), target, *machine, module));
   KernelListing out{FunctionText(module, kernel.name), {}};
   RLX_ASSIGN(out.assembly, EmitFile(module, *machine, llvm::CodeGenFileType::AssemblyFile));
   return out;

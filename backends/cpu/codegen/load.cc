@@ -128,7 +128,6 @@ struct LoadedObject::Image {
 
   char* memory = nullptr;
   size_t size = 0;
-  std::map<std::string, KernelFn, std::less<>> functions;
 };
 
 namespace {
@@ -320,21 +319,43 @@ class Linker {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<LoadedObject>> LoadedObject::Load(std::string_view object) {
-  RLX_ASSIGN(const ElfFile file, ElfFile::Open(object));
-  auto image = std::make_unique<Image>();
-  RLX_TRY(Linker(file, image->memory, image->size).Run(image->functions));
-  return std::unique_ptr<LoadedObject>(new LoadedObject(std::move(image)));
+size_t ObjectSize(std::string_view bytes) {
+  Elf64_Ehdr header;
+  if (bytes.size() < sizeof(header)) return 0;
+  std::memcpy(&header, bytes.data(), sizeof(header));
+  const size_t table = size_t{header.e_shnum} * header.e_shentsize;
+  if (std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_shoff < sizeof(header) ||
+      header.e_shoff > bytes.size() || bytes.size() - header.e_shoff < table) {
+    return 0;
+  }
+  return header.e_shoff + table;
 }
 
-LoadedObject::LoadedObject(std::unique_ptr<Image> image) : image_(std::move(image)) {}
+absl::StatusOr<std::unique_ptr<LoadedObject>> LoadedObject::Load(std::string_view object) {
+  std::unique_ptr<LoadedObject> loaded(new LoadedObject);
+  do {
+    const size_t size = ObjectSize(object);
+    if (size == 0) return Malformed("is no ELF file, or is cut short");
+    RLX_ASSIGN(const ElfFile file, ElfFile::Open(object.substr(0, size)));
+    Image& image = *loaded->images_.emplace_back(std::make_unique<Image>());
+    RLX_TRY(Linker(file, image.memory, image.size).Run(loaded->functions_));
+    object.remove_prefix(size);
+  } while (!object.empty());
+  return loaded;
+}
+
+LoadedObject::LoadedObject() = default;
 LoadedObject::~LoadedObject() = default;
 
 KernelFn LoadedObject::Find(std::string_view name) const {
-  const auto found = image_->functions.find(name);
-  return found == image_->functions.end() ? nullptr : found->second;
+  const auto found = functions_.find(name);
+  return found == functions_.end() ? nullptr : found->second;
 }
 
-size_t LoadedObject::bytes() const { return image_->size; }
+size_t LoadedObject::bytes() const {
+  size_t total = 0;
+  for (const auto& image : images_) total += image->size;
+  return total;
+}
 
 }  // namespace rlx::cpu

@@ -38,9 +38,10 @@ class HookedBackend final : public device::Backend {
     return real_->Lower(node, builder);
   }
   absl::StatusOr<std::string> CompileKernels(std::span<const kernel::Kernel> kernels,
-                                             const device::Target& target) const override {
+                                             const device::Target& target,
+                                             const CancelToken& cancel) const override {
     ++hooks_->kernel_compiles;
-    return real_->CompileKernels(kernels, target);
+    return real_->CompileKernels(kernels, target, cancel);
   }
   absl::StatusOr<std::vector<device::KernelText>> ExportKernel(
       const kernel::Kernel& kernel, const device::Target& target) const override {

@@ -41,8 +41,8 @@ class PaperBackend final : public device::Backend {
     out.Emit(std::move(step));
     return absl::OkStatus();
   }
-  absl::StatusOr<std::string> CompileKernels(std::span<const kernel::Kernel>,
-                                             const device::Target&) const override {
+  absl::StatusOr<std::string> CompileKernels(std::span<const kernel::Kernel>, const device::Target&,
+                                             const CancelToken&) const override {
     return std::string();
   }
   std::string CompilerVersion() const override { return "paper 1"; }

@@ -76,6 +76,31 @@ TEST(Object, HoldsSeveralKernels) {
   EXPECT_EQ((*code)->Find("mul"), nullptr);
 }
 
+TEST(Object, HoldsMoreKernelsThanGoIntoOneModule) {
+  std::vector<kernel::Kernel> kernels;
+  for (int k = 0; k < 20; ++k) {
+    kernels.push_back(AddKernel(8, 64 + k));
+    kernels.back().name = Cat("add", k);
+  }
+  const auto object = CompileToObject(kernels, HostTarget());
+  ASSERT_TRUE(object.ok()) << object.status();
+  const auto code = LoadedObject::Load(*object);
+  ASSERT_TRUE(code.ok()) << code.status();
+  for (const kernel::Kernel& kernel : kernels) EXPECT_NE((*code)->Find(kernel.name), nullptr);
+  // Of several objects the last is cut, or followed by what is none.
+  EXPECT_EQ(LoadedObject::Load(object->substr(0, object->size() - 1)).status().code(),
+            absl::StatusCode::kDataLoss);
+  EXPECT_EQ(LoadedObject::Load(*object + "x").status().code(), absl::StatusCode::kDataLoss);
+}
+
+TEST(Object, StopsWhenNobodyWaits) {
+  std::stop_source stop;
+  stop.request_stop();
+  const kernel::Kernel kernel = AddKernel(8, 64);
+  const auto object = CompileToObject({&kernel, 1}, HostTarget(), CancelToken(stop.get_token()));
+  EXPECT_EQ(object.status().code(), absl::StatusCode::kCancelled);
+}
+
 TEST(Object, RefusesWhatIsNoKernel) {
   const kernel::Kernel twice[] = {AddKernel(8, 64), AddKernel(8, 64)};
   EXPECT_EQ(Message(CompileToObject(twice, HostTarget()).status()),
