@@ -147,6 +147,16 @@ absl::StatusOr<std::vector<NodeId>> Graph::Normalize(bool keep_dead) {
   return renumbered;
 }
 
+std::vector<bool> WeightOnly(const Graph& graph) {
+  std::vector<bool> fixed(graph.size());
+  for (NodeId id = 0; id < graph.size(); ++id) {
+    const Node& node = graph.node(id);
+    fixed[id] = node.op != OpKind::kInput &&
+                std::ranges::all_of(node.operands, [&](Value v) { return fixed[v.node]; });
+  }
+  return fixed;
+}
+
 Uses::Uses(const Graph& graph) : uses_(graph.size()) {
   for (NodeId id = 0; id < graph.size(); ++id) uses_[id].resize(graph.node(id).results.size());
   for (NodeId id = 0; id < graph.size(); ++id) {

@@ -117,6 +117,10 @@ class Graph {
   std::vector<Output> outputs_;
 };
 
+// Per node: whether it depends on params and constants alone, so that it is computed once when
+// weights are bound.
+std::vector<bool> WeightOnly(const Graph& graph);
+
 // Who reads each value: consumers (node, operand position) and outputs. Counts operand slots, so
 // mul(x, x) is two uses. Built in O(graph); invalid after the graph changes.
 class Uses {

@@ -54,7 +54,8 @@ struct BufferPlan {
   int64_t unshared_bytes = 0;           // the arena without reuse
   std::vector<Assignment> assignments;  // sorted by value, one per value
   std::vector<NodeId> schedule;
-  std::vector<Phase> phases;  // per node id
+  std::vector<Phase> phases;      // per node id
+  std::vector<bool> weight_only;  // per node id, as WeightOnly() says: run when weights are bound
   std::vector<IoEntry> inputs, params, outputs;
   std::vector<std::string> dynamic_symbols;  // unbound: empty when runnable
 

@@ -39,14 +39,14 @@ size_t HashOf(const kernel::Kernel& kernel) {
 class Builder final : public device::ProgramBuilder {
  public:
   Builder(const LirModule& lir, const device::Backend& backend, const device::Target& target)
-      : lir_(lir), backend_(backend), target_(target), fixed_(lir.graph.size()) {}
+      : lir_(lir), backend_(backend), target_(target) {}
 
   absl::StatusOr<ProgramDraft> Run(const CancelToken& cancel) {
     program_.target_fingerprint = target_.fingerprint;
     DescribeIo();
     program_.arena_bytes = lir_.plan.arena_bytes;
     RLX_TRY(CheckClaims());
-    for (NodeId id = 0; id < graph().size(); ++id) FindFixed(id);
+    TakeConstants();
     for (NodeId id : lir_.plan.schedule) {
       RLX_TRY(cancel.Check());
       RLX_TRY(LowerNode(id));
@@ -151,12 +151,10 @@ class Builder final : public device::ProgramBuilder {
     return Unimplemented("back end ", backend_.name(), " does not run ", missing);
   }
 
-  void FindFixed(NodeId id) {
-    const Node& node = graph().node(id);
-    fixed_[id] = IsLeaf(node.op) ? node.op != OpKind::kInput
-                                 : std::all_of(node.operands.begin(), node.operands.end(),
-                                               [&](Value v) { return bool{fixed_[v.node]}; });
-    if (node.op == OpKind::kConstant) {
+  void TakeConstants() {
+    for (NodeId id = 0; id < graph().size(); ++id) {
+      const Node& node = graph().node(id);
+      if (node.op != OpKind::kConstant) continue;
       leaf_index_[id] = static_cast<int32_t>(program_.constants.size());
       program_.constants.push_back(node.Tensor("value"));
     }
@@ -164,7 +162,7 @@ class Builder final : public device::ProgramBuilder {
 
   absl::Status LowerNode(NodeId id) {
     if (!IsRun(id)) return absl::OkStatus();
-    weight_phase_ = fixed_[id];
+    weight_phase_ = lir_.plan.weight_only[id];
     scratch_used_ = 0;
     node_ = id;
     absl::Status status = backend_.Lower(id, *this);
@@ -177,7 +175,7 @@ class Builder final : public device::ProgramBuilder {
   Operand Resolve(Value value) {
     const Assignment& a = lir_.plan.of(value);
     Operand out{.type = graph().type(value), .dims = graph().type(value).StaticDims()};
-    out.is_weight = fixed_[value.node];
+    out.is_weight = lir_.plan.weight_only[value.node];
     out.dense = a.strides.empty();
     out.strides = out.dense ? RowMajorStrides(out.dims) : a.strides;
     if (a.storage == Storage::kNone) return out;
@@ -264,7 +262,6 @@ class Builder final : public device::ProgramBuilder {
   const device::Backend& backend_;
   const device::Target& target_;
   Program program_;
-  std::vector<bool> fixed_;
   std::vector<kernel::Kernel> kernels_;
   std::unordered_map<size_t, std::vector<int32_t>> kernels_by_hash_;
   std::map<Value, int32_t> buffer_of_;

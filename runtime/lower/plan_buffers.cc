@@ -18,13 +18,15 @@ struct Planner {
   const device::Backend* backend;
   Uses uses{graph};
   BufferPlan plan;
-  std::vector<bool> fixed = std::vector<bool>(graph.size());  // depends on weights, constants alone
   std::vector<std::vector<View>> views = std::vector<std::vector<View>>(graph.size());
   std::vector<std::vector<Assignment>> at = std::vector<std::vector<Assignment>>(graph.size());
 
   absl::StatusOr<BufferPlan> Run() {
     FindSymbols();
-    FindFixed();
+    plan.weight_only = WeightOnly(graph);
+    for (NodeId id = 0; id < graph.size(); ++id) {
+      if (!IsLeaf(graph.node(id).op)) plan.schedule.push_back(id);
+    }
     for (NodeId id = 0; id < graph.size(); ++id) RLX_TRY(Place(id));
     RLX_TRY(PlanSlots());
     FindPhases();
@@ -44,17 +46,6 @@ struct Planner {
     }
     std::sort(symbols.begin(), symbols.end());
     symbols.erase(std::unique(symbols.begin(), symbols.end()), symbols.end());
-  }
-
-  void FindFixed() {
-    for (NodeId id = 0; id < graph.size(); ++id) {
-      const Node& node = graph.node(id);
-      const bool leaf = IsLeaf(node.op);
-      fixed[id] = leaf ? node.op != OpKind::kInput
-                       : std::all_of(node.operands.begin(), node.operands.end(),
-                                     [&](Value v) { return bool{fixed[v.node]}; });
-      if (!leaf) plan.schedule.push_back(id);
-    }
   }
 
   absl::Status Place(NodeId id) {
@@ -90,7 +81,7 @@ struct Planner {
         break;
     }
     if (uses.Count(value) == 0) return Storage::kNone;
-    if (fixed[value.node]) return Storage::kWeight;
+    if (plan.weight_only[value.node]) return Storage::kWeight;
     return uses.IsOutput(value) ? Storage::kOutput : Storage::kArena;
   }
 

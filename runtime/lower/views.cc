@@ -8,10 +8,6 @@
 namespace rlx::lower {
 namespace {
 
-int64_t Axis(int64_t axis, size_t rank) {
-  return axis < 0 ? axis + static_cast<int64_t>(rank) : axis;
-}
-
 // Each reads the operand's extents and view and writes the result's strides and offset.
 struct Source {
   const Node& node;
@@ -34,16 +30,13 @@ bool ViewCast(const Source& s, View& view) {
 }
 
 bool ViewTranspose(const Source& s, View& view) {
-  for (int64_t from : s.node.Ints("perm")) {
-    view.strides.push_back(s.of.strides[Axis(from, s.from.size())]);
-  }
+  for (int64_t from : s.node.Ints("perm")) view.strides.push_back(s.of.strides[from]);
   return true;
 }
 
 bool ViewNarrow(const Source& s, View& view) {
-  const int64_t axis = Axis(s.node.Int("axis"), s.from.size());
   view.strides = s.of.strides;
-  view.offset += s.node.Int("start") * s.of.strides[axis];
+  view.offset += s.node.Int("start") * s.of.strides[s.node.Int("axis")];
   return true;
 }
 

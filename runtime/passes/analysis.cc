@@ -33,16 +33,6 @@ bool HasCapacity(const Dim& dim, const SymbolTable& symbols) {
 
 }  // namespace
 
-std::vector<bool> WeightOnly(const Graph& graph) {
-  std::vector<bool> fixed(graph.size());
-  for (NodeId id = 0; id < graph.size(); ++id) {
-    const Node& node = graph.node(id);
-    fixed[id] = node.op != OpKind::kInput &&
-                std::ranges::all_of(node.operands, [&](Value v) { return fixed[v.node]; });
-  }
-  return fixed;
-}
-
 bool IsPointwise(OpKind op) {
   constexpr std::string_view kClaims[] = {"Activation", "Cast", "Binary", "Compare", "Where"};
   return IsElementwise(op) && std::ranges::count(kClaims, Info(op).claim) > 0;

@@ -10,10 +10,6 @@
 // What several passes ask of a graph.
 namespace rlx::passes {
 
-// Per node: whether it depends on params and constants alone, so that it is computed once when
-// weights are bound.
-std::vector<bool> WeightOnly(const Graph& graph);
-
 // Whether each element of the results depends on the elements of the operands that broadcasting
 // puts at its place: what regions are made of. Elementwise rows that unpack bytes are not.
 bool IsPointwise(OpKind op);

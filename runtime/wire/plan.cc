@@ -66,6 +66,7 @@ absl::StatusOr<BufferPlan> PlanFromWire(const v1::MemoryPlan& from, const Graph&
     plan.schedule.push_back(value.node);
     plan.phases[value.node] = *phase;
   }
+  plan.weight_only = WeightOnly(graph);
   plan.dynamic_symbols.assign(from.dynamic_symbols().begin(), from.dynamic_symbols().end());
   DescribeIo(graph, plan);
   return plan;

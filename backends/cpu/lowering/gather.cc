@@ -71,8 +71,7 @@ absl::Status Lower(ProgramBuilder& out, NodeId id, const LowerTarget& target) {
   RLX_ASSIGN(const auto table, device::Densify(out, schedule, out.In(node.operands[0])));
   RLX_ASSIGN(const auto indices, device::Densify(out, schedule, out.In(node.operands[1])));
   const ProgramBuilder::Operand y = out.Out({id, 0});
-  const auto rank = static_cast<int64_t>(table.dims.size());
-  const int64_t axis = node.Int("axis") < 0 ? node.Int("axis") + rank : node.Int("axis");
+  const int64_t axis = node.Int("axis");
   Step step{.kind = Step::Kind::kCall,
             .routine = "gather",
             .buffers = {table.buffer, indices.buffer, y.buffer},

@@ -100,8 +100,7 @@ std::string Refuse(const Graph& graph, const Node& node) {
 absl::Status Lower(ProgramBuilder& out, NodeId id, const LowerTarget& target) {
   const Node& node = out.graph().node(id);
   RLX_ASSIGN(const auto x, device::Densify(out, {.lanes = target.lanes}, out.In(node.operands[0])));
-  const auto rank = static_cast<int64_t>(x.dims.size());
-  const int64_t axis = node.Int("axis") < 0 ? node.Int("axis") + rank : node.Int("axis");
+  const int64_t axis = node.Int("axis");
   Step step{.kind = Step::Kind::kCall,
             .routine = "topk",
             .buffers = {x.buffer, out.Out({id, 0}).buffer, out.Out({id, 1}).buffer},

@@ -40,8 +40,7 @@ bool IsLastAxis(const Graph& graph, const Node& node) {
   const AttrValue* axis = node.Find("axis");
   if (axis == nullptr) return true;
   const int64_t rank = graph.type(node.operands[0]).rank();
-  const int64_t value = std::get<int64_t>(*axis);
-  return value == -1 || value == rank - 1;
+  return std::get<int64_t>(*axis) == rank - 1;
 }
 
 struct Generator {

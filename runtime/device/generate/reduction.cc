@@ -49,11 +49,9 @@ void Append(std::vector<Axis>& list, Axis axis, bool adjacent) {
   }
 }
 
-Axes Classify(const ProgramBuilder::Operand& x, std::vector<int64_t> axes) {
-  const auto rank = static_cast<int64_t>(x.dims.size());
-  for (int64_t& axis : axes) axis = axis < 0 ? axis + rank : axis;
+Axes Classify(const ProgramBuilder::Operand& x, const std::vector<int64_t>& axes) {
   Axes out;
-  for (int64_t d = 0; d < rank; ++d) {
+  for (int64_t d = 0; d < static_cast<int64_t>(x.dims.size()); ++d) {
     const bool reduced = std::find(axes.begin(), axes.end(), d) != axes.end();
     (reduced ? out.count : out.outputs) *= x.dims[d];
     if (x.dims[d] > 1) Append(reduced ? out.reduced : out.kept, {x.dims[d], x.strides[d]}, true);
@@ -166,8 +164,7 @@ absl::Status GenerateCumsum(ProgramBuilder& out, NodeId id, const Schedule& sche
   const Node& node = out.graph().node(id);
   RLX_ASSIGN(const ProgramBuilder::Operand x, Densify(out, schedule, out.In(node.operands[0])));
   const ProgramBuilder::Operand y = out.Out({id, 0});
-  const auto rank = static_cast<int64_t>(x.dims.size());
-  const int64_t axis = node.Int("axis") < 0 ? node.Int("axis") + rank : node.Int("axis");
+  const int64_t axis = node.Int("axis");
   const int64_t extent = x.dims[axis], stride = x.strides[axis];
   const int64_t lines = *x.type.NumElements() / extent;
   Builder b("cumsum", schedule.lanes);

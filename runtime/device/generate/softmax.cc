@@ -18,7 +18,6 @@ struct Space {
 };
 
 Space Split(const std::vector<int64_t>& dims, int64_t axis) {
-  if (axis < 0) axis += static_cast<int64_t>(dims.size());
   Space space;
   for (int64_t d = 0; d < static_cast<int64_t>(dims.size()); ++d) {
     int64_t& part = d < axis ? space.outer : d == axis ? space.extent : space.inner;
