@@ -191,13 +191,14 @@ class CpuExecutable final : public device::Executable,
       nanos_ += static_cast<double>(step.cost_flops) / kFlopsPerNano +
                 static_cast<double>(step.cost_bytes) / kBytesPerNano;
       if (step.kind == Step::Kind::kLaunch) {
-        prepared.kernel = code_->Find(program_->kernels[step.kernel]);
+        prepared.kernel = code_->Find(program_->kernels[step.kernel].name);
         if (prepared.kernel == nullptr) {
-          return DataLoss("the object lacks kernel ", program_->kernels[step.kernel]);
+          return DataLoss("the object lacks kernel ", program_->kernels[step.kernel].name);
         }
       } else if (step.kind == Step::Kind::kCall) {
         prepared.routine = FindRoutine(step.routine);
         if (prepared.routine == nullptr) return DataLoss("unknown routine \"", step.routine, "\"");
+        RLX_TRY(CheckCall(*program_, step, *prepared.routine));
         if (prepared.routine->scratch != nullptr) {
           routine_scratch_ = std::max(routine_scratch_,
                                       prepared.routine->scratch(*host_.math, step, host_.threads));

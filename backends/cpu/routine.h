@@ -35,12 +35,23 @@ struct RoutineCall {
 // (an index out of range).
 struct Routine {
   std::string_view name;
+  // What a step must give it. A letter a buffer: 'r' read, 'w' written, in capitals where it may
+  // be absent.
+  std::string_view buffers;
+  size_t ints = 0, floats = 0;  // at least; exactly where `more_ints` is null
   absl::Status (*run)(const RoutineCall&) = nullptr;
   // Bytes of scratch for teams of up to `threads`; null: none.
   size_t (*scratch)(const MathKernels&, const device::Step&, int threads) = nullptr;
+  // How many ints follow the first; null: none.
+  int64_t (*more_ints)(const device::Step&) = nullptr;
 };
 
 const Routine* FindRoutine(std::string_view name);
+
+// DataLoss when a step of a program does not give its routine what the row says, or has it write
+// where it reads: an artifact is not trusted to call what it names as it should.
+absl::Status CheckCall(const device::Program& program, const device::Step& step,
+                       const Routine& routine);
 
 // One list per file of lowering/.
 std::span<const Routine> GemmRoutines();

@@ -63,6 +63,17 @@ constexpr std::string_view Name(Step::Kind kind) {
   return kNames[static_cast<size_t>(kind)];
 }
 
+// A generated kernel, and what a launch must give it.
+struct KernelEntry {
+  std::string name;     // in Program::object
+  std::string buffers;  // one letter each, in order: 'r' read, 'w' written
+  int32_t scalars = 0;
+  friend bool operator==(const KernelEntry&, const KernelEntry&) = default;
+};
+
+// Whether two buffers share bytes, in one phase of the program.
+bool Overlap(const Buffer& a, const Buffer& b);
+
 struct TensorSpec {
   std::string name;
   TensorType type;  // static
@@ -81,7 +92,7 @@ struct Program {
   int64_t arena_bytes = 0;           // activations, weight-step temporaries excluded
   int64_t weight_arena_bytes = 0;    // temporaries of the weight steps
   int64_t scratch_bytes = 0;         // shared scratch a step may use; offset arena_bytes
-  std::vector<std::string> kernels;  // names in `object`, by Step::kernel
+  std::vector<KernelEntry> kernels;  // by Step::kernel
   std::string object;                // compiled kernels; loading compiles nothing
   std::vector<AliasPair> aliases;
   friend bool operator==(const Program&, const Program&) = default;

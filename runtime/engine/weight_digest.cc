@@ -54,7 +54,7 @@ class Digester {
     for (const Step& step : steps) {
       out_.AddInt(static_cast<uint64_t>(step.kind)).Add(step.routine);
       launches_ |= step.kind == Step::Kind::kLaunch;
-      if (step.kernel >= 0) out_.Add(program_.kernels[step.kernel]);
+      if (step.kernel >= 0) out_.Add(program_.kernels[step.kernel].name);
       out_.AddInt(static_cast<uint64_t>(step.groups));
       Ints(step.ints);
       out_.AddInt(step.floats.size());

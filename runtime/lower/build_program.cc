@@ -61,8 +61,16 @@ class Builder final : public device::ProgramBuilder {
   const Graph& graph() const override { return lir_.graph; }
   const device::Target& target() const override { return target_; }
 
-  Operand In(Value value) override { return Resolve(value); }
-  Operand Out(Value value) override { return Resolve(value); }
+  Operand In(Value value) override {
+    Operand operand = Resolve(value);
+    read_.push_back(operand.buffer);
+    return operand;
+  }
+  Operand Out(Value value) override {
+    Operand operand = Resolve(value);
+    written_.push_back(operand.buffer);
+    return operand;
+  }
 
   int32_t Scratch(int64_t bytes) override {
     // In the weight program any slot that no step of a run reads becomes a temporary.
@@ -165,10 +173,24 @@ class Builder final : public device::ProgramBuilder {
     weight_phase_ = lir_.plan.weight_only[id];
     scratch_used_ = 0;
     node_ = id;
+    read_.clear();
+    written_.clear();
     absl::Status status = backend_.Lower(id, *this);
     node_ = -1;
     weight_phase_ = false;
     if (!status.ok()) return Annotate(status, NodeLabel(graph(), id));
+    return CheckApart(id);
+  }
+
+  // Kernels and routines may write a result before they have read all operands (a product's sums
+  // wait in C while its residual is still to be read), so the plan keeps the two apart.
+  absl::Status CheckApart(NodeId id) const {
+    for (int32_t w : written_) {
+      for (int32_t r : read_) {
+        if (w < 0 || r < 0 || !Overlap(program_.buffers[w], program_.buffers[r])) continue;
+        return Internal(NodeLabel(graph(), id), ": the plan puts a result over an operand");
+      }
+    }
     return absl::OkStatus();
   }
 
@@ -239,7 +261,12 @@ class Builder final : public device::ProgramBuilder {
     }
     const auto index = static_cast<int32_t>(kernels_.size());
     named.name = Cat("k", index);
-    program_.kernels.push_back(named.name);
+    device::KernelEntry entry{.name = named.name,
+                              .scalars = static_cast<int32_t>(named.scalars.size())};
+    for (const kernel::BufferParam& buffer : named.buffers) {
+      entry.buffers += buffer.writable ? 'w' : 'r';
+    }
+    program_.kernels.push_back(std::move(entry));
     kernels_.push_back(std::move(named));
     alike.push_back(index);
     return index;
@@ -270,6 +297,7 @@ class Builder final : public device::ProgramBuilder {
   std::map<std::pair<int32_t, std::string>, int32_t> packed_;
   std::vector<NodeId> step_nodes_, weight_step_nodes_;  // by step
   NodeId node_ = -1;                                    // being lowered
+  std::vector<int32_t> read_, written_;  // by the node being lowered
   bool weight_phase_ = false;
   int64_t scratch_used_ = 0;
 };

@@ -100,7 +100,12 @@ void ProgramToWire(const Program& from, internal::Program& out) {
   out.set_arena_bytes(from.arena_bytes);
   out.set_weight_arena_bytes(from.weight_arena_bytes);
   out.set_scratch_bytes(from.scratch_bytes);
-  for (const std::string& kernel : from.kernels) out.add_kernels(kernel);
+  for (const device::KernelEntry& kernel : from.kernels) {
+    internal::Kernel& to = *out.add_kernels();
+    to.set_name(kernel.name);
+    to.set_buffers(kernel.buffers);
+    to.set_scalars(kernel.scalars);
+  }
   out.set_object(from.object);
   for (const AliasPair& alias : from.aliases) {
     internal::AliasPair& to = *out.add_aliases();
@@ -135,7 +140,9 @@ absl::StatusOr<std::shared_ptr<const Program>> ProgramFromWire(const internal::P
   out.arena_bytes = from.arena_bytes();
   out.weight_arena_bytes = from.weight_arena_bytes();
   out.scratch_bytes = from.scratch_bytes();
-  out.kernels.assign(from.kernels().begin(), from.kernels().end());
+  for (const internal::Kernel& kernel : from.kernels()) {
+    out.kernels.push_back({kernel.name(), kernel.buffers(), kernel.scalars()});
+  }
   out.object = from.object();
   for (const internal::AliasPair& alias : from.aliases()) {
     out.aliases.push_back({alias.input(), alias.output()});

@@ -85,6 +85,35 @@ struct Checker {
     return absl::OkStatus();
   }
 
+  // What a step may write: its own arena, and results of the phase.
+  absl::Status CheckWritable(const Step& step, int32_t b) const {
+    const Storage storage = program.buffers[b].storage;
+    if (storage == Storage::kArena) return absl::OkStatus();
+    if (storage == (weights ? Storage::kWeight : Storage::kOutput)) return absl::OkStatus();
+    return DataLoss("step \"", step.label, "\" writes to what it may only read");
+  }
+
+  // A launch gives its kernel every buffer and scalar that it declares: code has no other way to
+  // know.
+  absl::Status CheckLaunch(const Step& step) const {
+    if (step.kernel < 0 || static_cast<size_t>(step.kernel) >= program.kernels.size()) {
+      return DataLoss("a step launches kernel ", step.kernel);
+    }
+    const device::KernelEntry& kernel = program.kernels[step.kernel];
+    if (step.groups < 0) return DataLoss("a step launches ", step.groups, " groups");
+    if (step.buffers.size() != kernel.buffers.size() ||
+        step.ints.size() != static_cast<size_t>(kernel.scalars)) {
+      return DataLoss("step \"", step.label, "\" has ", step.buffers.size(), " buffers and ",
+                      step.ints.size(), " scalars for a kernel of ", kernel.buffers.size(), " and ",
+                      kernel.scalars);
+    }
+    for (size_t i = 0; i < step.buffers.size(); ++i) {
+      if (step.buffers[i] < 0) return DataLoss("step \"", step.label, "\" lacks buffer ", i);
+      if (kernel.buffers[i] == 'w') RLX_TRY(CheckWritable(step, step.buffers[i]));
+    }
+    return absl::OkStatus();
+  }
+
   absl::Status CheckForm(const Step& step) const {
     const auto present = [&](size_t count) {
       for (size_t i = 0; i < count; ++i) {
@@ -94,22 +123,18 @@ struct Checker {
     };
     switch (step.kind) {
       case Step::Kind::kLaunch:
-        if (step.kernel < 0 || static_cast<size_t>(step.kernel) >= program.kernels.size()) {
-          return DataLoss("a step launches kernel ", step.kernel);
-        }
-        return step.groups < 0 ? DataLoss("a step launches ", step.groups, " groups")
-                               : absl::OkStatus();
+        return CheckLaunch(step);
       case Step::Kind::kCopy:
         if (!present(2) ||
             program.buffers[step.buffers[0]].bytes != program.buffers[step.buffers[1]].bytes) {
           return DataLoss("a copy between unequal buffers");
         }
-        return absl::OkStatus();
+        return CheckWritable(step, step.buffers[1]);
       case Step::Kind::kBranch:
         return present(1) && step.bodies.size() == 2 ? absl::OkStatus()
                                                      : DataLoss("a branch without two bodies");
       case Step::Kind::kCall:
-        return absl::OkStatus();
+        return absl::OkStatus();  // the device knows its routines
     }
     return DataLoss("an unknown step");
   }
@@ -119,6 +144,17 @@ struct Checker {
 
 absl::Status CheckProgram(const Program& program) {
   Checker checker{program};
+  for (const device::KernelEntry& kernel : program.kernels) {
+    if (kernel.buffers.find_first_not_of("rw") != std::string::npos || kernel.scalars < 0) {
+      return DataLoss("kernel \"", kernel.name, "\" has a signature that is none");
+    }
+  }
+  for (const AliasPair& alias : program.aliases) {
+    const bool there = alias.input >= 0 && alias.output >= 0 &&
+                       static_cast<size_t>(alias.input) < program.inputs.size() &&
+                       static_cast<size_t>(alias.output) < program.outputs.size();
+    if (!there) return DataLoss("an alias of input ", alias.input, " and output ", alias.output);
+  }
   for (int64_t bytes : {program.arena_bytes, program.scratch_bytes, program.weight_arena_bytes}) {
     if (bytes < 0 || bytes > int64_t{1} << 46) return DataLoss("an arena of ", bytes, " bytes");
   }

@@ -172,7 +172,7 @@ absl::Status Lower(ProgramBuilder& out, NodeId id, const LowerTarget& target) {
 }
 
 constexpr Rule kRules[] = {{OpKind::kAttention, "fused attention", Refuse, Lower}};
-constexpr Routine kRoutines[] = {{"attention", Run, Scratch}};
+constexpr Routine kRoutines[] = {{"attention", "rrrRw", kIntCount, 2, Run, Scratch}};
 
 }  // namespace
 

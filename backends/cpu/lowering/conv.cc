@@ -175,7 +175,8 @@ absl::Status LowerPool(ProgramBuilder& out, NodeId id, const LowerTarget& target
 
 constexpr Rule kRules[] = {{OpKind::kConv, "unfolded gemm, or depthwise planes", Refuse, LowerConv},
                            {OpKind::kPool, "window rows", Refuse, LowerPool}};
-constexpr Routine kRoutines[] = {{"conv", RunConv, ConvScratch}, {"pool", RunPool, PoolScratch}};
+constexpr Routine kRoutines[] = {{"conv", "rrRw", kIntCount, 0, RunConv, ConvScratch},
+                                 {"pool", "rw", kIntCount, 0, RunPool, PoolScratch}};
 
 }  // namespace
 

@@ -120,7 +120,7 @@ absl::Status Lower(ProgramBuilder& out, NodeId id, const LowerTarget& target) {
 }
 
 constexpr Rule kRules[] = {{OpKind::kDequantizeBlocks, "decoded by blocks", Refuse, Lower}};
-constexpr Routine kRoutines[] = {{"dequantize_blocks", Run}};
+constexpr Routine kRoutines[] = {{"dequantize_blocks", "rRRw", kIntCount, 0, Run}};
 
 }  // namespace
 

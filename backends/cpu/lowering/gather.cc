@@ -89,7 +89,7 @@ absl::Status Lower(ProgramBuilder& out, NodeId id, const LowerTarget& target) {
 }
 
 constexpr Rule kRules[] = {{OpKind::kGather, "row copies, indices checked", Refuse, Lower}};
-constexpr Routine kRoutines[] = {{"gather", Run}};
+constexpr Routine kRoutines[] = {{"gather", "rrw", kIntCount, 0, Run}};
 
 }  // namespace
 

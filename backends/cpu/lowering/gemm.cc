@@ -223,6 +223,10 @@ int64_t BatchStride(const Operand& operand, size_t d, size_t batch_dims) {
   return operand.dims[k] == 1 ? 0 : operand.strides[k];
 }
 
+int64_t DimInts(const Step& step) {
+  return step.ints[7] < 0 ? -1 : step.ints[7] * static_cast<int64_t>(kIntsPerDim);
+}
+
 std::vector<BatchDim> BatchDims(const Bound& bound) {
   std::vector<int64_t> dims(bound.y.dims.begin(), bound.y.dims.end() - 2);
   std::vector<int64_t> a, b, c;
@@ -285,9 +289,9 @@ constexpr Rule kRules[] = {
 };
 
 constexpr Routine kRoutines[] = {
-    {"pack_b", RunPack},
-    {"gemm_packed", RunPacked},
-    {"gemm", RunBatched, BatchedScratch},
+    {"pack_b", "rw", 4, 0, RunPack},
+    {"gemm_packed", "rrRRw", 5, 0, RunPacked},
+    {"gemm", "rrRRw", kFixedInts, 0, RunBatched, BatchedScratch, DimInts},
 };
 
 }  // namespace

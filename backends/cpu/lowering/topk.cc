@@ -118,7 +118,7 @@ absl::Status Lower(ProgramBuilder& out, NodeId id, const LowerTarget& target) {
 }
 
 constexpr Rule kRules[] = {{OpKind::kTopK, "partial sort", Refuse, Lower}};
-constexpr Routine kRoutines[] = {{"topk", Run, Scratch}};
+constexpr Routine kRoutines[] = {{"topk", "rWW", kIntCount, 0, Run, Scratch}};
 
 }  // namespace
 
