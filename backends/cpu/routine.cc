@@ -16,8 +16,7 @@ bool FitsNumbers(const device::Step& step, const Routine& routine) {
 }
 
 // No routine reads where it has written, but by chance of the order.
-bool WritesApart(const device::Program& program, const device::Step& step,
-                 const Routine& routine) {
+bool WritesApart(const device::Program& program, const device::Step& step, const Routine& routine) {
   for (size_t w = 0; w < step.buffers.size(); ++w) {
     if (!Writes(routine.buffers[w]) || step.buffers[w] < 0) continue;
     for (size_t other = 0; other < step.buffers.size(); ++other) {
@@ -41,8 +40,8 @@ absl::Status CheckCall(const device::Program& program, const device::Step& step,
   for (size_t i = 0; i < step.buffers.size(); ++i) {
     if (step.buffers[i] >= 0) {
       const Storage storage = program.buffers[step.buffers[i]].storage;
-      const bool fixed = storage == Storage::kInput || storage == Storage::kParam ||
-                         storage == Storage::kConstant;
+      const bool fixed =
+          storage == Storage::kInput || storage == Storage::kParam || storage == Storage::kConstant;
       if (Writes(routine.buffers[i]) && fixed) return fault("to write what it may only read");
     } else if (!MayLack(routine.buffers[i])) {
       return fault("without a buffer that it needs");

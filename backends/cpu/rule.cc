@@ -11,8 +11,8 @@ std::span<const Rule* const> AllRules() {
   static const std::vector<const Rule*> rules = [] {
     std::vector<const Rule*> all;
     // Hand-written routines before generated kernels.
-    for (auto list : {GemmRules(), AttentionRules(), ConvRules(), GatherRules(), TopKRules(),
-                      DequantizeRules(), GeneratedRules()}) {
+    for (auto list : {GemmRules(), DequantGemmRules(), AttentionRules(), ConvRules(), GatherRules(),
+                      TopKRules(), DequantizeRules(), GeneratedRules()}) {
       for (const Rule& rule : list) all.push_back(&rule);
     }
     return all;
@@ -31,8 +31,8 @@ const Rule* FindRule(const Graph& graph, const Node& node, std::string* why) {
 }
 
 const Routine* FindRoutine(std::string_view name) {
-  for (auto list : {GemmRoutines(), AttentionRoutines(), ConvRoutines(), GatherRoutines(),
-                    TopKRoutines(), DequantizeRoutines()}) {
+  for (auto list : {GemmRoutines(), DequantGemmRoutines(), AttentionRoutines(), ConvRoutines(),
+                    GatherRoutines(), TopKRoutines(), DequantizeRoutines()}) {
     for (const Routine& routine : list) {
       if (routine.name == name) return &routine;
     }

@@ -15,6 +15,12 @@ void GemmPanel(const PanelTask&);
 template <class V>
 void Finish(const PanelTask&, int64_t begin, int64_t end);
 template <class V>
+void DecodeBlocks(const DecodeTask&);
+template <class V>
+void DotBlocks(const DotBlocksTask&);
+template <class V>
+void DecodeCodes(const CodesTask&);
+template <class V>
 float SoftmaxRow(const SoftmaxTask&);
 template <class V>
 void DotRows(const DotTask&);
@@ -44,6 +50,9 @@ constexpr MathKernels Table(Isa isa, int lanes, int panel_vectors, int tile_rows
           .pack_panel = PackPanel<V>,
           .gemm_panel = GemmPanel<V>,
           .finish = Finish<V>,
+          .decode_blocks = DecodeBlocks<V>,
+          .dot_blocks = DotBlocks<V>,
+          .decode_codes = DecodeCodes<V>,
           .softmax_row = SoftmaxRow<V>,
           .dot_rows = DotRows<V>,
           .weighted_rows = WeightedRows<V>,

@@ -10,7 +10,10 @@
 
 namespace rlx::cpu {
 
+struct CodesTask;
+struct DecodeTask;
 struct DepthwiseTask;
+struct DotBlocksTask;
 struct DotTask;
 struct KeepTask;
 struct PackTask;
@@ -32,6 +35,11 @@ struct MathKernels {
   void (*pack_panel)(const PackTask&);
   void (*gemm_panel)(const PanelTask&);
   void (*finish)(const PanelTask&, int64_t begin, int64_t end);  // activation and residual of rows
+
+  // decode_task.h
+  void (*decode_blocks)(const DecodeTask&);
+  void (*dot_blocks)(const DotBlocksTask&);
+  void (*decode_codes)(const CodesTask&);
 
   // attention_task.h
   float (*softmax_row)(const SoftmaxTask&);

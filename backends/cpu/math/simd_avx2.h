@@ -27,6 +27,24 @@ struct Avx2 {
     const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
     return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes));
   }
+  [[gnu::always_inline]] static F LoadSigned(const uint8_t* p) {
+    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
+  }
+  template <int shift, int mask>
+  [[gnu::always_inline]] static F LoadField(const uint8_t* p) {
+    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+    const __m256i shifted = _mm256_srli_epi32(_mm256_cvtepu8_epi32(bytes), shift);
+    return _mm256_cvtepi32_ps(_mm256_and_si256(shifted, _mm256_set1_epi32(mask)));
+  }
+  [[gnu::always_inline]] static F LoadNibbles(const uint8_t* p) {
+    int bytes;
+    __builtin_memcpy(&bytes, p, sizeof bytes);
+    const __m128i wide = _mm_cvtepu8_epi16(_mm_cvtsi32_si128(bytes));
+    const __m128i pairs = _mm_or_si128(wide, _mm_slli_epi16(wide, 4));
+    const __m128i nibbles = _mm_and_si128(pairs, _mm_set1_epi8(15));
+    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(nibbles));
+  }
   [[gnu::always_inline]] static F LaneNumbers() { return _mm256_setr_ps(0, 1, 2, 3, 4, 5, 6, 7); }
   [[gnu::always_inline]] static void StoreN(float* p, F x, int n) {
     n == kLanes ? Store(p, x) : _mm256_maskstore_ps(p, First(n), x);

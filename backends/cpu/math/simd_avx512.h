@@ -27,6 +27,22 @@ struct Avx512 {
     const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
     return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes));
   }
+  [[gnu::always_inline]] static F LoadSigned(const uint8_t* p) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
+  }
+  template <int shift, int mask>
+  [[gnu::always_inline]] static F LoadField(const uint8_t* p) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    const __m512i shifted = _mm512_srli_epi32(_mm512_cvtepu8_epi32(bytes), shift);
+    return _mm512_cvtepi32_ps(_mm512_and_si512(shifted, _mm512_set1_epi32(mask)));
+  }
+  [[gnu::always_inline]] static F LoadNibbles(const uint8_t* p) {
+    const __m128i wide = _mm_cvtepu8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+    const __m128i pairs = _mm_or_si128(wide, _mm_slli_epi16(wide, 4));
+    const __m128i nibbles = _mm_and_si128(pairs, _mm_set1_epi8(15));
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(nibbles));
+  }
   [[gnu::always_inline]] static F LaneNumbers() {
     return _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
   }

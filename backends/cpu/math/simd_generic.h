@@ -38,6 +38,19 @@ struct Generic {
   [[gnu::always_inline]] static F LoadBytes(const uint8_t* p) {
     return F{float(p[0]), float(p[1]), float(p[2]), float(p[3])};
   }
+  // Signed bytes; bits shift … of bytes under a mask; and nibbles of kLanes / 2 bytes, low ones
+  // first.
+  [[gnu::always_inline]] static F LoadSigned(const uint8_t* p) {
+    return F{float(int8_t(p[0])), float(int8_t(p[1])), float(int8_t(p[2])), float(int8_t(p[3]))};
+  }
+  template <int shift, int mask>
+  [[gnu::always_inline]] static F LoadField(const uint8_t* p) {
+    return F{float(p[0] >> shift & mask), float(p[1] >> shift & mask), float(p[2] >> shift & mask),
+             float(p[3] >> shift & mask)};
+  }
+  [[gnu::always_inline]] static F LoadNibbles(const uint8_t* p) {
+    return F{float(p[0] & 15), float(p[0] >> 4), float(p[1] & 15), float(p[1] >> 4)};
+  }
   [[gnu::always_inline]] static F LaneNumbers() { return F{0, 1, 2, 3}; }
   [[gnu::always_inline]] static void StoreN(float* p, F x, int n) {
     for (int i = 0; i < n; ++i) p[i] = x[i];

@@ -11,7 +11,7 @@ namespace rlx::device {
 // kernel (register allocation above all); within these bounds LLVM's is in proportion
 // (docs/performance.md).
 struct PieceLimits {
-  int64_t work = 2048;   // kernel instructions, functions counted as what they expand to
+  int64_t work = 1024;   // kernel instructions, functions counted as what they expand to
   int64_t buffers = 96;  // read, and as many written
 };
 

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backends/cpu/math/decode_kernels.h"
+#include "backends/cpu/math/simd_generic.h"
+
+namespace rlx::cpu {
+
+template void DecodeBlocks<Generic>(const DecodeTask&);
+template void DotBlocks<Generic>(const DotBlocksTask&);
+template void DecodeCodes<Generic>(const CodesTask&);
+
+}  // namespace rlx::cpu
