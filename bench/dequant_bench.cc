@@ -24,8 +24,8 @@ constexpr int64_t kColdBytes = 128 << 20;
 struct Shape {
   int64_t m, k, n;
 };
-constexpr Shape kShapes[] = {{1, 2048, 2048},   {1, 4096, 4096},   {4, 4096, 4096},
-                             {16, 4096, 4096},  {128, 4096, 4096}, {512, 2048, 2048}};
+constexpr Shape kShapes[] = {{1, 2048, 2048},  {1, 4096, 4096},   {4, 4096, 4096},
+                             {16, 4096, 4096}, {128, 4096, 4096}, {512, 2048, 2048}};
 
 constexpr QuantScheme kSchemes[] = {QuantScheme::kInt8, QuantScheme::kInt4, QuantScheme::kQ8_0,
                                     QuantScheme::kQ4_0, QuantScheme::kQ4K,  QuantScheme::kQ6K,
@@ -80,23 +80,20 @@ double Plain(const MathKernels& kernels, const Shape& s, Team& team) {
 double Packed(const MathKernels& kernels, const Shape& s, QuantScheme scheme, Team& team,
               int threads) {
   const QuantSchemeInfo& info = Info(scheme);
-  const int64_t size =
-      info.is_block() ? s.k / info.block_elements * info.block_bytes * s.n
-                      : s.k * s.n / (scheme == QuantScheme::kInt4 ? 2 : 1);
+  const int64_t size = info.is_block() ? s.k / info.block_elements * info.block_bytes * s.n
+                                       : s.k * s.n / (scheme == QuantScheme::kInt4 ? 2 : 1);
   const int64_t copies = std::max<int64_t>(1, kColdBytes / size);
   uint8_t* bytes = Allocate(size * copies, uint8_t{0x11});
   float* scale = Allocate(s.k / 32 * s.n, 0.01F);
-  cpu::DequantGemm gemm{.m = s.m,
-                        .n = s.n,
-                        .k = s.k,
-                        .a = Allocate(s.m * s.k, 0.5F),
-                        .lda = s.k,
-                        .w = {.scheme = scheme,
-                              .block = 32,
-                              .scale = scale,
-                              .read_scale = ReadFloats},
-                        .c = Allocate(s.m * s.n, 0.0F),
-                        .ldc = s.n};
+  cpu::DequantGemm gemm{
+      .m = s.m,
+      .n = s.n,
+      .k = s.k,
+      .a = Allocate(s.m * s.k, 0.5F),
+      .lda = s.k,
+      .w = {.scheme = scheme, .block = 32, .scale = scale, .read_scale = ReadFloats},
+      .c = Allocate(s.m * s.n, 0.0F),
+      .ldc = s.n};
   uint8_t* scratch =
       Allocate(static_cast<int64_t>(cpu::DequantScratchBytes(kernels, threads)), uint8_t{0});
   const double seconds = Best(2.0 * s.m * s.n * s.k, [&](int i) {

@@ -24,10 +24,8 @@ const std::pair<const char*, Make> kOps[] = {
      [](GraphBuilder& b, Value x, Value g, Value beta) { return b.LayerNorm(x, g, beta, 1e-5); }},
     {"rms_norm", [](GraphBuilder& b, Value x, Value g, Value) { return b.RmsNorm(x, g, 1e-5); }},
     {"softmax", [](GraphBuilder& b, Value x, Value, Value) { return b.Softmax(x); }},
-    {"reduce_sum",
-     [](GraphBuilder& b, Value x, Value, Value) {
-       return b.Reduce(OpKind::kReduceSum, x, {1}, false);
-     }},
+    {"reduce_sum", [](GraphBuilder& b, Value x, Value,
+                      Value) { return b.Reduce(OpKind::kReduceSum, x, {1}, false); }},
     {"reduce_max", [](GraphBuilder& b, Value x, Value, Value) {
        return b.Reduce(OpKind::kReduceMax, x, {1}, false);
      }}};

@@ -33,8 +33,8 @@ struct Artifact {
 std::string EncodeArtifact(const Artifact& artifact);
 
 // DataLoss for anything malformed: the graph is verified, and every index, offset and size of the
-// program is checked against what it refers to. A device may run what this returns without looking
-// again.
+// program is checked against what it refers to, every launch against its kernel's signature. What a
+// call to a back end's routine must give it, that back end checks when it loads the program.
 absl::StatusOr<Artifact> DecodeArtifact(std::string_view bytes, const Limits& limits);
 
 // The checks on a program by itself.

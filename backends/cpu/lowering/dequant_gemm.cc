@@ -22,7 +22,8 @@ using Operand = ProgramBuilder::Operand;
 enum Slot : size_t { kM, kN, kK, kScheme, kBlock, kScaleType, kZeroType, kIntCount };
 
 void ReadFloats(const void* from, int64_t at, int64_t count, float* out) {
-  std::memcpy(out, static_cast<const float*>(from) + at, static_cast<size_t>(count) * sizeof(float));
+  std::memcpy(out, static_cast<const float*>(from) + at,
+              static_cast<size_t>(count) * sizeof(float));
 }
 
 template <DType dtype>

@@ -162,6 +162,7 @@ struct BatchDim {
 };
 constexpr size_t kFixedInts = 8;  // m, n, k, lda, ldb, transposed, activation, batch dims
 constexpr size_t kIntsPerDim = 4;
+constexpr int64_t kMostBatchDims = 64;  // Limits::max_rank
 
 BatchedGemm Decode(const Step& step) {
   const auto& i = step.ints;
@@ -224,7 +225,8 @@ int64_t BatchStride(const Operand& operand, size_t d, size_t batch_dims) {
 }
 
 int64_t DimInts(const Step& step) {
-  return step.ints[7] < 0 ? -1 : step.ints[7] * static_cast<int64_t>(kIntsPerDim);
+  const int64_t dims = step.ints[7];
+  return dims < 0 || dims > kMostBatchDims ? -1 : dims * static_cast<int64_t>(kIntsPerDim);
 }
 
 std::vector<BatchDim> BatchDims(const Bound& bound) {

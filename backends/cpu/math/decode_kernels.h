@@ -69,8 +69,7 @@ struct Q4K {
     const float d = HalfAt(block), dmin = HalfAt(block + 2);
     const uint8_t* packed = block + 4;
     const auto unit = [&](int j) {
-      const int v =
-          j < 4 ? packed[j] & 63 : (packed[j + 4] & 15) | packed[j - 4] >> 6 << 4;
+      const int v = j < 4 ? packed[j] & 63 : (packed[j + 4] & 15) | packed[j - 4] >> 6 << 4;
       return d * static_cast<float>(v);
     };
     const auto offset = [&](int j) {
@@ -103,7 +102,7 @@ struct Q6K {
       for (int l = 16 * part; l < 16 * part + 16; l += V::kLanes) {
         const typename V::F top = V::template LoadField<2 * group, 3>(high + l);
         const typename V::F bottom =
-            V::Add(V::template LoadField<group < 2 ? 0 : 4, 15>(nibbles + l), middle);
+            V::Add(V::template LoadField < group<2 ? 0 : 4, 15>(nibbles + l), middle);
         V::Store(out + l, V::Mul(scale, V::Fma(top, sixteen, bottom)));
       }
     }
@@ -211,7 +210,7 @@ template <class V, bool nibbles>
   const typename V::F scale = V::LoadN(t.scale + v * kLanes, n);
   const typename V::F zero = t.zero == nullptr ? V::Zero() : V::LoadN(t.zero + v * kLanes, n);
   const uint8_t* codes = t.codes + v * kBytes;
-  const auto bytes = static_cast<size_t>(nibbles ? (n + 1) / 2 : n);
+  const auto bytes = static_cast<unsigned>(nibbles ? (n + 1) / 2 : n);
   for (int64_t p = 0; p < t.rows; ++p) {
     const uint8_t* at = codes + p * t.ld;
     uint8_t last[kBytes] = {};

@@ -34,8 +34,8 @@ struct DotBlocksTask {
 };
 
 // `rows` rows of codes with one scale and zero point a column: out[p][j] = (q[p][j] - zero[j])
-// scale[j] in `vectors` whole vectors, zeros past `columns`. Codes are signed bytes, or nibbles with
-// an even column in the low one.
+// scale[j] in `vectors` whole vectors, zeros past `columns`. Codes are signed bytes, or nibbles
+// with an even column in the low one.
 struct CodesTask {
   const uint8_t* codes;
   int64_t ld;  // bytes from row to row

@@ -73,8 +73,8 @@ void DecodeBlockRows(const MathKernels& kernels, const DequantGemm& g, const Pan
   const std::optional<BlockForm> form = FormOf(g.w.scheme);
   const int64_t count = depth / info.block_elements;
   for (int64_t j = 0; j < panel.columns; ++j) {
-    const uint8_t* blocks = g.w.bytes + (panel.begin + j) * RowBytes(g) +
-                            from / info.block_elements * info.block_bytes;
+    const uint8_t* blocks =
+        g.w.bytes + (panel.begin + j) * RowBytes(g) + from / info.block_elements * info.block_bytes;
     float* out = scratch.decoded + j * depth;
     if (form) {
       kernels.decode_blocks({*form, blocks, count, out});
@@ -103,16 +103,15 @@ void DecodeCodeRows(const MathKernels& kernels, const DequantGemm& g, const Pane
     const int64_t at = p / g.w.block * g.n + panel.begin;
     g.w.read_scale(g.w.scale, at, panel.columns, scale);
     if (g.w.zero != nullptr) g.w.read_zero(g.w.zero, at, panel.columns, zero);
-    kernels.decode_codes(
-        {.codes = g.w.bytes + p * ld + (nibbles ? panel.begin / 2 : panel.begin),
-         .ld = ld,
-         .nibbles = nibbles,
-         .rows = rows,
-         .columns = panel.columns,
-         .vectors = panel.vectors,
-         .scale = scale,
-         .zero = g.w.zero != nullptr ? zero : nullptr,
-         .out = scratch.packed + (p - from) * panel.vectors * kernels.lanes});
+    kernels.decode_codes({.codes = g.w.bytes + p * ld + (nibbles ? panel.begin / 2 : panel.begin),
+                          .ld = ld,
+                          .nibbles = nibbles,
+                          .rows = rows,
+                          .columns = panel.columns,
+                          .vectors = panel.vectors,
+                          .scale = scale,
+                          .zero = g.w.zero != nullptr ? zero : nullptr,
+                          .out = scratch.packed + (p - from) * panel.vectors * kernels.lanes});
   }
 }
 
@@ -160,8 +159,7 @@ bool TakesScheme(QuantScheme scheme) {
 }
 
 size_t DequantScratchBytes(const MathKernels& kernels, int threads) {
-  return static_cast<size_t>(ScratchFloats(kernels)) * sizeof(float) *
-         static_cast<size_t>(threads);
+  return static_cast<size_t>(ScratchFloats(kernels)) * sizeof(float) * static_cast<size_t>(threads);
 }
 
 void Gemm(const MathKernels& kernels, const DequantGemm& gemm, Team& team, void* scratch) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // C[m,n] = A[m,k] W, W as packed quantized weights in the layouts of
-// runtime/tensor/quant_scheme.h. Weights are decoded as they are met, a panel of columns and at most
-// kDecodeDepth rows at a time into scratch that stays in cache: they are never expanded in full.
+// runtime/tensor/quant_scheme.h. Weights are decoded as they are met, a panel of columns and at
+// most kDecodeDepth rows at a time into scratch that stays in cache: they are never expanded in
+// full.
 //
 // With more than kMostDotRows rows, or codes with scales of their own, an element of C is one chain
 // of additions in ascending k, as in gemm.h. Fewer rows against blocks are dot products, decoded

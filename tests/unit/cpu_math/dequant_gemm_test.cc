@@ -88,8 +88,8 @@ Weights RandomCodes(QuantScheme scheme, int64_t k, int64_t n, int64_t block, std
   out.w.resize(k * n);
   for (int64_t at = 0; at < k * n; ++at) {
     const int64_t group = at / n / block * n + at % n;
-    const int code = nibbles ? out.bytes[at / 2] >> (at % 2 * 4) & 15
-                             : static_cast<int8_t>(out.bytes[at]);
+    const int code =
+        nibbles ? out.bytes[at / 2] >> (at % 2 * 4) & 15 : static_cast<int8_t>(out.bytes[at]);
     const float zero = out.zero.empty() ? 0 : out.zero[group];
     out.w[at] = (static_cast<float>(code) - zero) * out.scale[group];
   }
@@ -107,8 +107,8 @@ struct Problem {
   int64_t m, n, k;
 };
 
-Matrix Product(const MathKernels& kernels, const Problem& p, const Matrix& a,
-               const QuantWeights& w, Team& team) {
+Matrix Product(const MathKernels& kernels, const Problem& p, const Matrix& a, const QuantWeights& w,
+               Team& team) {
   Matrix c(p.m, p.n, 3);
   Aligned scratch(DequantScratchBytes(kernels, 3));
   Gemm(kernels,
