@@ -297,7 +297,7 @@ class Builder final : public device::ProgramBuilder {
   std::map<std::pair<int32_t, std::string>, int32_t> packed_;
   std::vector<NodeId> step_nodes_, weight_step_nodes_;  // by step
   NodeId node_ = -1;                                    // being lowered
-  std::vector<int32_t> read_, written_;  // by the node being lowered
+  std::vector<int32_t> read_, written_;                 // by the node being lowered
   bool weight_phase_ = false;
   int64_t scratch_used_ = 0;
 };
@@ -305,8 +305,7 @@ class Builder final : public device::ProgramBuilder {
 }  // namespace
 
 absl::StatusOr<ProgramDraft> DraftProgram(const LirModule& lir, const device::Backend& backend,
-                                          const device::Target& target,
-                                          const CancelToken& cancel) {
+                                          const device::Target& target, const CancelToken& cancel) {
   if (!lir.plan.dynamic_symbols.empty()) {
     return FailedPrecondition("symbol \"", lir.plan.dynamic_symbols.front(), "\" is not bound");
   }

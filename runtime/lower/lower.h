@@ -54,8 +54,9 @@ absl::StatusOr<std::shared_ptr<const device::Program>> BuildProgram(const LirMod
                                                                     const device::Target& target,
                                                                     const CancelToken& cancel = {});
 // The second half of it: the draft's kernels compiled.
-absl::StatusOr<std::shared_ptr<const device::Program>> CompileDraft(
-    ProgramDraft draft, const device::Backend& backend, const device::Target& target,
-    const CancelToken& cancel = {});
+absl::StatusOr<std::shared_ptr<const device::Program>> CompileDraft(ProgramDraft draft,
+                                                                    const device::Backend& backend,
+                                                                    const device::Target& target,
+                                                                    const CancelToken& cancel = {});
 
 }  // namespace rlx::lower

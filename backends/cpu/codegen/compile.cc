@@ -191,8 +191,7 @@ absl::StatusOr<std::string> CompileBatch(std::span<const kernel::Kernel> kernels
   llvm::Module module("kernels", context);
   AddTargetNote(target, module);
   RLX_TRY(FillModule(kernels, target, machine, module));
-  RLX_ASSIGN(std::string object,
-             EmitFile(module, machine, llvm::CodeGenFileType::ObjectFile));
+  RLX_ASSIGN(std::string object, EmitFile(module, machine, llvm::CodeGenFileType::ObjectFile));
   if (ObjectSize(object) != object.size()) return Internal("llvm wrote past its section table");
   return object;
 }
