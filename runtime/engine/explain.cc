@@ -12,7 +12,7 @@ stages::CompileRequest RequestFor(const CompileSpec& spec, const EngineOptions& 
                                   const Targets::Choice& choice, const CancelToken& cancel) {
   stages::CompileRequest request;
   request.device = spec.device;
-  request.options = WithDefaults(spec.options, engine.defaults);
+  request.options = Inherit(spec.options, spec.device, engine);
   request.options.assert_fusion_clean = false;  // explained, not refused
   request.backend = choice.backend;
   request.target = choice.target;
