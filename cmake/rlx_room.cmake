@@ -33,6 +33,15 @@ add_custom_target(rlx_build_id
   COMMENT "build id"
   VERBATIM)
 
+# The op kinds and families as a header, from the rows. Those who include it wait for it through rlx_op_table.
+add_custom_target(rlx_op_table
+  COMMAND ${CMAKE_COMMAND} "-DSOURCE_DIR=${PROJECT_SOURCE_DIR}"
+          "-DOUTPUT=${PROJECT_BINARY_DIR}/generated/rlx_op_table.h"
+          -P "${PROJECT_SOURCE_DIR}/cmake/rlx_op_table.cmake"
+  BYPRODUCTS "${PROJECT_BINARY_DIR}/generated/rlx_op_table.h"
+  COMMENT "op table"
+  VERBATIM)
+
 # The passes' declarations and rows as a header, from their files.
 add_custom_target(rlx_pass_list
   COMMAND ${CMAKE_COMMAND} "-DSOURCE_DIR=${PROJECT_SOURCE_DIR}"
@@ -47,8 +56,8 @@ function(rlx_compile target)
   target_include_directories(${target} PUBLIC "${PROJECT_SOURCE_DIR}")
   target_compile_options(${target} PRIVATE ${RLX_WARNINGS})
   target_precompile_headers(${target} REUSE_FROM rlx_pch)
-  target_include_directories(${target} PRIVATE "${PROJECT_BINARY_DIR}/generated")
-  add_dependencies(${target} rlx_build_id rlx_pass_list)
+  target_include_directories(${target} PUBLIC "${PROJECT_BINARY_DIR}/generated")
+  add_dependencies(${target} rlx_build_id rlx_op_table rlx_pass_list)
   get_target_property(sources ${target} SOURCES)
   foreach(source IN LISTS sources)
     if(source MATCHES "_avx2\\.cc$")
@@ -116,7 +125,7 @@ function(rlx_core)
     target_sources(rlx_core PRIVATE $<TARGET_OBJECTS:${object}>)
   endforeach()
   set_target_properties(rlx_core PROPERTIES LINKER_LANGUAGE CXX INSTALL_RPATH "$ORIGIN")
-  target_include_directories(rlx_core PUBLIC "${PROJECT_SOURCE_DIR}")
+  target_include_directories(rlx_core PUBLIC "${PROJECT_SOURCE_DIR}" "${PROJECT_BINARY_DIR}/generated")
   target_link_libraries(rlx_core PUBLIC ${packages})
   target_link_options(rlx_core PRIVATE ${RLX_NO_UNDEFINED})
   install(TARGETS rlx_core LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})

@@ -12,7 +12,7 @@ set(RLX_EVERYTHING passes lower cache wire import stages engine backend_cpu)
 
 function(rlx_compile_test target)
   target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}" "${PROJECT_BINARY_DIR}/generated")
-  add_dependencies(${target} rlx_pass_list)
+  add_dependencies(${target} rlx_op_table rlx_pass_list)
   target_compile_options(${target} PRIVATE ${RLX_WARNINGS})
   target_precompile_headers(${target} REUSE_FROM rlx_test_pch)
   target_link_libraries(${target} PRIVATE rlx_core GTest::gmock)
@@ -105,6 +105,11 @@ if(sources)
   target_link_libraries(rlx-conformance PRIVATE rlx_core)
   rlx_link_existing(rlx-conformance PRIVATE test_support ${RLX_EVERYTHING})
   add_test(NAME conformance.cpu COMMAND rlx-conformance --backend=cpu WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
+  foreach(dtype f16 bf16 f64)
+    add_test(NAME conformance.cpu_${dtype} COMMAND rlx-conformance --backend=cpu --dtype=${dtype} --samples=8
+      WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
+    set_tests_properties(conformance.cpu_${dtype} PROPERTIES TIMEOUT 1200 LABELS conformance)
+  endforeach()
   # An older processor's profile runs here as well: packing must follow the profile, not the machine.
   add_test(NAME conformance.cpu_baseline
     COMMAND rlx-conformance --backend=cpu --profile=cpu:x86-64 --samples=8

@@ -83,6 +83,8 @@ std::string_view ClassName(OpClass op_class) {
       return "movement";
     case OpClass::kComposite:
       return "composite";
+    case OpClass::kSpecial:
+      return "special";
     case OpClass::kControlFlow:
       return "control_flow";
     case OpClass::kBlock:

@@ -18,9 +18,9 @@ into; a back end may run it natively. The claim is the name that lists of suppor
 )";
 
 std::string_view Heading(OpClass op_class) {
-  constexpr std::string_view kHeadings[] = {"Leaves",      "Elementwise",   "Reduction",
-                                            "Contraction", "Normalization", "Movement",
-                                            "Composite",   "Control flow",  "HIR blocks"};
+  constexpr std::string_view kHeadings[] = {
+      "Leaves",   "Elementwise", "Reduction", "Contraction",  "Normalization",
+      "Movement", "Composite",   "Special",   "Control flow", "HIR blocks"};
   static_assert(std::size(kHeadings) == static_cast<size_t>(OpClass::kBlock) + 1);
   return kHeadings[static_cast<int>(op_class)];
 }

@@ -23,6 +23,7 @@ enum class OpClass : uint8_t {
   kNormalization,
   kMovement,
   kComposite,
+  kSpecial,  // decoding, sampling, transforms, solvers: nobody fuses into these
   kControlFlow,
   kBlock,  // HIR
 };

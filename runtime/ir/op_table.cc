@@ -9,6 +9,10 @@
 namespace rlx {
 namespace {
 
+#define RLX_NAME(name) #name,
+constexpr std::string_view kKindNames[] = {RLX_OP_KINDS(RLX_NAME)};
+#undef RLX_NAME
+
 struct Table {
   std::vector<const OpInfo*> rows;  // by kind
   std::map<std::string_view, const OpInfo*> by_name;
@@ -28,13 +32,11 @@ void AddFamily(Table& table, std::span<const OpInfo> family) {
 Table Gather() {
   Table table;
   table.rows.resize(kOpKindCount);
-  for (const auto family :
-       {LeafOps,          UnaryOps,        BinaryOps,  RegionOps,      MovementOps,
-        ReductionOps,     ControlFlowOps,  MatMulOps,  ConvolutionOps, QuantizedWeightOps,
-        NormalizationOps, AttentionOps,    FusedOps,   FusedBlockOps,  HirLinearOps,
-        CustomOps,        HirAttentionOps, HirConvOps, HirLlamaOps,    HirBertOps,
-        HirQwenOps}) {
-    AddFamily(table, family());
+#define RLX_FAMILY(name) AddFamily(table, name());
+  RLX_OP_FAMILIES(RLX_FAMILY)
+#undef RLX_FAMILY
+  for (int kind = 0; kind < kOpKindCount; ++kind) {
+    CHECK(table.rows[kind] != nullptr, "OpKind::k", kKindNames[kind], " has no row");
   }
   return table;
 }
@@ -46,11 +48,7 @@ const Table& TheTable() {
 
 }  // namespace
 
-const OpInfo& Info(OpKind kind) {
-  const OpInfo* row = TheTable().rows[static_cast<int>(kind)];
-  CHECK(row != nullptr, "kind ", static_cast<int>(kind), " has no row");
-  return *row;
-}
+const OpInfo& Info(OpKind kind) { return *TheTable().rows[static_cast<int>(kind)]; }
 
 const OpInfo* FindOp(std::string_view name) {
   const auto& names = TheTable().by_name;
@@ -58,14 +56,7 @@ const OpInfo* FindOp(std::string_view name) {
   return found == names.end() ? nullptr : found->second;
 }
 
-std::span<const OpInfo* const> AllOps() {
-  static const std::vector<const OpInfo*> present = [] {
-    std::vector<const OpInfo*> rows = TheTable().rows;
-    std::erase(rows, nullptr);
-    return rows;
-  }();
-  return present;
-}
+std::span<const OpInfo* const> AllOps() { return TheTable().rows; }
 
 bool IsClaimName(std::string_view claim) {
   return !claim.empty() && TheTable().claims.contains(claim);

@@ -45,6 +45,7 @@ constexpr Row kTable[] = {
     {OpClass::kNormalization, {128, 64}, {8, 4}},
     // Several of the above: attention is two contractions around a softmax.
     {OpClass::kComposite, {256, 256}, {12, 8}},
+    {OpClass::kSpecial, {256, 256}, {12, 8}},
     {OpClass::kControlFlow, {256, 256}, {12, 8}},
     {OpClass::kBlock, {1024, 1024}, {32, 16}},
 };
