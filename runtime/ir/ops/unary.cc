@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
+#include <complex>
 
 #include "runtime/base/status.h"
 #include "runtime/ir/builder.h"
@@ -21,6 +22,10 @@ absl::Status Unchanged(InferContext& ctx) {
 absl::Status InferFloat(InferContext& ctx) {
   RLX_TRY(RequireFloats(ctx, 1));
   return Unchanged(ctx);
+}
+
+absl::Status InferFloatOrComplex(InferContext& ctx) {
+  return ctx.operands[0].dtype == DType::kC64 ? Unchanged(ctx) : InferFloat(ctx);
 }
 
 absl::Status InferReal(InferContext& ctx) {
@@ -55,6 +60,20 @@ template <double (*kFunction)(double)>
 absl::Status EvaluateFloat(EvalContext& ctx) {
   const std::vector<double>& x = ctx.operands[0]->f;
   for (size_t k = 0; k < x.size(); ++k) ctx.results[0].f[k] = kFunction(x[k]);
+  return absl::OkStatus();
+}
+
+// A float, or a complex number: the principal value, cut along the negative axis.
+using Complex = std::complex<double>;
+template <double (*kReal)(double), Complex (*kComplex)(const Complex&)>
+absl::Status EvaluateFloatOrComplex(EvalContext& ctx) {
+  if (ctx.operands[0]->dtype != DType::kC64) return EvaluateFloat<kReal>(ctx);
+  const std::vector<double>& x = ctx.operands[0]->f;
+  for (size_t k = 0; k < x.size(); k += 2) {
+    const Complex y = kComplex({x[k], x[k + 1]});
+    ctx.results[0].f[k] = y.real();
+    ctx.results[0].f[k + 1] = y.imag();
+  }
   return absl::OkStatus();
 }
 
@@ -222,9 +241,15 @@ constexpr SampleFn kAround = SampleFloat<-30, 30>, kPositive = SampleFloat<1, 40
 constexpr OpInfo kTable[] = {
     Row(OpKind::kNeg, "neg", InferNeg, EvaluateReal<Negate>, kAround, "(x): -x; integers wrap"),
     Row(OpKind::kAbs, "abs", InferReal, EvaluateReal<Absolute>, kAround, "(x): |x|; integers wrap"),
-    FloatRow<std::exp>(OpKind::kExp, "exp", kAround, "(x): e^x"),
-    FloatRow<std::log>(OpKind::kLog, "log", kPositive, "(x): ln x"),
-    FloatRow<std::sqrt>(OpKind::kSqrt, "sqrt", kPositive, "(x): √x"),
+    Row(OpKind::kExp, "exp", InferFloatOrComplex,
+        EvaluateFloatOrComplex<std::exp, std::exp<double>>, kAround,
+        "(x): e^x; of c64 the principal value"),
+    Row(OpKind::kLog, "log", InferFloatOrComplex,
+        EvaluateFloatOrComplex<std::log, std::log<double>>, kPositive,
+        "(x): ln x; of c64 the principal value"),
+    Row(OpKind::kSqrt, "sqrt", InferFloatOrComplex,
+        EvaluateFloatOrComplex<std::sqrt, std::sqrt<double>>, kPositive,
+        "(x): √x; of c64 the principal value"),
     FloatRow<Rsqrt>(OpKind::kRsqrt, "rsqrt", kPositive, "(x): 1/√x"),
     FloatRow<std::sin>(OpKind::kSin, "sin", kAround, "(x): sin x, x in radians"),
     FloatRow<std::cos>(OpKind::kCos, "cos", kAround, "(x): cos x, x in radians"),
