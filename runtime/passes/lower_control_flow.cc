@@ -9,16 +9,28 @@
 #include "runtime/passes/rewriter.h"
 
 //   if(p, captures..) { then } { else }   =>   where(p, then(captures..), else(captures..))
-// for targets that do not run `if`: both branches are computed and one is taken, result by result.
+//
+//   while(c.., captures..) { holds } { body }, at most n times   =>   n times
+//     on = on ∧ holds(c..);  c = where(on, body(c..), c)
+//
+//   scan(c.., captures.., xs..) { body } of n steps   =>   n times
+//     c.., ys[t].. = body(c.., captures.., xs[t]..);  then concat(ys)
+//
+// for targets that do not run them. A loop is written out when that is kMostNodes nodes at most and
+// its length is known; a longer one stays, and the dispatch report says so.
 namespace rlx::passes {
 namespace {
 
-// A copy of the node: the graph grows.
+using Values = std::vector<Value>;
+
+constexpr int64_t kMostNodes = 20'000;
+
+// Copies of the node: the graph grows.
 void LowerIf(Rewriter& rewriter, NodeId id, Node node) {
   GraphBuilder& b = rewriter.For({id});
-  const std::vector<Value> captures(node.operands.begin() + 1, node.operands.end());
-  const std::vector<Value> yes = Inline(b, *node.subgraphs[0], captures);
-  const std::vector<Value> no = Inline(b, *node.subgraphs[1], captures);
+  const Values captures(node.operands.begin() + 1, node.operands.end());
+  const Values yes = Inline(b, *node.subgraphs[0], captures);
+  const Values no = Inline(b, *node.subgraphs[1], captures);
   if (!b.status().ok()) return;
   for (size_t r = 0; r < node.results.size(); ++r) {
     const Value taken = b.Where(node.operands[0], yes[r], no[r]);
@@ -26,20 +38,106 @@ void LowerIf(Rewriter& rewriter, NodeId id, Node node) {
   }
 }
 
+void LowerWhile(Rewriter& rewriter, NodeId id, Node node) {
+  GraphBuilder& b = rewriter.For({id});
+  const size_t carries = node.results.size();
+  Values inputs = node.operands;
+  Value on;
+  for (int64_t step = 0; step < node.Int("max_iterations") && b.status().ok(); ++step) {
+    const Values holds = Inline(b, *node.subgraphs[0], inputs);
+    const Values next = Inline(b, *node.subgraphs[1], inputs);
+    if (!b.status().ok()) return;
+    on = on.valid() ? b.Emit(OpKind::kLogicalAnd, {on, holds[0]}) : holds[0];
+    for (size_t i = 0; i < carries; ++i) inputs[i] = b.Where(on, next[i], inputs[i]);
+  }
+  for (size_t r = 0; r < carries && b.status().ok(); ++r)
+    rewriter.Replace({id, static_cast<int32_t>(r)}, inputs[r]);
+}
+
+Value Slice(GraphBuilder& b, Value x, int64_t t) {
+  if (!b.status().ok()) return {};
+  const Shape shape = b.type(x).shape;
+  return b.Reshape(b.Narrow(x, 0, t, 1), Shape(shape.begin() + 1, shape.end()));
+}
+
+Value Stack(GraphBuilder& b, Values slices) {
+  for (Value& slice : slices) {
+    if (!b.status().ok()) return {};
+    Shape shape = b.type(slice).shape;
+    shape.insert(shape.begin(), Dim(1));
+    slice = b.Reshape(slice, std::move(shape));
+  }
+  return slices.size() == 1 ? slices[0] : b.Concat(std::move(slices), 0);
+}
+
+void LowerScan(Rewriter& rewriter, NodeId id, Node node) {
+  GraphBuilder& b = rewriter.For({id});
+  const auto carries = static_cast<size_t>(node.Int("carries"));
+  const size_t first = node.operands.size() - static_cast<size_t>(node.Int("sequences"));
+  Values inputs = node.operands;
+  std::vector<Values> stacks(node.results.size() - carries);
+  for (int64_t t = 0; t < node.Dims("length")[0].value() && b.status().ok(); ++t) {
+    for (size_t i = first; i < inputs.size(); ++i) inputs[i] = Slice(b, node.operands[i], t);
+    const Values made = Inline(b, *node.subgraphs[0], inputs);
+    if (!b.status().ok()) return;
+    std::copy_n(made.begin(), carries, inputs.begin());
+    for (size_t s = 0; s < stacks.size(); ++s) stacks[s].push_back(made[carries + s]);
+  }
+  for (size_t r = 0; r < node.results.size() && b.status().ok(); ++r)
+    rewriter.Replace({id, static_cast<int32_t>(r)},
+                     r < carries ? inputs[r] : Stack(b, std::move(stacks[r - carries])));
+}
+
+struct Lowering {
+  OpKind kind;
+  void (*lower)(Rewriter&, NodeId, Node);
+  std::string_view remark;
+};
+constexpr Lowering kLowerings[] = {
+    {OpKind::kIf, LowerIf, "computes both branches"},
+    {OpKind::kWhile, LowerWhile, "is written out to its bound"},
+    {OpKind::kScan, LowerScan, "is written out"},
+};
+
+// Nodes of all nested graphs together.
+int64_t NestedNodes(const Node& node) {
+  int64_t nodes = 0;
+  for (const auto& graph : node.subgraphs) nodes += graph->size();
+  return nodes;
+}
+
+// How often the bodies are written; -1 when only a binding can tell.
+int64_t Copies(const Node& node) {
+  if (node.op == OpKind::kWhile) return node.Int("max_iterations");
+  if (node.op != OpKind::kScan) return 1;
+  const Dim& length = node.Dims("length")[0];
+  return length.is_static() ? length.value() : -1;
+}
+
+const Lowering* Wanted(const PassContext& context, const Node& node) {
+  for (const Lowering& lowering : kLowerings) {
+    if (lowering.kind != node.op || context.Accepts(Info(node.op).claim)) continue;
+    const int64_t copies = Copies(node), nodes = NestedNodes(node) + 1;
+    const bool small = copies == 1 || (copies > 0 && copies <= kMostNodes / nodes);
+    return small ? &lowering : nullptr;
+  }
+  return nullptr;
+}
+
 }  // namespace
 
 absl::Status LowerControlFlow(Graph& graph, PassContext& context) {
-  if (context.Accepts(Info(OpKind::kIf).claim)) return absl::OkStatus();
   bool changed = false;
   // A branch may hold another `if`: one round for each level of nesting.
   for (context.changed = true; context.changed;) {
     context.changed = false;
     Rewriter rewriter(graph, context);
     for (NodeId id = 0; id < rewriter.size(); ++id) {
-      if (graph.node(id).op != OpKind::kIf) continue;
+      const Lowering* lowering = Wanted(context, graph.node(id));
+      if (lowering == nullptr) continue;
       Applied(context, Rule::kControlFlow, graph, {id},
-              Cat(Label(graph, id), " computes both branches"));
-      LowerIf(rewriter, id, graph.node(id));
+              Cat(Label(graph, id), " ", lowering->remark));
+      lowering->lower(rewriter, id, graph.node(id));
     }
     RLX_TRY(rewriter.Finish());
     changed |= context.changed;
