@@ -61,5 +61,10 @@ std::span<const Routine> ConvRoutines();
 std::span<const Routine> GatherRoutines();
 std::span<const Routine> TopKRoutines();
 std::span<const Routine> DequantizeRoutines();
+std::span<const Routine> SampleRoutines();
+std::span<const Routine> LinearAlgebraRoutines();
+std::span<const Routine> ComplexRoutines();
+std::span<const Routine> RecurrenceRoutines();
+std::span<const Routine> ScatterRoutines();
 
 }  // namespace rlx::cpu

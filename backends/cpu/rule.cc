@@ -12,7 +12,8 @@ std::span<const Rule* const> AllRules() {
     std::vector<const Rule*> all;
     // Hand-written routines before generated kernels.
     for (auto list : {GemmRules(), DequantGemmRules(), AttentionRules(), ConvRules(), GatherRules(),
-                      TopKRules(), DequantizeRules(), GeneratedRules()}) {
+                      TopKRules(), DequantizeRules(), SampleRules(), LinearAlgebraRules(),
+                      ComplexRules(), RecurrenceRules(), ScatterRules(), GeneratedRules()}) {
       for (const Rule& rule : list) all.push_back(&rule);
     }
     return all;
@@ -31,8 +32,10 @@ const Rule* FindRule(const Graph& graph, const Node& node, std::string* why) {
 }
 
 const Routine* FindRoutine(std::string_view name) {
-  for (auto list : {GemmRoutines(), DequantGemmRoutines(), AttentionRoutines(), ConvRoutines(),
-                    GatherRoutines(), TopKRoutines(), DequantizeRoutines()}) {
+  for (auto list :
+       {GemmRoutines(), DequantGemmRoutines(), AttentionRoutines(), ConvRoutines(),
+        GatherRoutines(), TopKRoutines(), DequantizeRoutines(), SampleRoutines(),
+        LinearAlgebraRoutines(), ComplexRoutines(), RecurrenceRoutines(), ScatterRoutines()}) {
     for (const Routine& routine : list) {
       if (routine.name == name) return &routine;
     }

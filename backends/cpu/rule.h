@@ -41,5 +41,10 @@ std::span<const Rule> ConvRules();
 std::span<const Rule> GatherRules();
 std::span<const Rule> TopKRules();
 std::span<const Rule> DequantizeRules();
+std::span<const Rule> SampleRules();
+std::span<const Rule> LinearAlgebraRules();
+std::span<const Rule> ComplexRules();
+std::span<const Rule> RecurrenceRules();
+std::span<const Rule> ScatterRules();
 
 }  // namespace rlx::cpu

@@ -9,6 +9,11 @@
 namespace rlx::device {
 namespace {
 
+// What a kernel loads and stores. No kernel computes with c64, but any may move it.
+kernel::Type StoredType(DType dtype) {
+  return kernel::FromDType(dtype).value_or(kernel::Type::kI64);
+}
+
 using kernel::Builder;
 using kernel::Type;
 using kernel::Value;
@@ -45,10 +50,10 @@ struct Nest {
 
   void Declare() {
     for (const LoopOperand& operand : inputs) {
-      in_buffers.push_back(b.Input(*kernel::FromDType(operand.dtype)));
+      in_buffers.push_back(b.Input(StoredType(operand.dtype)));
     }
     for (const LoopOperand& operand : outputs) {
-      out_buffers.push_back(b.Output(*kernel::FromDType(operand.dtype)));
+      out_buffers.push_back(b.Output(StoredType(operand.dtype)));
     }
     for (int64_t extent : dims) extents.push_back(Size(extent));
     for (const LoopOperand& operand : inputs) in_walks.push_back(WalkOf(operand));
