@@ -22,7 +22,7 @@ absl::Status DecomposeRefused(Graph& graph, PassContext& context) {
 extern const Pass kDecomposeRefusedPass = {
     .name = "decompose_refused",
     .run = DecomposeRefused,
-    .after = "lower_reduce_axes",
+    .after = "widen_refused",
     .why =
         "Last: what the back end refuses as it stands (a type, a shape) is taken apart node by "
         "node",

@@ -3,7 +3,10 @@
 // with the reference evaluator. Needs the back end's device.
 //
 //   rlx-conformance [--backend=cpu] [--backend_dir=DIR] [--profile=NAME] [--op=NAME] [--samples=N]
-//                   [--seed=N] [--threads=N] [--list]
+//                   [--dtype=NAME] [--seed=N] [--threads=N] [--list]
+//
+// With --dtype the f32 operands and attributes of each sample are of that float type instead;
+// samples that the op does not take so are left out.
 #include <charconv>
 #include <cmath>
 #include <cstdio>
@@ -24,6 +27,7 @@ namespace {
 
 struct Flags {
   std::string backend = "cpu", backend_dir, profile, op;
+  DType dtype = DType::kF32;
   int samples = 24, threads = 2;
   uint64_t seed = 1;
   bool list = false;
@@ -50,6 +54,10 @@ absl::StatusOr<Flags> ParseFlags(int argc, char** argv) {
       out.profile = value;
     } else if (name == "--op") {
       out.op = value;
+    } else if (name == "--dtype") {
+      const auto dtype = ParseDType(value);
+      good = dtype && IsFloat(*dtype);
+      if (good) out.dtype = *dtype;
     } else if (name == "--samples") {
       good = ParseInto(value, out.samples);
     } else if (name == "--threads") {
@@ -88,9 +96,19 @@ struct Case {
   TensorMap tensors;
 };
 
+// The sample in another float type. Nested graphs say of what type they are: they stay.
+void Retype(OpSample& sample, DType dtype) {
+  if (!sample.subgraphs.empty()) return;
+  for (OpSample::Operand& operand : sample.operands)
+    if (operand.type.dtype == DType::kF32) operand.type.dtype = dtype;
+  for (Attr& attr : sample.attrs)
+    if (auto* type = std::get_if<DType>(&attr.value); type && *type == DType::kF32) *type = dtype;
+}
+
 // The sample as a graph: each operand an input or, as luck has it, a param.
-absl::StatusOr<Case> MakeCase(const OpInfo& info, Rng& rng) {
-  const OpSample sample = info.sample(rng);
+absl::StatusOr<Case> MakeCase(const OpInfo& info, DType dtype, Rng& rng) {
+  OpSample sample = info.sample(rng);
+  Retype(sample, dtype);
   Case out;
   GraphBuilder b(out.graph);
   std::vector<Value> operands;
@@ -139,12 +157,19 @@ std::string Compare(const HostTensor& got, const EvalTensor& want, Tolerance tol
   return "";
 }
 
-enum class Outcome { kPass, kFail, kRefused };
+enum class Outcome { kPass, kFail, kRefused, kUndefined };
+
+// The oracle's results as their type holds them: what is past its range is infinite there too.
+void Round(std::vector<EvalTensor>& results) {
+  for (EvalTensor& result : results)
+    for (double& value : result.f) value = RoundTo(result.dtype, value);
+}
 
 Outcome RunCase(const BackendRunner& runner, const OpInfo& info, const Case& test,
                 std::string& why) {
-  const auto want = Evaluate(test.graph, test.tensors);
+  auto want = Evaluate(test.graph, test.tensors);
   if (!want.ok()) return why = Cat("oracle: ", want.status()), Outcome::kFail;
+  Round(*want);
   CompileOptions options;
   options.fusion.skip_fusion = true;
   const auto got = runner.Run(test.graph, test.tensors, options);
@@ -168,8 +193,9 @@ bool RunOp(const BackendRunner& runner, const OpInfo& info, const Flags& flags) 
   for (int s = 0; s < flags.samples; ++s) {
     Rng rng(flags.seed * 1'000'003 + static_cast<uint64_t>(s));
     std::string why;
-    const auto test = MakeCase(info, rng);
-    const Outcome outcome = test.ok() ? RunCase(runner, info, *test, why) : Outcome::kFail;
+    const auto test = MakeCase(info, flags.dtype, rng);
+    const Outcome untaken = flags.dtype == DType::kF32 ? Outcome::kFail : Outcome::kUndefined;
+    const Outcome outcome = test.ok() ? RunCase(runner, info, *test, why) : untaken;
     if (!test.ok()) why = Cat("sample: ", test.status());
     ++counts[outcome];
     if (outcome == Outcome::kRefused) refused = why;
@@ -179,6 +205,10 @@ bool RunOp(const BackendRunner& runner, const OpInfo& info, const Flags& flags) 
   }
   std::printf("%-28s %3d passed, %d failed", std::string(info.name).c_str(), counts[Outcome::kPass],
               counts[Outcome::kFail]);
+  if (counts[Outcome::kUndefined] > 0) {
+    std::printf(", %d not defined for %s", counts[Outcome::kUndefined],
+                std::string(Name(flags.dtype)).c_str());
+  }
   if (counts[Outcome::kRefused] > 0) {
     std::printf(", %d not supported (%s)", counts[Outcome::kRefused], refused.c_str());
   }

@@ -27,26 +27,111 @@ def _given(*operands: Value | None) -> tuple[Value, ...]:
 class MirOps(Graph):
     """Tensor ops."""
 
-    def dequantize_blocks(
+    def axial_rope2d(
         self,
-        w: Value,
+        x: Value,
         *,
-        scheme: Literal["int8", "int8a", "int4", "fp8e4m3", "fp8e5m2", "nvfp4", "gguf_q4_0", "gguf_q8_0", "gguf_q2_k", "gguf_q3_k", "gguf_q4_k", "gguf_q5_k", "gguf_q6_k", "gguf_q8_k"],
-        to: DType | str,
-        scale: Value | None = None,
-        zero_point: Value | None = None,
+        end_x: int,
+        end_y: int,
+        head_dim: int,
+        num_heads: int,
+        theta: float,
+        repeat_factor: int | None = None,
+    ) -> Value:
+        r"""adjacent pairs (a, b) turn by an angle, (a·cos - b·sin, a·sin + b·cos); those of the first half of a head by its column, the others by its row; pair i of a half has frequency theta^(-4i/head_dim).
+
+        end_x: columns of the grid.
+
+        end_y: rows of the grid.
+
+        head_dim: head width, a multiple of 4.
+
+        num_heads: heads.
+
+        theta: base of the frequencies.
+
+        repeat_factor: tokens that share a position.
+        """
+        attrs: Attrs = {
+            "end_x": end_x,
+            "end_y": end_y,
+            "head_dim": head_dim,
+            "num_heads": num_heads,
+            "theta": float(theta),
+            "repeat_factor": repeat_factor,
+        }
+        return self.emit("axial_rope2d", (x,), attrs)
+
+    def batched_dense_solve(self, a: Value, b: Value) -> Value:
+        r"""dense_solve for each of m systems."""
+        return self.emit("batched_dense_solve", (a, b))
+
+    def complex(self, re: Value, im: Value) -> Value:
+        r"""re + i·im, from f32 to c64; broadcasts."""
+        return self.emit("complex", (re, im))
+
+    def complex_norm_sq(self, x_c64: Value) -> Value:
+        r"""re² + im², f32."""
+        return self.emit("complex_norm_sq", (x_c64,))
+
+    def conjugate(self, x_c64: Value) -> Value:
+        r"""re - i·im."""
+        return self.emit("conjugate", (x_c64,))
+
+    def conv_transpose2d(
+        self,
+        x: Value,
+        weight: Value,
+        *,
+        strides: Sequence[int],
+        pads: Sequence[int],
+        dilations: Sequence[int],
+        output_padding: Sequence[int],
+        bias: Value | None = None,
+        groups: int | None = None,
+    ) -> Value:
+        r"""the transpose of conv; an extent becomes (in - 1)·stride + dilation·(k - 1) + output_padding + 1 - pads.
+
+        strides: two.
+
+        pads: begins, then ends: cut from the result.
+
+        dilations: two.
+
+        output_padding: two: more of the result at the end.
+
+        groups: divides both channel counts.
+        """
+        attrs: Attrs = {
+            "strides": strides,
+            "pads": pads,
+            "dilations": dilations,
+            "output_padding": output_padding,
+            "groups": groups,
+        }
+        return self.emit("conv_transpose2d", _given(x, weight, bias), attrs)
+
+    def dense_solve(self, a: Value, b: Value) -> Value:
+        r"""the x with a·x = b; a singular matrix is an error."""
+        return self.emit("dense_solve", (a, b))
+
+    def dequant_grouped_matmul(
+        self,
+        x: Value,
+        w: Value,
+        expert: Value,
+        *,
+        scheme: Literal["gguf_q4_0", "gguf_q8_0", "gguf_q2_k", "gguf_q3_k", "gguf_q4_k", "gguf_q5_k", "gguf_q6_k", "gguf_q8_k"],
         block: int | None = None,
     ) -> Value:
-        r"""packed weights as floats: [k,n], or for blocks [..,n,bytes] → [..,n,k].
+        r"""out[i] = x[i]·W[expert[i]].
 
-        scheme: how the weights are packed: quant_scheme.h.
+        scheme: how the weights are packed, in self-contained blocks.
 
         block: int8, int8a, int4: rows that share a scale; divides k. Other schemes ignore it.
-
-        to: the result's element type, a float.
         """
-        attrs: Attrs = {"scheme": scheme, "block": block, "to": DType.of(to)}
-        return self.emit("dequantize_blocks", _given(w, scale, zero_point), attrs)
+        attrs: Attrs = {"scheme": scheme, "block": block}
+        return self.emit("dequant_grouped_matmul", (x, w, expert), attrs)
 
     def dequant_matmul(
         self,
@@ -86,23 +171,69 @@ class MirOps(Graph):
         attrs: Attrs = {"scheme": scheme, "block": block, "to": DType.of(to)}
         return self.emit("dequant_moe_weights", (w,), attrs)
 
-    def dequant_grouped_matmul(
+    def dequantize(
         self,
         x: Value,
-        w: Value,
-        expert: Value,
         *,
-        scheme: Literal["gguf_q4_0", "gguf_q8_0", "gguf_q2_k", "gguf_q3_k", "gguf_q4_k", "gguf_q5_k", "gguf_q6_k", "gguf_q8_k"],
+        scales: Sequence[float],
+        zero_points: Sequence[int],
+        to: DType | str,
+        axis: int | None = None,
+    ) -> Value:
+        r"""(x - zero point)·scale.
+
+        axis: the axis that scales differ along; absent: one scale.
+
+        scales: one, or one for each index along `axis`.
+
+        zero_points: as many as scales.
+
+        to: the result's element type, a float.
+        """
+        attrs: Attrs = {
+            "axis": axis,
+            "scales": [float(v) for v in scales],
+            "zero_points": zero_points,
+            "to": DType.of(to),
+        }
+        return self.emit("dequantize", (x,), attrs)
+
+    def dequantize_blocks(
+        self,
+        w: Value,
+        *,
+        scheme: Literal["int8", "int8a", "int4", "fp8e4m3", "fp8e5m2", "nvfp4", "gguf_q4_0", "gguf_q8_0", "gguf_q2_k", "gguf_q3_k", "gguf_q4_k", "gguf_q5_k", "gguf_q6_k", "gguf_q8_k"],
+        to: DType | str,
+        scale: Value | None = None,
+        zero_point: Value | None = None,
         block: int | None = None,
     ) -> Value:
-        r"""out[i] = x[i]·W[expert[i]].
+        r"""packed weights as floats: [k,n], or for blocks [..,n,bytes] → [..,n,k].
 
-        scheme: how the weights are packed, in self-contained blocks.
+        scheme: how the weights are packed: quant_scheme.h.
 
         block: int8, int8a, int4: rows that share a scale; divides k. Other schemes ignore it.
+
+        to: the result's element type, a float.
         """
-        attrs: Attrs = {"scheme": scheme, "block": block}
-        return self.emit("dequant_grouped_matmul", (x, w, expert), attrs)
+        attrs: Attrs = {"scheme": scheme, "block": block, "to": DType.of(to)}
+        return self.emit("dequantize_blocks", _given(w, scale, zero_point), attrs)
+
+    def fft(
+        self,
+        x: Value,
+        *,
+        inverse: bool | None = None,
+        norm: Literal["backward", "forward", "ortho"] | None = None,
+    ) -> Value:
+        r"""the discrete Fourier transform along the last axis: of n complex numbers, for a float x as n real parts followed by n imaginary parts.
+
+        inverse: turns the other way.
+
+        norm: backward: no scaling either way, so that there and back is n·x; forward: 1/n on the inverse; ortho: 1/√n both ways.
+        """
+        attrs: Attrs = {"inverse": inverse, "norm": norm}
+        return self.emit("fft", (x,), attrs)
 
     def fused_matmul_bias_act(
         self,
@@ -168,6 +299,228 @@ class MirOps(Graph):
         attrs: Attrs = {"gate_first": gate_first}
         return self.emit("fused_swiglu", (x,), attrs)
 
+    def gated_delta_net(
+        self,
+        q: Value,
+        k: Value,
+        v: Value,
+        g: Value,
+        beta: Value,
+        *,
+        state: Value | None = None,
+    ) -> tuple[Value, ...]:
+        r"""for each token and head S ← S·exp(g); S ← S + k ⊗ ((v - Sᵀk)·beta); o = Sᵀq/√n; results are o and the last S; the first S is state, or zero."""
+        first = self.emit("gated_delta_net", _given(q, k, v, g, beta, state))
+        return tuple(self.result(first, i) for i in range(2))
+
+    def group_norm(
+        self,
+        x: Value,
+        gamma: Value,
+        beta: Value,
+        *,
+        num_groups: int,
+        eps: float | None = None,
+    ) -> Value:
+        r"""normalized over each of `num_groups` groups of channels of each image, then scaled by channel.
+
+        num_groups: divides the channels.
+
+        eps: added to the variance or mean square.
+        """
+        attrs: Attrs = {"num_groups": num_groups, "eps": None if eps is None else float(eps)}
+        return self.emit("group_norm", (x, gamma, beta), attrs)
+
+    def grouped_matmul(self, x: Value, w: Value, expert: Value) -> Value:
+        r"""out[i] = x[i]·w[expert[i]]; experts are integers."""
+        return self.emit("grouped_matmul", (x, w, expert))
+
+    def imag(self, x_c64: Value) -> Value:
+        r"""the imaginary part, f32."""
+        return self.emit("imag", (x_c64,))
+
+    def layer_norm2d(
+        self,
+        x: Value,
+        gamma: Value,
+        beta: Value,
+        *,
+        eps: float | None = None,
+    ) -> Value:
+        r"""layer_norm over the channels of each pixel.
+
+        eps: added to the variance or mean square.
+        """
+        attrs: Attrs = {"eps": None if eps is None else float(eps)}
+        return self.emit("layer_norm2d", (x, gamma, beta), attrs)
+
+    def lora_matmul(self, x: Value, w: Value, a: Value, b: Value, *, scale: float) -> Value:
+        r"""x·w + scale·(x·a)·b.
+
+        scale: of the low-rank part.
+        """
+        attrs: Attrs = {"scale": float(scale)}
+        return self.emit("lora_matmul", (x, w, a, b), attrs)
+
+    def qconv2d(
+        self,
+        x: Value,
+        w: Value,
+        bias: Value,
+        *,
+        strides: Sequence[int],
+        pads: Sequence[int],
+        dilations: Sequence[int],
+        multipliers: Sequence[float],
+        groups: int | None = None,
+        x_zp: int | None = None,
+        w_zp: int | None = None,
+        out_zp: int | None = None,
+    ) -> Value:
+        r"""as qmatmul over the windows of conv.
+
+        strides: two.
+
+        pads: begins, then ends; filled with x_zp.
+
+        dilations: two.
+
+        groups: divides both channel counts.
+
+        x_zp: what zero is in x.
+
+        w_zp: what zero is in w.
+
+        out_zp: what zero is in the result.
+
+        multipliers: scale of x · scale of w / scale of the result: one, or one for each output channel.
+        """
+        attrs: Attrs = {
+            "strides": strides,
+            "pads": pads,
+            "dilations": dilations,
+            "groups": groups,
+            "x_zp": x_zp,
+            "w_zp": w_zp,
+            "out_zp": out_zp,
+            "multipliers": [float(v) for v in multipliers],
+        }
+        return self.emit("qconv2d", (x, w, bias), attrs)
+
+    def qmatmul(
+        self,
+        x: Value,
+        w: Value,
+        bias: Value,
+        *,
+        multipliers: Sequence[float],
+        x_zp: int | None = None,
+        w_zp: int | None = None,
+        out_zp: int | None = None,
+    ) -> Value:
+        r"""acc = Σ (x - x_zp)·(w - w_zp) + bias in i32; round(acc·multiplier) + out_zp, saturated to i8.
+
+        x_zp: what zero is in x.
+
+        w_zp: what zero is in w.
+
+        out_zp: what zero is in the result.
+
+        multipliers: scale of x · scale of w / scale of the result: one, or one for each output channel.
+        """
+        attrs: Attrs = {
+            "x_zp": x_zp,
+            "w_zp": w_zp,
+            "out_zp": out_zp,
+            "multipliers": [float(v) for v in multipliers],
+        }
+        return self.emit("qmatmul", (x, w, bias), attrs)
+
+    def quantize(
+        self,
+        x: Value,
+        *,
+        scales: Sequence[float],
+        zero_points: Sequence[int],
+        to: DType | str,
+        axis: int | None = None,
+    ) -> Value:
+        r"""round(x/scale) + zero point, saturated to `to`; halves to the even side, NaN is 0.
+
+        axis: the axis that scales differ along; absent: one scale.
+
+        scales: one, or one for each index along `axis`.
+
+        zero_points: as many as scales.
+
+        to: i8 or u8.
+        """
+        attrs: Attrs = {
+            "axis": axis,
+            "scales": [float(v) for v in scales],
+            "zero_points": zero_points,
+            "to": DType.of(to),
+        }
+        return self.emit("quantize", (x,), attrs)
+
+    def real(self, x_c64: Value) -> Value:
+        r"""the real part, f32."""
+        return self.emit("real", (x_c64,))
+
+    def resize_nearest2x(self, x: Value) -> Value:
+        r"""every pixel as a square of two by two."""
+        return self.emit("resize_nearest2x", (x,))
+
+    def sample(
+        self,
+        logits: Value,
+        *,
+        seeds: Value | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        temperature: float | None = None,
+        seed: int | None = None,
+    ) -> Value:
+        r"""for each row an index (i64) drawn from softmax(logits / temperature) after top-k and top-p, by inverting the cumulative sum in index order at one uniform of Philox 4x32-10 (published multipliers): key seeds[row] and counter 0, or key `seed` and counter row.
+
+        top_k: keeps the logits that are not less than the k-th greatest; 0: all.
+
+        top_p: then keeps the fewest greatest whose probabilities reach it.
+
+        temperature: divides the logits; less than 1e-6 counts as that, which picks a greatest.
+
+        seed: Philox key where there is no seeds operand; then the counter is the row.
+        """
+        attrs: Attrs = {
+            "top_k": top_k,
+            "top_p": None if top_p is None else float(top_p),
+            "temperature": None if temperature is None else float(temperature),
+            "seed": seed,
+        }
+        return self.emit("sample", _given(logits, seeds), attrs)
+
+    def scatter_add(self, updates: Value, indices: Value, *, rows: Shape) -> Value:
+        r"""out [rows,..] is zero, then out[indices[i]] += updates[i]; equal indices add up in order; integers wrap.
+
+        rows: one extent: how many rows the result has.
+        """
+        attrs: Attrs = {"rows": dims(rows)}
+        return self.emit("scatter_add", (updates, indices), attrs)
+
+    def selective_scan(
+        self,
+        x: Value,
+        delta: Value,
+        a: Value,
+        b: Value,
+        c: Value,
+        *,
+        state: Value | None = None,
+    ) -> tuple[Value, ...]:
+        r"""for each token S ← exp(delta·a)·S + delta·b·x; y = Σ_n c·S; results are y and the last S; the first S is state, or zero."""
+        first = self.emit("selective_scan", _given(x, delta, a, b, c, state))
+        return tuple(self.result(first, i) for i in range(2))
+
 
 class HirOps(Graph):
     """Blocks."""
@@ -214,42 +567,24 @@ class HirOps(Graph):
         }
         return self.emit("hir.attention", _given(q, k, v, mask_values), attrs)
 
-    def rope_block(
+    def dequant_matmul_block(
         self,
         x: Value,
-        cos: Value,
-        sin: Value,
+        w: Value,
         *,
-        head_dim: int,
-        positions: Value | None = None,
-        n_rot: int | None = None,
+        scheme: Literal["int8", "int8a", "int4", "fp8e4m3", "fp8e5m2", "nvfp4", "gguf_q4_0", "gguf_q8_0", "gguf_q2_k", "gguf_q3_k", "gguf_q4_k", "gguf_q5_k", "gguf_q6_k", "gguf_q8_k"],
+        scale: Value | None = None,
+        zero_point: Value | None = None,
+        block: int | None = None,
     ) -> Value:
-        r"""rope as a block.
+        r"""dequant_matmul as a block.
 
-        head_dim: head width.
+        scheme: how the weights are packed: quant_scheme.h.
 
-        n_rot: leading dims of a head that rotate, even; absent: head_dim.
+        block: int8, int8a, int4: rows that share a scale; divides k. Other schemes ignore it.
         """
-        attrs: Attrs = {"head_dim": head_dim, "n_rot": n_rot}
-        return self.emit("hir.rope", _given(x, cos, sin, positions), attrs)
-
-    def rms_norm_block(
-        self,
-        x: Value,
-        gamma: Value,
-        *,
-        beta: Value | None = None,
-        axis: int | None = None,
-        eps: float | None = None,
-    ) -> Value:
-        r"""rms_norm as a block.
-
-        axis: first of the axes normalised together; they run to the last.
-
-        eps: added to the variance or mean square.
-        """
-        attrs: Attrs = {"axis": axis, "eps": None if eps is None else float(eps)}
-        return self.emit("hir.rms_norm", _given(x, gamma, beta), attrs)
+        attrs: Attrs = {"scheme": scheme, "block": block}
+        return self.emit("hir.dequant_matmul", _given(x, w, scale, zero_point), attrs)
 
     def layer_norm_block(
         self,
@@ -269,21 +604,39 @@ class HirOps(Graph):
         attrs: Attrs = {"axis": axis, "eps": None if eps is None else float(eps)}
         return self.emit("hir.layer_norm", (x, gamma, beta), attrs)
 
-    def dequant_matmul_block(
+    def rms_norm_block(
         self,
         x: Value,
-        w: Value,
+        gamma: Value,
         *,
-        scheme: Literal["int8", "int8a", "int4", "fp8e4m3", "fp8e5m2", "nvfp4", "gguf_q4_0", "gguf_q8_0", "gguf_q2_k", "gguf_q3_k", "gguf_q4_k", "gguf_q5_k", "gguf_q6_k", "gguf_q8_k"],
-        scale: Value | None = None,
-        zero_point: Value | None = None,
-        block: int | None = None,
+        beta: Value | None = None,
+        axis: int | None = None,
+        eps: float | None = None,
     ) -> Value:
-        r"""dequant_matmul as a block.
+        r"""rms_norm as a block.
 
-        scheme: how the weights are packed: quant_scheme.h.
+        axis: first of the axes normalised together; they run to the last.
 
-        block: int8, int8a, int4: rows that share a scale; divides k. Other schemes ignore it.
+        eps: added to the variance or mean square.
         """
-        attrs: Attrs = {"scheme": scheme, "block": block}
-        return self.emit("hir.dequant_matmul", _given(x, w, scale, zero_point), attrs)
+        attrs: Attrs = {"axis": axis, "eps": None if eps is None else float(eps)}
+        return self.emit("hir.rms_norm", _given(x, gamma, beta), attrs)
+
+    def rope_block(
+        self,
+        x: Value,
+        cos: Value,
+        sin: Value,
+        *,
+        head_dim: int,
+        positions: Value | None = None,
+        n_rot: int | None = None,
+    ) -> Value:
+        r"""rope as a block.
+
+        head_dim: head width.
+
+        n_rot: leading dims of a head that rotate, even; absent: head_dim.
+        """
+        attrs: Attrs = {"head_dim": head_dim, "n_rot": n_rot}
+        return self.emit("hir.rope", _given(x, cos, sin, positions), attrs)
