@@ -11,6 +11,7 @@
 #include "clients/rlxctl/weights.h"
 #include "clients/rlxctl/words.h"
 #include "rlx/v1/capabilities.pb.h"
+#include "rlx/v1/compiler.grpc.pb.h"
 #include "rlx/v1/sessions.grpc.pb.h"
 #include "runtime/base/clock.h"
 
@@ -31,10 +32,11 @@ constexpr FlagSpec kFlags[] = {
     {"skip-cache-lookup", "", "compile even if the cache has it"},
 };
 
-// What is to be opened. Without a module there is no manifest before the session has told it.
+// What is to be opened.
 struct Executable {
   std::string key;
-  std::optional<v1::CompileResult> compiled;
+  v1::Manifest manifest;
+  std::optional<v1::CompileResult> compiled;  // now, from a module
 };
 
 absl::StatusOr<Executable> FindExecutable(Context& context) {
@@ -44,27 +46,30 @@ absl::StatusOr<Executable> FindExecutable(Context& context) {
     RLX_ASSIGN(v1::CompileSpec spec, MakeSpec(context.flags.operands()[0], context));
     RLX_ASSIGN(v1::CompileResult result, Compile(std::move(spec), context));
     std::string key = result.key();
-    return Executable{std::move(key), std::move(result)};
+    v1::Manifest manifest = result.manifest();
+    return Executable{std::move(key), std::move(manifest), std::move(result)};
   }
   const auto key = Digest256::FromHex(context.flags.Text("key"));
   if (!key) return Usage("--key is 64 lower-case hexadecimal digits");
-  return Executable{std::string(key->view()), std::nullopt};
+  v1::InspectRequest request;
+  request.set_key(std::string(key->view()));
+  RLX_ASSIGN(v1::CompileResult known,
+             context.server.Call<v1::Compiler>(&v1::Compiler::Stub::Inspect, request, kQuick));
+  return Executable{request.key(), std::move(*known.mutable_manifest()), std::nullopt};
 }
 
 absl::StatusOr<Weights> MakeWeights(const Executable& executable, Context& context) {
   const Flags& flags = context.flags;
   if (flags.Has("random-weights")) {
     if (flags.Has("weights")) return Usage("either --weights or --random-weights");
-    if (!executable.compiled) return Usage("--random-weights needs a MODULE");
     RLX_ASSIGN(const int64_t seed, flags.Int("random-weights", 0, 0, INT64_MAX));
     RLX_ASSIGN(const v1::Limits* limits, context.server.Limits());
-    return RandomWeights(executable.compiled->manifest(), static_cast<uint64_t>(seed),
+    return RandomWeights(executable.manifest, static_cast<uint64_t>(seed),
                          limits->max_blob_bytes());
   }
   if (flags.Has("weights")) context.progress.Step("reading weights");
   RLX_ASSIGN(const std::vector<WeightFile> files, ReadWeightFiles(flags.All("weights")));
-  if (!executable.compiled) return BindAll(files);
-  return BindParams(executable.compiled->manifest(), files);
+  return BindParams(executable.manifest, files);
 }
 
 // A session that is closed with this, unless Close has told how that went.

@@ -84,14 +84,6 @@ absl::StatusOr<std::vector<WeightFile>> ReadWeightFiles(
   return files;
 }
 
-absl::StatusOr<Weights> BindAll(const std::vector<WeightFile>& files) {
-  Weights weights = BlobsOf(files);
-  RLX_ASSIGN(const Places places, PlacesIn(files));
-  for (const auto& [name, place] : places)
-    weights.bindings.push_back(Bind(name, place.file->blob, *place.slice));
-  return weights;
-}
-
 absl::StatusOr<Weights> BindParams(const v1::Manifest& manifest,
                                    const std::vector<WeightFile>& files) {
   constexpr size_t kNamed = 5;

@@ -22,10 +22,8 @@ struct WeightFile {
 
 absl::StatusOr<std::vector<WeightFile>> ReadWeightFiles(const std::vector<std::string_view>& paths);
 
-// All tensors of the files; InvalidArgument when two have one name.
-absl::StatusOr<Weights> BindAll(const std::vector<WeightFile>& files);
-
-// For each param the tensor of its name; NotFound, naming some, when one has none.
+// For each param the tensor of its name; NotFound, naming some, when one has none, InvalidArgument
+// when two files have one name.
 absl::StatusOr<Weights> BindParams(const v1::Manifest& manifest,
                                    const std::vector<WeightFile>& files);
 

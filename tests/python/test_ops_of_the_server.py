@@ -4,6 +4,7 @@
 import inspect
 import keyword
 
+import pytest
 from quickstart.daemon import Daemon
 
 import rlxd
@@ -41,3 +42,18 @@ def test_methods_take_the_attributes_of_their_op(daemon: Daemon) -> None:
         helper = inspect.getsource(rlxd.MirModule._reduce) if "self._reduce" in source else ""
         for attribute in op.attributes:
             assert f'"{attribute.name}"' in source + helper, f"{op.name}: {attribute.name}"
+
+
+def test_what_a_key_names_and_what_its_kernels_are(daemon: Daemon) -> None:
+    module = rlxd.MirModule("sum")
+    module.output("y", module.input("x", [16]) + 1.0)
+    with rlxd.Client(daemon.address) as client:
+        compiled = client.compile(module)
+        found = client.inspect(compiled.key)
+        assert [b.name for b in found.manifest.inputs] == ["x"]
+        assert found.key == compiled.key
+        kernels = client.export_source(module, languages=["kernel-ir"])
+        assert kernels and all(k.language == "kernel-ir" and k.text for k in kernels)
+        assert client.explain(module, nodes=True).lir
+        with pytest.raises(rlxd.NotFound):
+            client.inspect(bytes(32))

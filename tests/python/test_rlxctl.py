@@ -304,6 +304,10 @@ def test_runs_with_weights_and_inputs_from_files(
     flags[0] = f"--weights={save_safetensors(tmp_path / 'exact.safetensors', exact)}"
     by_key = document(ctl("run", f"--key={found['key']}", *flags, "--json"))
     assert by_key["outputs"] == found["outputs"] and "cache" not in by_key
+    made_up = [f"--key={found['key']}", "--random-weights=1", "--input=x=random", "--json"]
+    assert document(ctl("run", *made_up))["outputs"][0]["shape"] == [2, 3]
+    unknown = ctl("run", f"--key={'0' * 64}", "--random-weights=1", "--input=x=random")
+    assert unknown.returncode == ERROR and "not found" in unknown.stderr
 
 
 def test_uploads_weights_once(ctl: Ctl, module: Path, weights: Path) -> None:

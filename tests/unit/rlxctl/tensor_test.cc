@@ -125,7 +125,8 @@ TEST(Weights, NamesTheParamsThatHaveNone) {
   EXPECT_TRUE(absl::IsNotFound(some.status()));
   EXPECT_THAT(std::string(Message(some.status())), HasSubstr("params: b"));
   files.push_back(files[0]);
-  EXPECT_THAT(std::string(Message(BindAll(files).status())), HasSubstr("tensor \"w\" is in"));
+  EXPECT_THAT(std::string(Message(BindParams(manifest, files).status())),
+              HasSubstr("tensor \"w\" is in"));
 }
 
 }  // namespace
