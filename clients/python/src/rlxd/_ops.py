@@ -235,6 +235,70 @@ class MirOps(Graph):
         attrs: Attrs = {"inverse": inverse, "norm": norm}
         return self.emit("fft", (x,), attrs)
 
+    def fused_attention_block(
+        self,
+        x: Value,
+        qkv_w: Value,
+        out_w: Value,
+        *,
+        num_heads: int,
+        head_dim: int,
+        qkv_b: Value | None = None,
+        out_b: Value | None = None,
+        cos: Value | None = None,
+        sin: Value | None = None,
+        positions: Value | None = None,
+        mask_values: Value | None = None,
+        num_kv_heads: int | None = None,
+        mask: Literal["none", "causal", "sliding_window", "keep", "bias"] | None = None,
+        window: int | None = None,
+        scale: float | None = None,
+        softcap: float | None = None,
+        n_rot: int | None = None,
+        has_qkv_bias: bool | None = None,
+        has_out_bias: bool | None = None,
+        has_rope: bool | None = None,
+    ) -> Value:
+        r"""attention(rope(q), rope(k), v)·out_w + out_b with q, k, v the parts of x·qkv_w + qkv_b, q of num_heads and k, v of num_kv_heads heads.
+
+        num_heads: query heads.
+
+        num_kv_heads: key and value heads, dividing num_heads; absent: num_heads.
+
+        head_dim: width of a query and key head.
+
+        mask: which keys a query sees; `keep` and `bias` take a mask operand.
+
+        window: with sliding_window: how many keys before its own a query sees.
+
+        scale: of the scores; absent: 1/√head_dim.
+
+        softcap: c > 0 turns a score s into c·tanh(s/c) before masking; 0: none.
+
+        n_rot: leading dims of a head that rotate, even; absent: head_dim.
+
+        has_qkv_bias: qkv_b follows qkv_w.
+
+        has_out_bias: out_b follows out_w.
+
+        has_rope: queries and keys rotate by cos and sin.
+        """
+        attrs: Attrs = {
+            "num_heads": num_heads,
+            "num_kv_heads": num_kv_heads,
+            "head_dim": head_dim,
+            "mask": mask,
+            "window": window,
+            "scale": None if scale is None else float(scale),
+            "softcap": None if softcap is None else float(softcap),
+            "n_rot": n_rot,
+            "has_qkv_bias": has_qkv_bias,
+            "has_out_bias": has_out_bias,
+            "has_rope": has_rope,
+            "has_positions": positions is not None,
+        }
+        return self.emit("fused_attention_block", _given(x, qkv_w, qkv_b, out_w, out_b, cos, sin, positions, mask_values), attrs)
+
     def fused_matmul_bias_act(
         self,
         x: Value,
@@ -298,6 +362,74 @@ class MirOps(Graph):
         """
         attrs: Attrs = {"gate_first": gate_first}
         return self.emit("fused_swiglu", (x,), attrs)
+
+    def fused_transformer_layer(
+        self,
+        x: Value,
+        qkv_w: Value,
+        out_w: Value,
+        ln1_g: Value,
+        ln1_b: Value,
+        fc1_w: Value,
+        fc2_w: Value,
+        ln2_g: Value,
+        ln2_b: Value,
+        *,
+        num_heads: int,
+        head_dim: int,
+        qkv_b: Value | None = None,
+        out_b: Value | None = None,
+        fc1_b: Value | None = None,
+        fc2_b: Value | None = None,
+        mask_values: Value | None = None,
+        num_kv_heads: int | None = None,
+        mask: Literal["none", "causal", "sliding_window", "keep", "bias"] | None = None,
+        window: int | None = None,
+        scale: float | None = None,
+        softcap: float | None = None,
+        eps1: float | None = None,
+        eps2: float | None = None,
+        activation: Literal["none", "relu", "gelu", "gelu_tanh", "silu", "sigmoid", "tanh"] | None = None,
+        has_bias: bool | None = None,
+    ) -> Value:
+        r"""y = layer_norm(x + fused_attention_block(x)); layer_norm(y + activation(y·fc1_w + fc1_b)·fc2_w + fc2_b).
+
+        num_heads: query heads.
+
+        num_kv_heads: key and value heads, dividing num_heads; absent: num_heads.
+
+        head_dim: width of a query and key head.
+
+        mask: which keys a query sees; `keep` and `bias` take a mask operand.
+
+        window: with sliding_window: how many keys before its own a query sees.
+
+        scale: of the scores; absent: 1/√head_dim.
+
+        softcap: c > 0 turns a score s into c·tanh(s/c) before masking; 0: none.
+
+        eps1: of the norm after attention.
+
+        eps2: of the last norm.
+
+        activation: applied after the bias.
+
+        has_bias: a bias follows each of the four weights.
+        """
+        attrs: Attrs = {
+            "num_heads": num_heads,
+            "num_kv_heads": num_kv_heads,
+            "head_dim": head_dim,
+            "mask": mask,
+            "window": window,
+            "scale": None if scale is None else float(scale),
+            "softcap": None if softcap is None else float(softcap),
+            "eps1": None if eps1 is None else float(eps1),
+            "eps2": None if eps2 is None else float(eps2),
+            "activation": activation,
+            "has_bias": has_bias,
+        }
+        return self.emit("fused_transformer_layer", _given(x, qkv_w, qkv_b, out_w, out_b, ln1_g, ln1_b, fc1_w, fc1_b, fc2_w, fc2_b, ln2_g, ln2_b, mask_values), attrs)
 
     def gated_delta_net(
         self,
