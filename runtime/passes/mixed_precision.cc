@@ -80,6 +80,7 @@ class Classes {
       case OpClass::kComposite:
         return OfComposite(graph, node);
       case OpClass::kLeaf:
+      case OpClass::kSpecial:
       case OpClass::kControlFlow:
       case OpClass::kBlock:
         break;
