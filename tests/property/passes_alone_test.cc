@@ -117,8 +117,9 @@ TEST_P(PassAlone, KeepsTheMeaningForAnyTarget) {
     return context;
   };
   const int changed = Check(2 * kGraphs, {.table = true}, any_target);
-  // What narrows has its own test: it changes results.
-  if (pass().name != "mixed_precision") {
+  // What narrows has its own test: it changes results. What widens finds no 16-bit floats here; the
+  // conformance suite runs it in f16 and bf16.
+  if (pass().name != "mixed_precision" && pass().name != "widen_refused") {
     EXPECT_GT(changed, kGraphs / 30);
   }
 }
