@@ -69,7 +69,7 @@ void CountKernels(const std::vector<device::Step>& steps,
 
 void KernelsToWire(const device::Program& program,
                    google::protobuf::RepeatedPtrField<v1::CompiledKernel>& out) {
-  for (const std::string& name : program.kernels) out.Add()->set_name(name);
+  for (const device::KernelEntry& kernel : program.kernels) out.Add()->set_name(kernel.name);
   CountKernels(program.steps, out);
   CountKernels(program.weight_steps, out);
 }

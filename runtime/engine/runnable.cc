@@ -49,7 +49,7 @@ std::vector<TracedStep> InWords(const std::vector<device::StepTime>& times,
     const Step& step = *time.step;
     out.push_back({.label = step.label,
                    .kind = device::Name(step.kind),
-                   .what = step.kernel >= 0 ? program.kernels[step.kernel] : step.routine,
+                   .what = step.kernel >= 0 ? program.kernels[step.kernel].name : step.routine,
                    .start = time.start - times.front().start,
                    .seconds = time.end - time.start});
   }
