@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TypeAlias
 
@@ -120,6 +120,12 @@ class Client:
         stub = self._channel.stub(compiler_pb2_grpc.CompilerStub)
         return _follow(self._channel.stream(stub.WaitCompile, request, timeout), on_progress)
 
+    def inspect(self, key: bytes, timeout: float | None = None) -> Executable:
+        """What a key names, as its compile answered; NotFound when no cache has it any more."""
+        request = compiler_pb2.InspectRequest(key=key)
+        stub = self._channel.stub(compiler_pb2_grpc.CompilerStub)
+        return Executable(self._channel.call(stub.Inspect, request, timeout))
+
     def open(
         self,
         executable: Executable | bytes,
@@ -166,12 +172,35 @@ class Client:
         module: Module,
         target: str = "cpu",
         options: CompileOptions | None = None,
+        *,
+        nodes: bool = False,
+        kernels: bool = False,
         timeout: float = COMPILE_TIMEOUT,
     ) -> compiler_pb2.ExplainResponse:
-        """What would be fused, what is missed and why: `.text`, `.fusion`, `.dispatch`."""
-        request = compiler_pb2.ExplainRequest(spec=self._spec(module, target, options))
+        """What would be fused, what is missed and why: `.text`, `.fusion`, `.dispatch`. With
+        `nodes` also what became of each node and the steps of a run; with `kernels` their IR."""
+        request = compiler_pb2.ExplainRequest(
+            spec=self._spec(module, target, options), nodes=nodes, kernels=kernels
+        )
         stub = self._channel.stub(compiler_pb2_grpc.CompilerStub)
         return self._channel.call(stub.Explain, request, timeout)
+
+    def export_source(
+        self,
+        module: Module,
+        target: str = "cpu",
+        options: CompileOptions | None = None,
+        *,
+        languages: Sequence[str] = (),
+        timeout: float = COMPILE_TIMEOUT,
+    ) -> list[compiler_pb2.KernelSource]:
+        """The kernels as text, in the languages asked for or all that the target has:
+        "kernel-ir", "llvm-ir", "x86-64-assembly"."""
+        request = compiler_pb2.ExportSourceRequest(
+            spec=self._spec(module, target, options), languages=languages
+        )
+        stub = self._channel.stub(compiler_pb2_grpc.CompilerStub)
+        return list(self._channel.call(stub.ExportSource, request, timeout).kernels)
 
     def explain_key(
         self,
