@@ -68,6 +68,7 @@ class PlanScanner {
  public:
   PlanScanner(const Graph& graph, TextScanner& scan) : graph_(graph), scan_(scan) {
     plan_.phases.assign(graph.size(), Phase::kPrologue);
+    plan_.weight_only = WeightOnly(graph);
   }
 
   absl::StatusOr<BufferPlan> Run() {

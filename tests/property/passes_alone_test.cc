@@ -120,7 +120,8 @@ TEST_P(PassAlone, KeepsTheMeaningForAnyTarget) {
   // What narrows has its own test: it changes results. What widens finds no 16-bit floats here; the
   // conformance suite runs it in f16 and bf16.
   if (pass().name != "mixed_precision" && pass().name != "widen_refused") {
-    EXPECT_GT(changed, kGraphs / 30);
+    // An op that a module defines itself is one row of many: rare among random ones.
+    EXPECT_GT(changed, pass().name == "inline_custom" ? 0 : kGraphs / 30);
   }
 }
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from rlxd.dims import Shape
+from rlxd.dims import Dim, Shape
 from rlxd.elementwise import ElementwiseOps
 from rlxd.graph import Attrs, Graph, Value, dims
 
@@ -217,6 +217,41 @@ class MirGraph(ElementwiseOps):
         operands = (condition, *captures)
         first = self.emit("if", operands, subgraphs=(then, otherwise))
         return tuple(self.result(first, i) for i in range(then.output_count))
+
+    def while_(
+        self,
+        carries: Sequence[Value],
+        condition: Graph,
+        body: Graph,
+        max_iterations: int,
+        captures: Sequence[Value] = (),
+    ) -> tuple[Value, ...]:
+        """The carries after the last step: while `condition`, a boolean scalar, holds, and at most
+        `max_iterations` times, they become the outputs of `body`. Both are nested graphs
+        (`subgraph`) whose inputs are the carries, then the captures."""
+        attributes: Attrs = {"carries": len(carries), "max_iterations": max_iterations}
+        first = self.emit("while", (*carries, *captures), attributes, subgraphs=(condition, body))
+        return tuple(self.result(first, i) for i in range(len(carries)))
+
+    def scan(
+        self,
+        carries: Sequence[Value],
+        body: Graph,
+        length: int | Dim,
+        captures: Sequence[Value] = (),
+        sequences: Sequence[Value] = (),
+    ) -> tuple[Value, ...]:
+        """The last carries, then what `body` gives beside them, stacked along a new axis 0. Step t
+        gives the nested graph the carries, the captures and slice t of each sequence; `length` is
+        the number of steps, and the first extent of the sequences."""
+        attributes: Attrs = {
+            "carries": len(carries),
+            "sequences": len(sequences),
+            "length": dims([length]),
+        }
+        operands = (*carries, *captures, *sequences)
+        first = self.emit("scan", operands, attributes, subgraphs=(body,))
+        return tuple(self.result(first, i) for i in range(body.output_count))
 
     def custom(self, body: Graph, *operands: Value) -> tuple[Value, ...]:
         """The outputs of an op or block that the module defines: `body` is a `subgraph`, named like
