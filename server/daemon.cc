@@ -99,10 +99,9 @@ class DaemonImpl final : public Daemon {
   void CloseGrpc(bool drained) {
     frontend_->calls.Shut();
     frontend_->closing.request_stop();
-    health_->EndWatches();
-    if (drained) {
-      frontend_->calls.WaitEmpty(CancelToken({}, CancelToken::Clock::now() + kLastWords));
-    }
+    const auto deadline = CancelToken::Clock::now() + kLastWords;
+    health_->EndWatches(deadline);
+    if (drained) frontend_->calls.WaitEmpty(CancelToken({}, deadline));
     HangUp(bound_);
     grpc_->Shutdown(std::chrono::system_clock::now());
     grpc_->Wait();

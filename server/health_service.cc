@@ -43,6 +43,7 @@ class HealthService::Watcher final : public grpc::ServerWriteReactor<HealthCheck
     const auto self = shared_from_this();
     const std::lock_guard lock(service_.mutex_);
     service_.watchers_.erase(self);
+    if (service_.watchers_.empty()) service_.none_left_.notify_all();
   }
 
  private:
@@ -90,13 +91,16 @@ void HealthService::SetServing(bool serving) {
   for (const WatcherPtr& watcher : watchers) watcher->Tell(status);
 }
 
-void HealthService::EndWatches() {
+void HealthService::EndWatches(std::chrono::steady_clock::time_point deadline) {
   std::set<WatcherPtr> watchers;
   std::unique_lock lock(mutex_);
   ended_ = true;
   watchers = watchers_;
   lock.unlock();
   for (const WatcherPtr& watcher : watchers) watcher->End();
+  watchers.clear();
+  lock.lock();
+  none_left_.wait_until(lock, deadline, [this] { return watchers_.empty(); });
 }
 
 grpc::ServerUnaryReactor* HealthService::Check(grpc::CallbackServerContext* context,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
+#include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -20,7 +22,8 @@ class HealthService final : public grpc::health::v1::Health::CallbackService {
   // Watchers hear of it.
   void SetServing(bool serving);
   // Ends all Watches as UNAVAILABLE once they have heard the last state, and those that come later.
-  void EndWatches();
+  // Returns when the last words are out, or at the deadline.
+  void EndWatches(std::chrono::steady_clock::time_point deadline);
 
   grpc::ServerUnaryReactor* Check(grpc::CallbackServerContext* context,
                                   const grpc::health::v1::HealthCheckRequest* request,
@@ -36,6 +39,7 @@ class HealthService final : public grpc::health::v1::Health::CallbackService {
 
   std::set<std::string, std::less<>> services_{""};
   std::mutex mutex_;
+  std::condition_variable none_left_;
   std::set<WatcherPtr> watchers_;  // guarded by mutex_, as below
   bool serving_ = false;
   bool ended_ = false;
