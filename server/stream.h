@@ -81,8 +81,9 @@ class StreamReactor final : public grpc::ServerWriteReactor<Message>,
     const QuickGuard guard(call_.frontend());
     if (!guard.held()) return false;
     std::optional<grpc::Status> status = quick(*this, call_);
-    if (status) Close(*std::move(status));
-    return status.has_value();
+    if (!status) return false;
+    Close(*std::move(status));
+    return true;
   }
 
   void Close(grpc::Status status) {
