@@ -41,7 +41,8 @@ absl::Status LowerReduceAxes(Graph& graph, PassContext& context) {
   if (!context.runs) return absl::OkStatus();
   Rewriter rewriter(graph, context);
   for (NodeId id = 0; id < rewriter.size(); ++id) {
-    const Node node = graph.node(id);  // a copy: the graph grows
+    // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): the graph grows
+    const Node node = graph.node(id);
     if (Info(node.op).claim != "Reduce" || !IsStatic(graph, node)) continue;
     const TensorType& x = graph.type(node.operands[0]);
     const Rows rows = AsRows(x, node.Ints("axes"));
