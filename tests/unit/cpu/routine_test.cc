@@ -7,7 +7,6 @@
 namespace rlx::cpu {
 namespace {
 
-using device::Buffer;
 using device::Program;
 using device::Step;
 
