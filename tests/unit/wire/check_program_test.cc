@@ -9,7 +9,6 @@
 namespace rlx::wire {
 namespace {
 
-using device::Buffer;
 using device::Program;
 using device::Step;
 
