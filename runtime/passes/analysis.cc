@@ -33,10 +33,7 @@ bool HasCapacity(const Dim& dim, const SymbolTable& symbols) {
 
 }  // namespace
 
-bool IsPointwise(OpKind op) {
-  constexpr std::string_view kClaims[] = {"Activation", "Cast", "Binary", "Compare", "Where"};
-  return IsElementwise(op) && std::ranges::count(kClaims, Info(op).claim) > 0;
-}
+bool IsPointwise(OpKind op) { return IsElementwise(op) && op != OpKind::kElementwiseRegion; }
 
 bool IsStatic(const Graph& graph, const Node& node) {
   const auto is_static = [](const TensorType& type) { return type.is_static(); };

@@ -11,7 +11,7 @@
 namespace rlx::passes {
 
 // Whether each element of the results depends on the elements of the operands that broadcasting
-// puts at its place: what regions are made of. Elementwise rows that unpack bytes are not.
+// puts at its place: what regions are made of.
 bool IsPointwise(OpKind op);
 
 // Whether the node's operands and results have constant extents: only then can a back end be asked

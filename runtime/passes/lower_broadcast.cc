@@ -28,9 +28,9 @@ absl::Status LowerBroadcast(Graph& graph, PassContext& context) {
   if (context.target != FusionTarget::kTpu) return absl::OkStatus();
   Rewriter rewriter(graph, context);
   for (NodeId id = 0; id < rewriter.size(); ++id) {
+    if (!IsPointwise(graph.node(id).op) || graph.node(id).operands.size() < 2) continue;
     // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): the graph grows
     const Node node = graph.node(id);
-    if (!IsPointwise(node.op) || node.operands.size() < 2) continue;
     const Shape& to = node.results[0].shape;
     std::vector<Value> operands = node.operands;
     for (Value& operand : operands) {

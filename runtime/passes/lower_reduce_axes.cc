@@ -41,9 +41,9 @@ absl::Status LowerReduceAxes(Graph& graph, PassContext& context) {
   if (!context.runs) return absl::OkStatus();
   Rewriter rewriter(graph, context);
   for (NodeId id = 0; id < rewriter.size(); ++id) {
+    if (Info(graph.node(id).op).claim != "Reduce" || !IsStatic(graph, graph.node(id))) continue;
     // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): the graph grows
     const Node node = graph.node(id);
-    if (Info(node.op).claim != "Reduce" || !IsStatic(graph, node)) continue;
     const TensorType& x = graph.type(node.operands[0]);
     const Rows rows = AsRows(x, node.Ints("axes"));
     const auto last = static_cast<int64_t>(rows.shape.size()) - 1;

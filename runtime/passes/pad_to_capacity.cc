@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/passes/pad_to_capacity.h"
 
-#include <algorithm>
-
 #include "runtime/base/status.h"
 #include "runtime/ir/verify.h"
+#include "runtime/passes/analysis.h"
 #include "runtime/passes/decompose.h"
 #include "runtime/passes/padder.h"
 #include "runtime/passes/padding_rules.h"
@@ -12,15 +11,10 @@
 namespace rlx::passes {
 namespace {
 
-bool IsSymbolic(const TensorType& type) { return !type.is_static(); }
-
 // Ops without a rule that meet a symbolic extent: their parts may have rules.
 bool WantsParts(const Graph& graph, NodeId id) {
   const Node& node = graph.node(id);
-  if (IsLeaf(node.op) || PaddingRuleFor(node.op) != nullptr) return false;
-  return std::ranges::any_of(node.results, IsSymbolic) ||
-         std::ranges::any_of(node.operands,
-                             [&](Value operand) { return IsSymbolic(graph.type(operand)); });
+  return !IsLeaf(node.op) && PaddingRuleFor(node.op) == nullptr && !IsStatic(graph, node);
 }
 
 // A symbol whose capacity is its least size is not padded at all.

@@ -6,12 +6,11 @@
 
 #include "runtime/base/status.h"
 #include "runtime/ir/verify.h"
+#include "runtime/passes/analysis.h"
 #include "runtime/passes/padding_rules.h"
 
 namespace rlx::passes {
 namespace {
-
-bool IsSymbolic(const TensorType& type) { return !type.is_static(); }
 
 // A name that no leaf of the graph has.
 std::string FreeName(const Graph& graph, std::string name) {
@@ -56,9 +55,9 @@ absl::Status Padder::Take(NodeId id) {
   values_[id].resize(bound().results.size());
   builder_.SetSources(bound().sources);
   if (IsLeaf(bound().op)) return TakeLeaf();
-  if (TouchesPadding()) {
+  if (!IsStatic(symbolic_, symbolic())) {
     const PaddingRule rule = PaddingRuleFor(bound().op);
-    if (rule == nullptr) return Refuse("it does not know padded extents");
+    if (rule == nullptr) return FailedPrecondition("it does not know padded extents");
     RLX_TRY(rule(*this));
     return builder_.status();
   }
@@ -78,17 +77,10 @@ absl::Status Padder::TakeLeaf() {
   const std::vector<int64_t> dims = capacities();
   PaddedAxes axes;
   for (size_t d = 0; d < dims.size(); ++d) axes.emplace_back(extents()[d], dims[d]);
-  if (bound().op == OpKind::kParam && AnyPadded(axes)) return Refuse("a weight has no fixed size");
+  if (bound().op == OpKind::kParam && AnyPadded(axes))
+    return FailedPrecondition("a weight has no fixed size");
   SetResult(0, {made_.graph.Add(bound()), 0}, std::move(axes));
   return absl::OkStatus();
-}
-
-bool Padder::TouchesPadding() const {
-  if (std::ranges::any_of(symbolic().results, IsSymbolic)) return true;
-  for (size_t i = 0; i < operands(); ++i) {
-    if (Operand(i).padded()) return true;
-  }
-  return false;
 }
 
 absl::Status Padder::AddOutputs() {
@@ -106,9 +98,7 @@ absl::Status Padder::AddOutputs() {
 // Place p of the result is the p-th true place: its digits, in base of the extents, are the place's
 // in base of the capacities.
 Value Padder::Compact(Value x, const PaddedAxis& axis, size_t at) {
-  std::vector<int64_t> numbers(axis.capacity());
-  std::iota(numbers.begin(), numbers.end(), 0);
-  Value rest = builder_.Constant(HostTensor::FromInts(DType::kI64, {axis.capacity()}, numbers));
+  Value rest = Places(axis.capacity());
   Value source = builder_.Scalar(DType::kI64, 0);
   int64_t stride = 1;
   for (auto part = axis.parts().rbegin(); part != axis.parts().rend(); ++part) {
@@ -151,6 +141,12 @@ Value Padder::Extent(const Dim& dim) {
   return place = builder_.Reshape(builder_.Narrow(extents_input_, 0, index, 1), {});
 }
 
+Value Padder::Places(int64_t count) {
+  std::vector<int64_t> numbers(static_cast<size_t>(count));
+  std::iota(numbers.begin(), numbers.end(), 0);
+  return builder_.Constant(HostTensor::FromInts(DType::kI64, {count}, numbers));
+}
+
 Value Padder::TruePlaces(const PaddedAxis& axis) {
   Value& place = places_[ToString(axis)];
   if (place.valid()) return place;
@@ -161,11 +157,8 @@ Value Padder::TruePlaces(const PaddedAxis& axis) {
     const AxisPart& part = axis.parts()[i];
     shape.emplace_back(part.capacity);
     if (!part.padded()) continue;
-    std::vector<int64_t> numbers(part.capacity);
-    std::iota(numbers.begin(), numbers.end(), 0);
-    const Value number =
-        builder_.Constant(HostTensor::FromInts(DType::kI64, {part.capacity}, numbers));
-    const Value in = AlongAxis(builder_.Emit(OpKind::kLt, {number, Extent(part.extent)}), i, rank);
+    const Value in = AlongAxis(
+        builder_.Emit(OpKind::kLt, {Places(part.capacity), Extent(part.extent)}), i, rank);
     all = all.valid() ? builder_.Emit(OpKind::kLogicalAnd, {all, in}) : in;
   }
   if (rank > 1) all = builder_.Reshape(builder_.Expand(all, shape), {axis.capacity()});
@@ -189,7 +182,5 @@ Value Padder::Fill(const PaddedValue& x, const std::vector<int64_t>& axes, doubl
   if (!keep.valid()) return x.value;
   return builder_.Where(keep, x.value, builder_.Scalar(builder_.type(x.value).dtype, fill));
 }
-
-absl::Status Padder::Refuse(std::string why) const { return FailedPrecondition(why); }
 
 }  // namespace rlx::passes

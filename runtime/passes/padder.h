@@ -42,6 +42,8 @@ class Padder {
 
   // Rank 0, i64: the value of `dim` at the sizes of the run.
   Value Extent(const Dim& dim);
+  // i64: 0, 1, … count - 1.
+  Value Places(int64_t count);
   // bool, of the axis's capacity: where it is true.
   Value TruePlaces(const PaddedAxis& axis);
   // `x` with `fill` wherever one of `axes` is not true. Not only zeroes: what lies there may be
@@ -50,14 +52,11 @@ class Padder {
   // `mask` [.., capacity of the axis, ..] of a value of rank `rank`, to broadcast against it.
   Value AlongAxis(Value mask, int64_t axis, int64_t rank);
 
-  absl::Status Refuse(std::string why) const;
-
  private:
   absl::Status Take(NodeId id);
   absl::Status TakeLeaf();
   absl::Status AddOutputs();
   Value Compact(Value x, const PaddedAxis& axis, size_t at);
-  bool TouchesPadding() const;
 
   const Graph& symbolic_;
   const Graph& bound_;

@@ -23,21 +23,14 @@ std::vector<int64_t> UpTo(size_t count) {
   return all;
 }
 
-// `steps` 0, 1, … as [1, 1, n, 1] or [1, 1, 1, n].
-Value Places(Padder& p, int64_t count, int64_t axis) {
-  std::vector<int64_t> numbers = UpTo(static_cast<size_t>(count));
-  const Value all = p.build().Constant(HostTensor::FromInts(DType::kI64, {count}, numbers));
-  return p.AlongAxis(all, axis, 4);
-}
-
 // Whether query i sees key j, the last true rows aligned: bool [1, 1, q, k].
 Value Sees(Padder& p, const AttentionAt& at) {
   GraphBuilder& b = p.build();
   const Node& node = p.bound();
   // The key that a query stands at: i + true keys - true queries.
-  const Value own = b.Add(Places(p, at.queries().capacity(), 2),
+  const Value own = b.Add(p.AlongAxis(p.Places(at.queries().capacity()), 2, 4),
                           b.Sub(p.Extent(at.keys().extent()), p.Extent(at.queries().extent())));
-  const Value key = Places(p, at.keys().capacity(), 3);
+  const Value key = p.AlongAxis(p.Places(at.keys().capacity()), 3, 4);
   const Value causal = b.Emit(OpKind::kLe, {key, own});
   if (node.Str("mask") == "causal") return causal;
   const Value window = b.Scalar(DType::kI64, static_cast<double>(node.Int("window")));
@@ -98,15 +91,15 @@ PaddedAxes MaskAxes(const Node& node, PaddedAxes axes) {
   return axes;
 }
 
-absl::Status CheckPlaces(Padder& p, const AttentionAt& at) {
+absl::Status CheckPlaces(const Padder& p, const AttentionAt& at) {
   for (const PaddedValue* x : {&at.q, &at.k, &at.v}) {
     for (size_t d = 1; d < x->axes.size(); ++d) {
       if (static_cast<int64_t>(d) != at.length_axis && x->axes[d].padded()) {
-        return p.Refuse("its heads are padded");
+        return FailedPrecondition("its heads are padded");
       }
     }
     if (!x->axes[at.length_axis].prefix()) {
-      return p.Refuse(Cat("its rows are true in ", ToString(x->axes[at.length_axis])));
+      return FailedPrecondition("its rows are true in ", ToString(x->axes[at.length_axis]));
     }
   }
   const PaddedAxis heads = at.length_axis == 2 ? at.q.axes[1] : PaddedAxis();
@@ -118,7 +111,7 @@ absl::Status CheckPlaces(Padder& p, const AttentionAt& at) {
     mask[1] = {};
     scores.push_back(std::move(mask));
   }
-  return BroadcastAxes(p, scores).status();
+  return BroadcastAxes(scores).status();
 }
 
 }  // namespace
@@ -145,18 +138,18 @@ absl::Status PadRope(Padder& p) {
   const PaddedValue x = p.Operand(0);
   const size_t rows = x.axes.size() - 2;
   for (size_t d = 1; d < x.axes.size(); ++d) {
-    if (d != rows && x.axes[d].padded()) return p.Refuse("its heads are padded");
+    if (d != rows && x.axes[d].padded()) return FailedPrecondition("its heads are padded");
   }
   std::vector<Value> operands = {x.value, p.Operand(1).value, p.Operand(2).value};
   for (size_t i : {1, 2}) {
-    if (!p.Operand(i).axes[0].prefix()) return p.Refuse("its tables are torn");
+    if (!p.Operand(i).axes[0].prefix()) return FailedPrecondition("its tables are torn");
   }
   if (p.operands() > 3) {
     const PaddedValue positions = p.Operand(3);
-    RLX_TRY(BroadcastAxes(p, {{x.axes[0], x.axes[rows]}, positions.axes}).status());
+    RLX_TRY(BroadcastAxes({{x.axes[0], x.axes[rows]}, positions.axes}).status());
     operands.push_back(p.Fill(positions, UpTo(positions.axes.size()), 0));
   } else if (!x.axes[rows].prefix()) {
-    return p.Refuse(Cat("its rows are true in ", ToString(x.axes[rows])));
+    return FailedPrecondition("its rows are true in ", ToString(x.axes[rows]));
   }
   p.SetResult(0, p.Emit(std::move(operands))[0], x.axes);
   return absl::OkStatus();

@@ -46,11 +46,11 @@ absl::StatusOr<Product> TakeProduct(Padder& p) {
   const PaddedValue left = p.Operand(0), right = p.Operand(1);
   const size_t l = left.axes.size(), r = right.axes.size();
   if (left.axes[l - 1] != right.axes[r - 2]) {
-    return p.Refuse(Cat("it sums over ", ToString(left.axes[l - 1]), " on one side and ",
-                        ToString(right.axes[r - 2]), " on the other"));
+    return FailedPrecondition("it sums over ", ToString(left.axes[l - 1]), " on one side and ",
+                              ToString(right.axes[r - 2]), " on the other");
   }
-  RLX_ASSIGN(PaddedAxes axes, BroadcastAxes(p, {{left.axes.begin(), left.axes.end() - 2},
-                                                {right.axes.begin(), right.axes.end() - 2}}));
+  RLX_ASSIGN(PaddedAxes axes, BroadcastAxes({{left.axes.begin(), left.axes.end() - 2},
+                                             {right.axes.begin(), right.axes.end() - 2}}));
   axes.push_back(left.axes[l - 2]);
   axes.push_back(right.axes[r - 1]);
   const auto last = static_cast<int64_t>(l) - 1, middle = static_cast<int64_t>(r) - 2;
@@ -72,7 +72,7 @@ absl::Status PadMatMulEpilogue(Padder& p) {
     beside.push_back(p.Operand(i).axes);
     product.values.push_back(p.Operand(i).value);
   }
-  RLX_TRY(BroadcastAxes(p, beside).status());
+  RLX_TRY(BroadcastAxes(beside).status());
   p.SetResult(0, p.Emit(std::move(product.values))[0], std::move(product.axes));
   return absl::OkStatus();
 }
@@ -84,11 +84,11 @@ namespace {
 absl::Status PassThrough(Padder& p, size_t from) {
   const PaddedValue x = p.Operand(0);
   for (size_t d = from; d < x.axes.size(); ++d) {
-    if (x.axes[d].padded()) return p.Refuse(Cat("it acts along ", ToString(x.axes[d])));
+    if (x.axes[d].padded()) return FailedPrecondition("it acts along ", ToString(x.axes[d]));
   }
   std::vector<Value> values = {x.value};
   for (size_t i = 1; i < p.operands(); ++i) {
-    if (p.Operand(i).padded()) return p.Refuse(Cat("operand ", i, " is padded"));
+    if (p.Operand(i).padded()) return FailedPrecondition("operand ", i, " is padded");
     values.push_back(p.Operand(i).value);
   }
   const std::vector<int64_t> dims = p.capacities();
@@ -135,7 +135,7 @@ absl::Status PadSoftmax(Padder& p) {
 absl::Status PadCumsum(Padder& p) {
   const PaddedValue x = p.Operand(0);
   const PaddedAxis& axis = x.axes[p.bound().Int("axis")];
-  if (!axis.prefix()) return p.Refuse(Cat("its axis is true in ", ToString(axis)));
+  if (!axis.prefix()) return FailedPrecondition("its axis is true in ", ToString(axis));
   p.SetResult(0, p.Emit({x.value})[0], x.axes);
   return absl::OkStatus();
 }
@@ -144,7 +144,8 @@ absl::Status PadCumsum(Padder& p) {
 absl::Status PadTopK(Padder& p) {
   const PaddedValue x = p.Operand(0);
   const int64_t axis = p.bound().Int("axis"), k = p.bound().Int("k");
-  if (!x.axes[axis].prefix()) return p.Refuse(Cat("its axis is true in ", ToString(x.axes[axis])));
+  if (!x.axes[axis].prefix())
+    return FailedPrecondition("its axis is true in ", ToString(x.axes[axis]));
   const Value filled = p.Fill(x, {axis}, Least(p.build().type(x.value).dtype));
   const std::vector<Value> results = p.Emit({filled});
   RLX_TRY(p.build().status());
@@ -162,13 +163,13 @@ absl::Status PadRows(Padder& p) {
   const auto rank = static_cast<int64_t>(axes.size());
   const int64_t from = first == nullptr ? rank - 1 : std::get<int64_t>(*first);
   for (int64_t axis = from; axis < rank; ++axis) {
-    if (axes[axis].padded()) return p.Refuse(Cat("it acts along ", ToString(axes[axis])));
+    if (axes[axis].padded()) return FailedPrecondition("it acts along ", ToString(axes[axis]));
   }
   for (size_t i = 0; i < p.operands(); ++i) {
     operands.push_back(p.Operand(i).axes);
     values.push_back(p.Operand(i).value);
   }
-  RLX_TRY(BroadcastAxes(p, operands).status());
+  RLX_TRY(BroadcastAxes(operands).status());
   const std::vector<Value> results = p.Emit(std::move(values));
   RLX_TRY(p.build().status());
   for (size_t r = 0; r < results.size(); ++r) {

@@ -18,9 +18,7 @@ constexpr int64_t kOperand0 = 0;
 Value CloseGaps(Padder& p, Value whole, int64_t axis, const std::vector<PaddedAxis>& parts) {
   GraphBuilder& b = p.build();
   const int64_t capacity = b.type(whole).shape[axis].value();
-  std::vector<int64_t> numbers(capacity);
-  std::iota(numbers.begin(), numbers.end(), 0);
-  const Value place = b.Constant(HostTensor::FromInts(DType::kI64, {capacity}, numbers));
+  const Value place = p.Places(capacity);
   Value source = place;
   Dim end = 0;
   for (const PaddedAxis& part : std::span(parts).first(parts.size() - 1)) {
@@ -36,7 +34,7 @@ Value CloseGaps(Padder& p, Value whole, int64_t axis, const std::vector<PaddedAx
 
 }  // namespace
 
-absl::StatusOr<PaddedAxes> BroadcastAxes(Padder& p, const std::vector<PaddedAxes>& operands) {
+absl::StatusOr<PaddedAxes> BroadcastAxes(const std::vector<PaddedAxes>& operands) {
   size_t rank = 0;
   for (const PaddedAxes& axes : operands) rank = std::max(rank, axes.size());
   PaddedAxes out(rank);
@@ -47,8 +45,8 @@ absl::StatusOr<PaddedAxes> BroadcastAxes(Padder& p, const std::vector<PaddedAxes
       if (into.capacity() == 1) {
         into = axes[i];
       } else {
-        return p.Refuse(Cat("operands are true in different places, ", ToString(into), " and ",
-                            ToString(axes[i])));
+        return FailedPrecondition("operands are true in different places, ", ToString(into),
+                                  " and ", ToString(axes[i]));
       }
     }
   }
@@ -62,7 +60,7 @@ absl::Status PadElementwise(Padder& p) {
     operands.push_back(p.Operand(i).axes);
     values.push_back(p.Operand(i).value);
   }
-  RLX_ASSIGN(const PaddedAxes axes, BroadcastAxes(p, operands));
+  RLX_ASSIGN(const PaddedAxes axes, BroadcastAxes(operands));
   const std::vector<Value> results = p.Emit(std::move(values));
   RLX_TRY(p.build().status());
   for (size_t r = 0; r < results.size(); ++r) {
@@ -79,7 +77,7 @@ absl::Status PadElementwise(Padder& p) {
 absl::Status PadReshape(Padder& p) {
   const PaddedValue x = p.Operand(kOperand0);
   std::optional<PaddedAxes> axes = Regroup(x.axes, p.extents(), p.capacities());
-  if (!axes) return p.Refuse("it tears a padded axis apart");
+  if (!axes) return FailedPrecondition("it tears a padded axis apart");
   p.SetResult(0, p.Emit({x.value})[0], *std::move(axes));
   return absl::OkStatus();
 }
@@ -96,7 +94,8 @@ absl::Status PadTranspose(Padder& p) {
 absl::Status PadNarrow(Padder& p) {
   const PaddedValue x = p.Operand(kOperand0);
   const int64_t axis = p.bound().Int("axis"), length = p.bound().Int("length");
-  if (!x.axes[axis].prefix()) return p.Refuse(Cat("its axis is true in ", ToString(x.axes[axis])));
+  if (!x.axes[axis].prefix())
+    return FailedPrecondition("its axis is true in ", ToString(x.axes[axis]));
   PaddedAxes axes = x.axes;
   axes[axis] = PaddedAxis(length, length);
   p.SetResult(0, p.Emit({x.value})[0], std::move(axes));
@@ -112,7 +111,7 @@ absl::Status PadConcat(Padder& p) {
   for (size_t i = 0; i < p.operands(); ++i) {
     PaddedValue x = p.Operand(i);
     if (!x.axes[axis].prefix()) {
-      return p.Refuse(Cat("operand ", i, " is true in ", ToString(x.axes[axis])));
+      return FailedPrecondition("operand ", i, " is true in ", ToString(x.axes[axis]));
     }
     gaps |= x.axes[axis].padded() && i + 1 < p.operands();
     along.push_back(x.axes[axis]);
@@ -120,7 +119,7 @@ absl::Status PadConcat(Padder& p) {
     x.axes[axis] = {};
     beside.push_back(std::move(x.axes));
   }
-  RLX_ASSIGN(PaddedAxes axes, BroadcastAxes(p, beside));
+  RLX_ASSIGN(PaddedAxes axes, BroadcastAxes(beside));
   Value whole = p.Emit(std::move(values))[0];
   RLX_TRY(p.build().status());
   if (gaps) whole = CloseGaps(p, whole, axis, along);
@@ -147,7 +146,7 @@ absl::Status PadGather(Padder& p) {
   const PaddedValue table = p.Operand(0), indices = p.Operand(1);
   const auto axis = static_cast<size_t>(p.bound().Int("axis"));
   if (!table.axes[axis].prefix()) {
-    return p.Refuse(Cat("the table is true in ", ToString(table.axes[axis])));
+    return FailedPrecondition("the table is true in ", ToString(table.axes[axis]));
   }
   PaddedAxes axes(table.axes.begin(), table.axes.begin() + axis);
   axes.insert(axes.end(), indices.axes.begin(), indices.axes.end());

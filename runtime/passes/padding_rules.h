@@ -33,6 +33,6 @@ absl::Status PadAttention(Padder& p);
 
 // The axes of operands that broadcast against each other, at the greatest rank. Refused where two
 // are true in different places.
-absl::StatusOr<PaddedAxes> BroadcastAxes(Padder& p, const std::vector<PaddedAxes>& operands);
+absl::StatusOr<PaddedAxes> BroadcastAxes(const std::vector<PaddedAxes>& operands);
 
 }  // namespace rlx::passes

@@ -31,6 +31,32 @@ Value Zeros(GraphBuilder& b, DType dtype, Shape shape) {
   return b.Expand(b.Scalar(dtype, 0), std::move(shape));
 }
 
+// What a step carries: the state of the second result, in a type wide enough to add up in.
+TensorType StateType(const Node& node) {
+  return {Wide(node.results[0].dtype), node.results[1].shape};
+}
+
+// The sixth operand where it is given, else zeros.
+Value FirstState(GraphBuilder& b, const Node& node, const TensorType& state) {
+  return node.operands.size() > 5 ? To(b, node.operands[5], state.dtype)
+                                  : Zeros(b, state.dtype, state.shape);
+}
+
+// `body` along the sequence: `operands` are the first state, what every step shares, and then
+// `sequences` sequences. A body that could not be built is null.
+absl::StatusOr<Values> Walk(GraphBuilder& b, const Node& node, Values operands, int64_t sequences,
+                            std::shared_ptr<const Graph> body) {
+  if (body == nullptr) return InvalidArgument("a step cannot be written for ", StateType(node));
+  const Values made = b.EmitAll(OpKind::kScan, std::move(operands),
+                                {{"carries", int64_t{1}},
+                                 {"sequences", sequences},
+                                 {"length", Shape{node.results[0].shape[1]}}},
+                                {std::move(body)});
+  RLX_TRY(b.status());
+  const DType dtype = node.results[0].dtype;
+  return Lowered(b, {To(b, SequenceFirst(b, made[1]), dtype), To(b, made[0], dtype)});
+}
+
 // --- gated_delta_net
 
 absl::Status InferGatedDeltaNet(InferContext& ctx) {
@@ -106,22 +132,11 @@ std::shared_ptr<const Graph> DeltaStep(const TensorType& state) {
 
 absl::StatusOr<Values> DecomposeGatedDeltaNet(GraphBuilder& b, const Node& node) {
   RLX_TRY(b.status());
-  const DType dtype = node.results[0].dtype;
-  const TensorType state{Wide(dtype), node.results[1].shape};
-  Values operands;
-  operands.push_back(node.operands.size() > 5 ? To(b, node.operands[5], state.dtype)
-                                              : Zeros(b, state.dtype, state.shape));
+  const TensorType state = StateType(node);
+  Values operands = {FirstState(b, node, state)};
   for (size_t i = 0; i < 5; ++i)
     operands.push_back(SequenceFirst(b, To(b, node.operands[i], state.dtype)));
-  auto body = DeltaStep(state);
-  if (body == nullptr) return InvalidArgument("a step cannot be written for ", state);
-  const Values made = b.EmitAll(OpKind::kScan, std::move(operands),
-                                {{"carries", int64_t{1}},
-                                 {"sequences", int64_t{5}},
-                                 {"length", Shape{node.results[0].shape[1]}}},
-                                {std::move(body)});
-  RLX_TRY(b.status());
-  return Lowered(b, {To(b, SequenceFirst(b, made[1]), dtype), To(b, made[0], dtype)});
+  return Walk(b, node, std::move(operands), 5, DeltaStep(state));
 }
 
 OpSample SampleGatedDeltaNet(Rng& rng) {
@@ -199,23 +214,12 @@ std::shared_ptr<const Graph> SelectiveStep(const TensorType& state) {
 
 absl::StatusOr<Values> DecomposeSelectiveScan(GraphBuilder& b, const Node& node) {
   RLX_TRY(b.status());
-  const DType dtype = node.results[0].dtype;
-  const TensorType state{Wide(dtype), node.results[1].shape};
-  Values operands;
-  operands.push_back(node.operands.size() > 5 ? To(b, node.operands[5], state.dtype)
-                                              : Zeros(b, state.dtype, state.shape));
+  const TensorType state = StateType(node);
+  Values operands = {FirstState(b, node, state)};
   operands.push_back(To(b, node.operands[2], state.dtype));
   for (size_t i : {0, 1, 3, 4})
     operands.push_back(SequenceFirst(b, To(b, node.operands[i], state.dtype)));
-  auto body = SelectiveStep(state);
-  if (body == nullptr) return InvalidArgument("a step cannot be written for ", state);
-  const Values made = b.EmitAll(OpKind::kScan, std::move(operands),
-                                {{"carries", int64_t{1}},
-                                 {"sequences", int64_t{4}},
-                                 {"length", Shape{node.results[0].shape[1]}}},
-                                {std::move(body)});
-  RLX_TRY(b.status());
-  return Lowered(b, {To(b, SequenceFirst(b, made[1]), dtype), To(b, made[0], dtype)});
+  return Walk(b, node, std::move(operands), 4, SelectiveStep(state));
 }
 
 OpSample SampleSelectiveScan(Rng& rng) {
