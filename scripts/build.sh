@@ -4,7 +4,7 @@
 # Configures and builds; everything unless targets are named.
 source "$(dirname "$0")/common.sh"
 
-[[ ${1:-} != -h && ${1:-} != --help ]] || { sed -n '3,4s/^# //p' "$0"; exit; }
+[[ ${1:-} != -* ]] || usage 3 4 "$1"
 preset=${1:-release}
 shift || true
 cmake --preset "$preset" -Wno-dev >/dev/null || fail "configuring $preset failed: cmake --preset $preset"

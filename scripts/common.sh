@@ -10,6 +10,13 @@ fail() {
   exit 1
 }
 
+# usage FIRST LAST ARGUMENT...: prints those lines of the calling script's head. Status 0 where help was asked for, else 2.
+usage() {
+  sed -n "$1,$2s/^# //p" "scripts/${0##*/}"
+  [[ $3 == -h || $3 == --help ]] || exit 2
+  exit 0
+}
+
 # Compile jobs that the machine can hold: one a core, and one per 2 GiB of memory available.
 jobs_that_fit() {
   local cores memory

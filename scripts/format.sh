@@ -19,5 +19,5 @@ case ${1:-} in
     clang-format-19 -i "${cpp[@]}"
     [[ ! -x $ruff ]] || "$ruff" format --quiet --config clients/python/pyproject.toml clients scripts tests
     ;;
-  *) sed -n '3s/^# //p' "$0"; exit 2 ;;
+  *) usage 3 3 "$1" ;;
 esac

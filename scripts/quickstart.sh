@@ -7,7 +7,7 @@
 source "$(dirname "$0")/common.sh"
 
 for argument in "$@"; do
-  [[ $argument == --keep ]] || { sed -n '3,6s/^# //p' "$0"; exit 2; }
+  [[ $argument == --keep ]] || usage 3 6 "$argument"
 done
 
 spent=()

@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
+# Usage: scripts/setup.sh
 # Brings a Debian bookworm machine to where this repository builds and tests: Debian packages
 # (scripts/packages.txt; needs root where some are missing) and a Python environment in .venv.
 # Does only what is missing, so it may run any number of times.
 source "$(dirname "$0")/common.sh"
+
+(($# == 0)) || usage 3 6 "$@"
 
 install_packages() {
   local wanted missing=()

@@ -13,8 +13,7 @@ while (($#)); do
     --no-setup) setup=no; shift ;;
     --no-lint) lint=no; shift ;;
     --) shift; break ;;
-    -h | --help) sed -n '3,6s/^# //p' "$0"; exit ;;
-    *) fail "unknown argument $1; see --help" ;;
+    *) usage 3 6 "$1" ;;
   esac
 done
 ((${#presets[@]})) || presets=(release asan)

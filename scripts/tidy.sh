@@ -9,6 +9,7 @@ source "$(dirname "$0")/common.sh"
 all=no
 [[ ${1:-} != --all ]] || { all=yes; shift; }
 seconds=${1:-240}
+[[ $seconds =~ ^[0-9]+$ ]] || usage 3 6 "$1"
 [[ -e build/compile_commands.json ]] || fail "no build/compile_commands.json: scripts/build.sh first"
 
 built() { grep -oP '"file": "\K[^"]+' build/compile_commands.json | sed "s|^$PWD/||" | grep -vE '^(build|bench)/' | sort -u; }
