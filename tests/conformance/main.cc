@@ -1,12 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // rlx-conformance: every op of the table, drawn at random, compiled for a back end and compared
 // with the reference evaluator. Needs the back end's device.
-//
-//   rlx-conformance [--backend=cpu] [--backend_dir=DIR] [--profile=NAME] [--op=NAME] [--samples=N]
-//                   [--dtype=NAME] [--seed=N] [--threads=N] [--list]
-//
-// With --dtype the f32 operands and attributes of each sample are of that float type instead;
-// samples that the op does not take so are left out.
 #include <charconv>
 #include <cmath>
 #include <cstdio>
@@ -25,12 +19,30 @@
 namespace rlx::test {
 namespace {
 
+constexpr char kHelp[] =
+    "usage: rlx-conformance [--flag=value ...]\n"
+    "Runs every op on a back end, drawn at random, and compares with the evaluator.\n"
+    "Needs the back end's device. Exits 0 when all agree, 1 when one does not, 2 when it cannot "
+    "run.\n"
+    "\n"
+    "  --backend=NAME     cpu unless said otherwise\n"
+    "  --backend_dir=DIR  where its plug-in is; without it the CPU's, which is linked in\n"
+    "  --profile=NAME     what to compile for (cpu:x86-64); without it the device that is here\n"
+    "  --op=NAME          this op alone\n"
+    "  --dtype=NAME       a float type for the f32 operands and attributes of each sample; "
+    "samples\n"
+    "                     that the op does not take so are left out\n"
+    "  --samples=N        of each op (24)\n"
+    "  --seed=N           of what is drawn (1)\n"
+    "  --threads=N        to compute with (2)\n"
+    "  --list             name the ops and run none\n";
+
 struct Flags {
   std::string backend = "cpu", backend_dir, profile, op;
   DType dtype = DType::kF32;
   int samples = 24, threads = 2;
   uint64_t seed = 1;
-  bool list = false;
+  bool list = false, help = false;
 };
 
 template <typename T>
@@ -66,6 +78,8 @@ absl::StatusOr<Flags> ParseFlags(int argc, char** argv) {
       good = ParseInto(value, out.seed);
     } else if (name == "--list") {
       out.list = true;
+    } else if (name == "--help" || name == "-h") {
+      out.help = true;
     } else {
       good = false;
     }
@@ -236,6 +250,7 @@ int Fail(const absl::Status& status) {
 int Main(int argc, char** argv) {
   const auto flags = ParseFlags(argc, argv);
   if (!flags.ok()) return Fail(flags.status());
+  if (flags->help) return std::fputs(kHelp, stdout) < 0;
   device::Registry registry;
   const auto backend = FindBackend(*flags, registry);
   if (!backend.ok()) return Fail(backend.status());
