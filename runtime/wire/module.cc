@@ -257,7 +257,7 @@ struct Reader {
 
   absl::StatusOr<Module> Finish(Module out) {
     Graph& graph = out.graph;
-    if (graph.name.empty()) graph.name = in.name();
+    if (!in.name().empty()) graph.name = in.name();
     graph.symbols = std::move(symbols);
     for (const v1::DimConstraint& constraint : in.constraints()) {
       RLX_ASSIGN(Dim left, DimFromWire(constraint.left(), graph.symbols));

@@ -191,11 +191,11 @@ def test_tells_progress_when_asked(ctl: Ctl, module: Path) -> None:
 
 def test_dumps_stages(ctl: Ctl, module: Path) -> None:
     done = ctl("compile", module, "--dump=mir", "--dump=lir")
-    assert '--- mir\nmir "main" {' in done.stdout and '--- lir\nlir "main" {' in done.stdout
+    assert '--- mir\nmir "mlp" {' in done.stdout and '--- lir\nlir "mlp" {' in done.stdout
 
 
 def test_lowers_to_text_and_to_a_module(ctl: Ctl, module: Path, tmp_path: Path) -> None:
-    assert ctl("lower", module, "--stage=mir").stdout.startswith('mir "main" {')
+    assert ctl("lower", module, "--stage=mir").stdout.startswith('mir "mlp" {')
     lowered = tmp_path / "lir.pb"
     done = ctl("lower", module, "--stage=lir", f"--output={lowered}")
     assert "fused_matmul_bias_act" in done.stdout

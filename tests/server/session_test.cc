@@ -220,6 +220,33 @@ TEST_F(SessionTest, ASecondSessionSharesTheWeights) {
   EXPECT_EQ(Metric("rlxd_weight_bytes{state=\"used\"}"), bytes);
 }
 
+// A client names the module; what its main graph is called is its own affair.
+TEST_F(SessionTest, SessionsAreListedByTheNameOfTheirModule) {
+  v1::GraphModule named = LinearModule(2, 3, 4), unnamed = named;
+  named.set_name("my_network");
+  named.mutable_graphs(0)->set_name("main");
+  unnamed.set_name("");
+  unnamed.mutable_graphs(0)->set_name("main");
+  const Compiled compiled = Compile(named);
+  EXPECT_EQ(Compile(unnamed).result.key(), compiled.result.key()) << "names are not in the key";
+  for (const v1::GraphModule& module : {named, unnamed}) {
+    v1::OpenRequest request = LinearOpen();
+    *request.mutable_compile() = RequestFor(module);
+    v1::OpenResponse opened;
+    ASSERT_TRUE(Open(request, opened).ok());
+    grpc::ClientContext context;
+    v1::ListSessionsResponse list;
+    ASSERT_TRUE(sessions_->List(&context, {}, &list).ok());
+    ASSERT_EQ(list.sessions_size(), 1);
+    EXPECT_EQ(list.sessions(0).module_name(), module.name().empty() ? "main" : "my_network");
+    v1::CloseRequest close;
+    close.set_handle(opened.handle());
+    v1::CloseResponse closed;
+    grpc::ClientContext last;
+    EXPECT_TRUE(sessions_->Close(&last, close, &closed).ok());
+  }
+}
+
 TEST_F(SessionTest, LeasesExpire) {
   v1::OpenRequest request = LinearOpen();
   request.set_lease_seconds(1);
