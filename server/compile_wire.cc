@@ -84,6 +84,9 @@ absl::StatusOr<engine::CompileSpec> SpecFromWire(const v1::CompileSpec& spec,
                                                  const engine::Principal& who,
                                                  engine::Engine& engine) {
   engine::CompileSpec out;
+  if (spec.target().device() == v1::DEVICE_UNSPECIFIED) {
+    return InvalidArgument("spec.target.device is missing");
+  }
   const auto device = wire::FromWire(spec.target().device());
   if (!device) {
     return InvalidArgument("spec.target.device: unknown value ",

@@ -86,9 +86,11 @@ absl::StatusOr<CompileOptions> OptionsFromWire(const v1::CompileOptions& from) {
   if (from.has_verbose()) out.verbose = from.verbose();
   if (from.has_fusion_opts()) FusionFromWire(from.fusion_opts(), out.fusion);
   if (from.has_arena_alignment()) {
-    // Beyond int64 it is no power of two in range either; Resolve names the field.
-    out.arena_alignment =
-        from.arena_alignment() > INT64_MAX ? -1 : static_cast<int64_t>(from.arena_alignment());
+    if (from.arena_alignment() > INT64_MAX) {  // the rest Resolve judges
+      return InvalidArgument("options.arena_alignment: ", from.arena_alignment(),
+                             " is not a power of two from 16 to 4096");
+    }
+    out.arena_alignment = static_cast<int64_t>(from.arena_alignment());
   }
   if (from.has_assert_fusion_clean()) out.assert_fusion_clean = from.assert_fusion_clean();
   if (from.has_supported_ops()) out.supported_ops = Names(from.supported_ops());

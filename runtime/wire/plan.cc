@@ -16,6 +16,12 @@ absl::StatusOr<Value> ValueIn(const Graph& graph, uint32_t node, uint32_t result
   return Value{static_cast<NodeId>(node), static_cast<int32_t>(result)};
 }
 
+// Nothing in a plan is as large as what a signed number cannot hold.
+absl::StatusOr<int64_t> Signed(std::string_view field, uint64_t value) {
+  if (value <= INT64_MAX) return static_cast<int64_t>(value);
+  return InvalidArgument("the plan's ", field, " ", value, " is above ", INT64_MAX);
+}
+
 absl::StatusOr<Assignment> AssignmentFromWire(const v1::Assignment& from, const Graph& graph) {
   Assignment out;
   RLX_ASSIGN(out.value, ValueIn(graph, from.node(), from.result()));
@@ -23,9 +29,9 @@ absl::StatusOr<Assignment> AssignmentFromWire(const v1::Assignment& from, const 
   const auto storage = FromWire(from.storage());
   if (!storage) return InvalidArgument("unknown storage ", static_cast<int>(from.storage()));
   out.storage = *storage;
-  out.offset = static_cast<int64_t>(from.offset());
-  out.bytes = static_cast<int64_t>(from.size());
-  out.element_offset = static_cast<int64_t>(from.element_offset());
+  RLX_ASSIGN(out.offset, Signed("offset", from.offset()));
+  RLX_ASSIGN(out.bytes, Signed("size", from.size()));
+  RLX_ASSIGN(out.element_offset, Signed("element_offset", from.element_offset()));
   out.strides.assign(from.strides().begin(), from.strides().end());
   return out;
 }
@@ -42,9 +48,9 @@ void BindingToWire(const IoEntry& entry, v1::Binding& out) {
 
 absl::StatusOr<BufferPlan> PlanFromWire(const v1::MemoryPlan& from, const Graph& graph) {
   BufferPlan plan;
-  plan.arena_bytes = static_cast<int64_t>(from.arena_size());
-  plan.alignment = static_cast<int64_t>(from.alignment());
-  plan.unshared_bytes = static_cast<int64_t>(from.unshared_bytes());
+  RLX_ASSIGN(plan.arena_bytes, Signed("arena_size", from.arena_size()));
+  RLX_ASSIGN(plan.alignment, Signed("alignment", from.alignment()));
+  RLX_ASSIGN(plan.unshared_bytes, Signed("unshared_bytes", from.unshared_bytes()));
   for (const v1::Assignment& assignment : from.assignments()) {
     RLX_ASSIGN(Assignment a, AssignmentFromWire(assignment, graph));
     if (!plan.assignments.empty() && !(plan.assignments.back().value < a.value)) {

@@ -119,6 +119,8 @@ const Bad kBad[] = {
     {"UnknownDevice",
      [](auto& r) { r.mutable_spec()->mutable_target()->set_device(static_cast<v1::Device>(40)); },
      grpc::INVALID_ARGUMENT, "40"},
+    {"NoTarget", [](auto& r) { r.mutable_spec()->clear_target(); }, grpc::INVALID_ARGUMENT,
+     "spec.target.device is missing"},
     {"UnknownProfile", [](auto& r) { r.mutable_spec()->mutable_target()->set_profile("cpu:vax"); },
      grpc::NOT_FOUND, "cpu:vax"},
     {"UndeclaredSymbol",
@@ -149,6 +151,24 @@ const Bad kBad[] = {
      grpc::INVALID_ARGUMENT, "arena_alignment"},
     {"Alignment48", [](auto& r) { r.mutable_spec()->mutable_options()->set_arena_alignment(48); },
      grpc::INVALID_ARGUMENT, "arena_alignment"},
+    {"Alignment2To63",
+     [](auto& r) { r.mutable_spec()->mutable_options()->set_arena_alignment(uint64_t{1} << 63); },
+     grpc::INVALID_ARGUMENT, "9223372036854775808"},
+    {"ArenaOf2To63",
+     [](auto& r) {
+       r.mutable_spec()->mutable_module()->set_stage(v1::STAGE_LIR);
+       r.mutable_spec()->mutable_module()->mutable_plan()->set_arena_size(uint64_t{1} << 63);
+     },
+     grpc::INVALID_ARGUMENT, "arena_size 9223372036854775808"},
+    {"OffsetThatWraps",
+     [](auto& r) {
+       r.mutable_spec()->mutable_module()->set_stage(v1::STAGE_LIR);
+       v1::Assignment& assignment =
+           *r.mutable_spec()->mutable_module()->mutable_plan()->add_assignments();
+       assignment.set_storage(v1::STORAGE_ARENA);
+       assignment.set_offset(UINT64_MAX - 63);
+     },
+     grpc::INVALID_ARGUMENT, "offset 18446744073709551552"},
     {"UnknownPrecision",
      [](auto& r) {
        r.mutable_spec()->mutable_options()->set_precision(static_cast<v1::Precision>(12));
