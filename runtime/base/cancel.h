@@ -24,10 +24,11 @@ class CancelToken {
   std::optional<Clock::time_point> deadline() const { return deadline_; }
 
   bool done() const { return stop_.stop_requested() || (deadline_ && Clock::now() >= *deadline_); }
-  // Cancelled or DeadlineExceeded once done, else OK.
+  // DeadlineExceeded or Cancelled once done, else OK. The deadline first: a caller goes when its
+  // own clock says so, and that is not what the word is for.
   absl::Status Check() const {
-    if (stop_.stop_requested()) return Cancelled("the caller has gone");
     if (deadline_ && Clock::now() >= *deadline_) return DeadlineExceeded("the deadline has passed");
+    if (stop_.stop_requested()) return Cancelled("the caller has gone");
     return absl::OkStatus();
   }
 
