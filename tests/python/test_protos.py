@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fields of the wire are documented where they stand."""
+
+import re
+from pathlib import Path
+
+PROTOS = sorted((Path(__file__).resolve().parents[2] / "proto/rlx/v1").glob("*.proto"))
+
+OPENS = re.compile(r"(message|enum|oneof|service)\s+(\w+)\s*\{(.*\})?")
+FIELD = re.compile(r"(?:optional |repeated )?(?:map<.*>|[\w.]+)\s+(\w+)\s*=\s*\d+;(.*)")
+
+
+def fields(text: str) -> list[tuple[str, bool]]:
+    """Each field's name, and whether a comment stands above it or beside it."""
+    found, scopes, above = [], [], False
+    for line in map(str.strip, text.splitlines()):
+        comment, above = above, line.startswith("//")
+        if opens := OPENS.match(line):
+            if not opens[3]:
+                scopes.append((opens[1], opens[2]))
+        elif line.startswith("}"):
+            scopes.pop()
+        elif (field := FIELD.match(line)) and scopes[-1][0] != "enum":
+            name = ".".join([name for kind, name in scopes if kind != "oneof"] + [field[1]])
+            found.append((name, comment or "//" in field[2]))
+    assert not scopes
+    return found
+
+
+def test_the_reader_sees_comments() -> None:
+    text = """
+message A {
+  int32 a = 1;  // beside
+  // above
+  repeated B.C b = 2;
+  oneof d {
+    bytes e = 3;
+  }
+  enum F { G = 0; }
+  map<string, B> h = 4;
+}
+"""
+    assert fields(text) == [("A.a", True), ("A.b", True), ("A.e", False), ("A.h", False)]
+
+
+def test_every_field_has_its_comment() -> None:
+    found = [field for proto in PROTOS for field in fields(proto.read_text())]
+    assert len(PROTOS) >= 13 and len(found) > 430
+    assert [name for name, documented in found if not documented] == []
