@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <charconv>
+#include <cmath>
 #include <cstdlib>
 
 #include "runtime/base/file.h"
@@ -59,7 +60,8 @@ constexpr Flag kFlags[] = {
      "sizes that a session of a symbolic module keeps ready (16)"},
     {"memory_cache_bytes", "budgets.memory_cache_bytes", "compiled modules in memory (268435456)"},
     {"disk_cache_bytes", "budgets.disk_cache_bytes", "compiled modules in cache_dir (10737418240)"},
-    {"blob_bytes", "budgets.blob_bytes", "blobs in cache_dir (53687091200)"},
+    {"blob_bytes", "budgets.blob_bytes",
+     "uploaded blobs; without cache_dir at most a quarter of the machine's memory (53687091200)"},
     {"host_memory_bytes", "budgets.host_memory_bytes",
      "bound weights and arenas; 0: three quarters of the machine's memory (0)"},
     {"variant_bytes", "budgets.variant_bytes",
@@ -123,7 +125,7 @@ bool SetField(ServerConfig& config, std::string_view path, const std::string& te
     }
     case FieldDescriptor::CPPTYPE_DOUBLE: {
       double value = 0;
-      if (!ParseNumber(text, value) || !(value >= 0)) return false;
+      if (!ParseNumber(text, value)) return false;
       return reflection->SetDouble(message, field, value), true;
     }
     case FieldDescriptor::CPPTYPE_BOOL:
@@ -221,25 +223,50 @@ absl::Status CheckAddresses(const ServerConfig& c) {
   return CheckAddress("metrics_listen", c.metrics_listen(), false);
 }
 
+absl::Status Refuse(std::string_view flag, auto value, std::string_view why) {
+  return InvalidArgument("--", flag, ": ", value, " ", why);
+}
+
+// Below the configuration sizes are signed.
+absl::Status CheckSizes(const google::protobuf::Message& part) {
+  const google::protobuf::Descriptor* fields = part.GetDescriptor();
+  for (int i = 0; i < fields->field_count(); ++i) {
+    const FieldDescriptor* field = fields->field(i);
+    if (field->cpp_type() != FieldDescriptor::CPPTYPE_UINT64) continue;
+    const uint64_t value = part.GetReflection()->GetUInt64(part, field);
+    if (value > INT64_MAX) return Refuse(field->name(), value, "is above 9223372036854775807");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckSeconds(std::string_view flag, double seconds) {
+  if (std::isfinite(seconds) && seconds >= 0) return absl::OkStatus();
+  return Refuse(flag, seconds, "is no time in seconds");
+}
+
 absl::Status CheckRanges(const ServerConfig& c) {
-  const auto refuse = [](std::string_view flag, auto value, std::string_view must) {
-    return InvalidArgument("--", flag, ": ", value, " ", must);
-  };
-  if (c.threads() > 1024) return refuse("threads", c.threads(), "is above 1024");
+  RLX_TRY(CheckSizes(c.limits()));
+  RLX_TRY(CheckSizes(c.budgets()));
+  RLX_TRY(CheckSeconds("drain_delay_seconds", c.drain_delay_seconds()));
+  RLX_TRY(CheckSeconds("drain_timeout_seconds", c.drain_timeout_seconds()));
+  if (c.threads() > 1024) return Refuse("threads", c.threads(), "is above 1024");
   if (c.compile_threads() < 1 || c.compile_threads() > 256) {
-    return refuse("compile_threads", c.compile_threads(), "is not in [1, 256]");
+    return Refuse("compile_threads", c.compile_threads(), "is not in [1, 256]");
   }
   if (c.limits().max_message_bytes() > INT32_MAX) {
-    return refuse("max_message_bytes", c.limits().max_message_bytes(), "is above 2147483647");
+    return Refuse("max_message_bytes", c.limits().max_message_bytes(), "is above 2147483647");
   }
   if (c.limits().max_nodes() > 10'000'000) {
-    return refuse("max_nodes", c.limits().max_nodes(), "is above 10000000");
+    return Refuse("max_nodes", c.limits().max_nodes(), "is above 10000000");
   }
   if (c.limits().max_nesting() > 256) {
-    return refuse("max_nesting", c.limits().max_nesting(), "is above 256");
+    return Refuse("max_nesting", c.limits().max_nesting(), "is above 256");
   }
   if (c.limits().max_tensor_bytes() > uint64_t{1} << 46) {
-    return refuse("max_tensor_bytes", c.limits().max_tensor_bytes(), "is above 2^46");
+    return Refuse("max_tensor_bytes", c.limits().max_tensor_bytes(), "is above 2^46");
+  }
+  if (c.limits().max_variants() > 4096) {
+    return Refuse("max_variants", c.limits().max_variants(), "is above 4096");
   }
   return absl::OkStatus();
 }
@@ -379,7 +406,7 @@ engine::EngineOptions ToEngineOptions(const Settings& settings) {
   out.host_memory_bytes = static_cast<int64_t>(c.budgets().host_memory_bytes());
   out.compile_threads = static_cast<int>(c.compile_threads());
   out.max_queued_compiles = static_cast<int>(c.limits().max_queued_compiles());
-  out.max_variants = static_cast<int>(std::min(c.limits().max_variants(), 4096u));
+  out.max_variants = static_cast<int>(c.limits().max_variants());
   out.max_variant_bytes = static_cast<int64_t>(c.budgets().variant_bytes());
   out.threads = static_cast<int>(c.threads());
   out.max_sessions = c.limits().max_sessions();

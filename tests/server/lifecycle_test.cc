@@ -26,6 +26,42 @@ TEST_F(LifecycleTest, ProbesAndMetricsAnswer) {
             1);
 }
 
+// README and config.proto say so.
+TEST_F(LifecycleTest, EveryLimitOfTheConfigurationIsAdvertised) {
+  const google::protobuf::Descriptor* configured = config::Limits::descriptor();
+  std::vector<std::string> flags;
+  for (int i = 0; i < configured->field_count(); ++i) {
+    flags.push_back(Cat("--", configured->field(i)->name(), "=", 65537 + i));
+    // Those that have a ceiling, or a floor: this very answer.
+    if (configured->field(i)->name() == "max_message_bytes") flags.back() += "000";
+    if (configured->field(i)->name() == "max_nesting") flags.back() = "--max_nesting=77";
+    if (configured->field(i)->name() == "max_variants") flags.back() = "--max_variants=78";
+  }
+  Start(flags);
+  grpc::ClientContext context;
+  v1::GetCapabilitiesResponse response;
+  ASSERT_TRUE(server_->GetCapabilities(&context, {}, &response).ok());
+  const auto settings = ReadSettings(flags);
+  ASSERT_TRUE(settings.ok());
+  const config::Limits& wanted = settings->config.limits();
+  for (int i = 0; i < configured->field_count(); ++i) {
+    const auto* here = configured->field(i);
+    const auto* there = v1::Limits::descriptor()->FindFieldByName(here->name());
+    ASSERT_NE(there, nullptr) << here->name();
+    const auto value = [](const google::protobuf::Message& message, const auto* field) {
+      const google::protobuf::Reflection* read = message.GetReflection();
+      return field->cpp_type() == google::protobuf::FieldDescriptor::CPPTYPE_UINT32
+                 ? read->GetUInt32(message, field)
+                 : read->GetUInt64(message, field);
+    };
+    EXPECT_EQ(value(response.limits(), there), value(wanted, here)) << here->name();
+  }
+  // Every library that compiles, by the version that is loaded.
+  ASSERT_EQ(response.libraries_size(), 1);
+  EXPECT_EQ(response.libraries(0).name(), "llvm");
+  EXPECT_THAT(response.libraries(0).version(), testing::MatchesRegex("19\\.[0-9]+\\.[0-9]+"));
+}
+
 TEST_F(LifecycleTest, DrainTurnsReadinessOffAndRefusesWork) {
   grpc::ClientContext context;
   v1::DrainResponse drained;
@@ -127,10 +163,23 @@ TEST_F(LifecycleTest, AnAddressInUseIsSaidSo) {
 }
 
 TEST(Settings, FlagsAreChecked) {
-  for (const char* bad : {"--colour=red", "--threads=many", "--threads=-1", "--log_level=loud",
-                          "--compile_threads=0", "--max_message_bytes=99999999999", "stray"}) {
+  for (const char* bad :
+       {"--colour=red", "--threads=many", "--threads=-1", "--log_level=loud", "--compile_threads=0",
+        "--max_message_bytes=99999999999", "stray", "--max_variants=4097",
+        "--drain_delay_seconds=-1", "--drain_delay_seconds=nan"}) {
     EXPECT_FALSE(ReadSettings({bad}).ok()) << bad;
   }
+  for (const char* large : {"--max_constant_bytes", "--host_memory_bytes", "--variant_bytes",
+                            "--blob_bytes", "--max_inline_weight_bytes"}) {
+    const auto refused = ReadSettings({large, "18446744073709551615"});
+    ASSERT_FALSE(refused.ok()) << large;
+    EXPECT_EQ(Message(refused.status()),
+              Cat(large, ": 18446744073709551615 is above 9223372036854775807"));
+    EXPECT_TRUE(ReadSettings({large, "9223372036854775807"}).ok()) << large;
+  }
+  const auto endless = ReadSettings({"--drain_timeout_seconds=inf"});
+  ASSERT_FALSE(endless.ok());
+  EXPECT_EQ(Message(endless.status()), "--drain_timeout_seconds: inf is no time in seconds");
   const auto good = ReadSettings(
       {"--threads", "3", "--listen=unix:/tmp/a", "--listen=[::1]:0", "--noreflection"});
   ASSERT_TRUE(good.ok());
