@@ -25,9 +25,15 @@ bool TensorType::is_static() const {
                      [](const Dim& dim) { return dim.is_static() && !dim.is_overflow(); });
 }
 
+// Without a vector of extents: every run asks.
 std::optional<int64_t> TensorType::NumElements() const {
-  if (!is_static()) return std::nullopt;
-  return CheckedProduct(StaticDims());
+  std::optional<int64_t> product = 1;
+  for (const Dim& dim : shape) {
+    if (!dim.is_static() || dim.is_overflow()) return std::nullopt;
+    product = CheckedMul(*product, dim.value());
+    if (!product) break;
+  }
+  return product;
 }
 
 std::optional<int64_t> TensorType::ByteSize() const {
