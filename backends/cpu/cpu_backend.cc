@@ -94,7 +94,7 @@ class CpuBackend final : public device::Backend {
                                            {"x86-64-assembly", std::move(listing.assembly)}};
   }
 
-  std::string CompilerVersion() const override { return "llvm 19.1"; }
+  std::string CompilerVersion() const override { return Cat("llvm ", LlvmVersion()); }
 
   std::vector<DeviceInfo> Enumerate(std::string&) const override {
     return {DescribeHost(Describe(HostTarget(), "cpu"))};

@@ -43,6 +43,8 @@ struct CpuTarget {
 };
 
 CpuTarget HostTarget();
+// Of the library that is loaded: "19.1.7".
+std::string LlvmVersion();
 // kInvalidArgument for an unknown name.
 absl::StatusOr<CpuTarget> TargetByName(std::string_view name);
 // kFailedPrecondition, naming what is missing, when this machine cannot run the target's code.

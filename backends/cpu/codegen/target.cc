@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <llvm-c/Core.h>
 #include <llvm/ADT/StringMap.h>
-#include <llvm/Config/llvm-config.h>
 #include <llvm/TargetParser/Host.h>
 
 #include <algorithm>
@@ -42,8 +42,14 @@ int LanesOf(const CpuTarget& target) {
 }  // namespace
 
 std::string CpuTarget::Fingerprint() const {
-  return Cat("x86_64;cpu=", cpu, ";features=", features, ";lanes=", lanes,
-             ";llvm=" LLVM_VERSION_STRING ";generation=", kGeneration);
+  return Cat("x86_64;cpu=", cpu, ";features=", features, ";lanes=", lanes, ";llvm=", LlvmVersion(),
+             ";generation=", kGeneration);
+}
+
+std::string LlvmVersion() {
+  unsigned major = 0, minor = 0, patch = 0;
+  LLVMGetVersion(&major, &minor, &patch);
+  return Cat(major, ".", minor, ".", patch);
 }
 
 bool CpuTarget::Has(std::string_view feature) const {
