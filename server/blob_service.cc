@@ -40,6 +40,7 @@ class WriteReactor final : public grpc::ServerReadReactor<v1::WriteRequest>,
       : call_(frontend, method, context, Call::Kind::kTransfer), response_(response) {}
 
   void OnReadDone(bool ok) override {
+    if (ok) call_.Received(chunk_.ByteSizeLong());
     const bool taken = call_.frontend().executor.Submit(
         [self = shared_from_this(), ok] { ok ? self->Append() : self->Complete(); });
     if (!taken) End(ResourceExhausted("too many calls wait already"));
@@ -103,6 +104,7 @@ class WriteReactor final : public grpc::ServerReadReactor<v1::WriteRequest>,
 
   void End(const absl::Status& status) {
     writer_.reset();
+    if (status.ok()) call_.Sent(response_->ByteSizeLong());
     Finish(call_.End(status));
   }
 
@@ -124,6 +126,7 @@ class ReadReactor final : public grpc::ServerWriteReactor<v1::ReadResponse> {
                             const grpc::CallbackServerContext& context,
                             const v1::ReadRequest& request) {
     auto* self = new ReadReactor(frontend, method, context);  // deleted by OnDone
+    self->call_.Received(request.ByteSizeLong());
     const absl::Status status = self->Begin(request);
     status.ok() ? self->Next() : self->Finish(self->call_.End(status));
     return self;
@@ -158,6 +161,7 @@ class ReadReactor final : public grpc::ServerWriteReactor<v1::ReadResponse> {
         std::min<size_t>(rest_.size(), call_.frontend().limits.preferred_chunk_bytes);
     message_.set_data(rest_.data(), step);
     rest_ = rest_.Slice(step, rest_.size() - step);
+    call_.Sent(message_.ByteSizeLong());
     StartWrite(&message_);
   }
 
@@ -186,7 +190,8 @@ grpc::ServerUnaryReactor* BlobService::FindMissing(grpc::CallbackServerContext* 
     }
     return absl::OkStatus();
   };
-  return UnaryReactor::Start(frontend_, find_missing_, *context, Where::kExecutor, handle);
+  return UnaryReactor::Start(frontend_, find_missing_, *context, *request, *response,
+                             Where::kExecutor, handle);
 }
 
 grpc::ServerReadReactor<v1::WriteRequest>* BlobService::Write(grpc::CallbackServerContext* context,
@@ -205,7 +210,8 @@ grpc::ServerUnaryReactor* BlobService::QueryWrite(grpc::CallbackServerContext* c
     response->set_complete(state.complete);
     return absl::OkStatus();
   };
-  return UnaryReactor::Start(frontend_, query_write_, *context, Where::kExecutor, handle);
+  return UnaryReactor::Start(frontend_, query_write_, *context, *request, *response,
+                             Where::kExecutor, handle);
 }
 
 grpc::ServerWriteReactor<v1::ReadResponse>* BlobService::Read(grpc::CallbackServerContext* context,

@@ -41,6 +41,10 @@ class Call {
   const CancelToken& cancel() const { return cancel_; }
   double start_seconds() const { return start_; }
 
+  // A message came or goes out, of so many bytes as it travels. Any thread.
+  void Received(size_t bytes) { method_.metrics.Received(bytes); }
+  void Sent(size_t bytes) { method_.metrics.Sent(bytes); }
+
   // The caller has gone. Any thread.
   void Stop() { stop_.request_stop(); }
 

@@ -81,21 +81,22 @@ grpc::ServerWriteReactor<v1::CompileEvent>* CompilerService::Compile(
     if (!known) return std::nullopt;
     return EndCompile(s, call, *std::move(known), {});
   };
-  return EventStream::Start(frontend_, compile_, *context, produce, recall);
+  return EventStream::Start(frontend_, compile_, *context, *request, produce, recall);
 }
 
 grpc::ServerWriteReactor<v1::CompileEvent>* CompilerService::WaitCompile(
     grpc::CallbackServerContext* context, const v1::WaitCompileRequest* request) {
-  return EventStream::Start(frontend_, wait_, *context, [request](EventStream& s, Call& call) {
-    const auto operation = RandomId::FromHex(request->operation());
-    if (!operation) return call.End(InvalidArgument("operation is not an id"));
-    FusionReport misses;
-    const engine::CompileCall how{
-        .progress = [&](const engine::CompileProgress& p) { PushProgress(s, p); },
-        .misses = &misses};
-    const auto compiled = call.engine().WaitCompile(call.who(), *operation, how, call.cancel());
-    return EndCompile(s, call, compiled, misses);
-  });
+  return EventStream::Start(
+      frontend_, wait_, *context, *request, [request](EventStream& s, Call& call) {
+        const auto operation = RandomId::FromHex(request->operation());
+        if (!operation) return call.End(InvalidArgument("operation is not an id"));
+        FusionReport misses;
+        const engine::CompileCall how{
+            .progress = [&](const engine::CompileProgress& p) { PushProgress(s, p); },
+            .misses = &misses};
+        const auto compiled = call.engine().WaitCompile(call.who(), *operation, how, call.cancel());
+        return EndCompile(s, call, compiled, misses);
+      });
 }
 
 grpc::ServerUnaryReactor* CompilerService::Inspect(grpc::CallbackServerContext* context,
@@ -109,7 +110,8 @@ grpc::ServerUnaryReactor* CompilerService::Inspect(grpc::CallbackServerContext* 
     CompiledToWire(compiled, *response);
     return absl::OkStatus();
   };
-  return UnaryReactor::Start(frontend_, inspect_, *context, Where::kExecutor, handle);
+  return UnaryReactor::Start(frontend_, inspect_, *context, *request, *response, Where::kExecutor,
+                             handle);
 }
 
 grpc::ServerUnaryReactor* CompilerService::Lower(grpc::CallbackServerContext* context,
@@ -131,7 +133,8 @@ grpc::ServerUnaryReactor* CompilerService::Lower(grpc::CallbackServerContext* co
     wire::DispatchReportToWire(lowered.dispatch, *response->mutable_dispatch());
     return absl::OkStatus();
   };
-  return UnaryReactor::Start(frontend_, lower_, *context, Where::kExecutor, handle);
+  return UnaryReactor::Start(frontend_, lower_, *context, *request, *response, Where::kExecutor,
+                             handle);
 }
 
 grpc::ServerUnaryReactor* CompilerService::Explain(grpc::CallbackServerContext* context,
@@ -142,11 +145,10 @@ grpc::ServerUnaryReactor* CompilerService::Explain(grpc::CallbackServerContext* 
                SpecFromWire(request->spec(), call.who(), call.engine()));
     RLX_ASSIGN(const engine::Explained explained, call.engine().Explain(spec, call.cancel()));
     ExplainedToWire(explained, spec.module, *request, *response);
-    const std::string& name = request->spec().module().name();
-    if (request->nodes() && !name.empty()) response->set_module_name(name);
     return absl::OkStatus();
   };
-  return UnaryReactor::Start(frontend_, explain_, *context, Where::kExecutor, handle);
+  return UnaryReactor::Start(frontend_, explain_, *context, *request, *response, Where::kExecutor,
+                             handle);
 }
 
 grpc::ServerUnaryReactor* CompilerService::ExportSource(grpc::CallbackServerContext* context,
@@ -164,7 +166,8 @@ grpc::ServerUnaryReactor* CompilerService::ExportSource(grpc::CallbackServerCont
     }
     return absl::OkStatus();
   };
-  return UnaryReactor::Start(frontend_, export_source_, *context, Where::kExecutor, handle);
+  return UnaryReactor::Start(frontend_, export_source_, *context, *request, *response,
+                             Where::kExecutor, handle);
 }
 
 grpc::ServerUnaryReactor* CompilerService::ExplainKey(grpc::CallbackServerContext* context,
@@ -186,7 +189,8 @@ grpc::ServerUnaryReactor* CompilerService::ExplainKey(grpc::CallbackServerContex
     }
     return absl::OkStatus();
   };
-  return UnaryReactor::Start(frontend_, explain_key_, *context, Where::kExecutor, handle);
+  return UnaryReactor::Start(frontend_, explain_key_, *context, *request, *response,
+                             Where::kExecutor, handle);
 }
 
 }  // namespace rlx::server

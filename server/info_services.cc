@@ -65,6 +65,7 @@ void LimitsToWire(const engine::EngineOptions& options, const WireLimits& wire, 
   out.set_max_symbols(static_cast<uint32_t>(options.limits.max_symbols));
   out.set_max_stream_requests(wire.max_stream_requests);
   out.set_max_constraints(static_cast<uint32_t>(options.limits.max_constraints));
+  out.set_max_variants(static_cast<uint32_t>(options.max_variants));
 }
 
 std::string_view ClassName(OpClass op_class) {
@@ -119,7 +120,7 @@ void OpToWire(const OpInfo& info, v1::OpInfo& out) {
 }  // namespace
 
 grpc::ServerUnaryReactor* DeviceService::List(grpc::CallbackServerContext* context,
-                                              const v1::ListDevicesRequest*,
+                                              const v1::ListDevicesRequest* request,
                                               v1::ListDevicesResponse* response) {
   const auto handle = [response](Call& call) {
     for (const engine::DeviceStatus& status : call.engine().Devices()) {
@@ -130,7 +131,8 @@ grpc::ServerUnaryReactor* DeviceService::List(grpc::CallbackServerContext* conte
     }
     return absl::OkStatus();
   };
-  return UnaryReactor::Start(frontend_, list_, *context, Where::kExecutor, handle);
+  return UnaryReactor::Start(frontend_, list_, *context, *request, *response, Where::kExecutor,
+                             handle);
 }
 
 CapabilityService::CapabilityService(Frontend& frontend) : frontend_(frontend) {
@@ -151,7 +153,7 @@ CapabilityService::CapabilityService(Frontend& frontend) : frontend_(frontend) {
 }
 
 grpc::ServerUnaryReactor* CapabilityService::GetCapabilities(
-    grpc::CallbackServerContext* context, const v1::GetCapabilitiesRequest*,
+    grpc::CallbackServerContext* context, const v1::GetCapabilitiesRequest* request,
     v1::GetCapabilitiesResponse* response) {
   const auto handle = [this, response](Call& call) {
     *response = fixed_;
@@ -173,22 +175,24 @@ grpc::ServerUnaryReactor* CapabilityService::GetCapabilities(
     }
     return absl::OkStatus();
   };
-  return UnaryReactor::Start(frontend_, get_, *context, Where::kExecutor, handle);
+  return UnaryReactor::Start(frontend_, get_, *context, *request, *response, Where::kExecutor,
+                             handle);
 }
 
 grpc::ServerUnaryReactor* AdminService::Drain(grpc::CallbackServerContext* context,
-                                              const v1::DrainRequest*,
+                                              const v1::DrainRequest* request,
                                               v1::DrainResponse* response) {
   const auto handle = [this, response](Call& call) {
     begin_drain_();
     response->set_in_flight(static_cast<uint32_t>(call.engine().Drain(call.cancel())));
     return absl::OkStatus();
   };
-  return UnaryReactor::Start(frontend_, drain_, *context, Where::kExecutor, handle);
+  return UnaryReactor::Start(frontend_, drain_, *context, *request, *response, Where::kExecutor,
+                             handle);
 }
 
 grpc::ServerUnaryReactor* AdminService::CacheStats(grpc::CallbackServerContext* context,
-                                                   const v1::CacheStatsRequest*,
+                                                   const v1::CacheStatsRequest* request,
                                                    v1::CacheStatsResponse* response) {
   const auto handle = [response](Call& call) {
     for (const cache::TierStats& tier : call.engine().CacheStats()) {
@@ -206,7 +210,8 @@ grpc::ServerUnaryReactor* AdminService::CacheStats(grpc::CallbackServerContext* 
     }
     return absl::OkStatus();
   };
-  return UnaryReactor::Start(frontend_, cache_stats_, *context, Where::kExecutor, handle);
+  return UnaryReactor::Start(frontend_, cache_stats_, *context, *request, *response,
+                             Where::kExecutor, handle);
 }
 
 grpc::ServerUnaryReactor* AdminService::CacheList(grpc::CallbackServerContext* context,
@@ -225,7 +230,8 @@ grpc::ServerUnaryReactor* AdminService::CacheList(grpc::CallbackServerContext* c
     response->set_total(total);
     return absl::OkStatus();
   };
-  return UnaryReactor::Start(frontend_, cache_list_, *context, Where::kExecutor, handle);
+  return UnaryReactor::Start(frontend_, cache_list_, *context, *request, *response,
+                             Where::kExecutor, handle);
 }
 
 grpc::ServerUnaryReactor* AdminService::CacheClear(grpc::CallbackServerContext* context,
@@ -238,7 +244,8 @@ grpc::ServerUnaryReactor* AdminService::CacheClear(grpc::CallbackServerContext* 
     response->set_bytes(cleared.bytes);
     return absl::OkStatus();
   };
-  return UnaryReactor::Start(frontend_, cache_clear_, *context, Where::kExecutor, handle);
+  return UnaryReactor::Start(frontend_, cache_clear_, *context, *request, *response,
+                             Where::kExecutor, handle);
 }
 
 }  // namespace rlx::server

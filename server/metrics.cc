@@ -40,6 +40,13 @@ Histogram::BucketBoundaries DurationBuckets() {
   return out;
 }
 
+// 64 B, 256 B … 256 MiB.
+Histogram::BucketBoundaries ByteBuckets() {
+  Histogram::BucketBoundaries out;
+  for (double b = 64; b <= 256 << 20; b *= 4) out.push_back(b);
+  return out;
+}
+
 Histogram::BucketBoundaries CountBuckets() { return {1, 3, 10, 30, 100, 300, 1000, 3000, 10000}; }
 
 std::string_view CodeName(absl::StatusCode code) {
@@ -73,15 +80,19 @@ std::string_view PathName(DispatchReport::Path path) {
 class MethodMetricsImpl final : public MethodMetrics {
  public:
   MethodMetricsImpl(Family<Counter>& requests, Family<Histogram>& durations,
-                    Family<Gauge>& inflight, Labels labels)
+                    Family<Gauge>& inflight, Family<Histogram>& message_bytes, Labels labels)
       : requests_(requests),
         labels_(std::move(labels)),
         duration_(durations.Add(labels_, DurationBuckets())),
-        inflight_(inflight.Add(labels_)) {
+        inflight_(inflight.Add(labels_)),
+        received_(message_bytes.Add(WithDirection("received"), ByteBuckets())),
+        sent_(message_bytes.Add(WithDirection("sent"), ByteBuckets())) {
     by_code_[0] = &requests_.Add(WithCode(absl::StatusCode::kOk));
   }
 
   void Started() override { inflight_.Increment(); }
+  void Received(size_t bytes) override { received_.Observe(static_cast<double>(bytes)); }
+  void Sent(size_t bytes) override { sent_.Observe(static_cast<double>(bytes)); }
 
   void Finished(absl::StatusCode code, double seconds) override {
     inflight_.Decrement();
@@ -101,11 +112,16 @@ class MethodMetricsImpl final : public MethodMetrics {
     labels["code"] = CodeName(code);
     return labels;
   }
+  Labels WithDirection(const char* direction) const {
+    return {{"method", labels_.at("method")}, {"direction", direction}};
+  }
 
   Family<Counter>& requests_;
   Labels labels_;
   Histogram& duration_;
   Gauge& inflight_;
+  Histogram& received_;
+  Histogram& sent_;
   std::array<std::atomic<Counter*>, 18> by_code_{};
 };
 
@@ -152,6 +168,9 @@ void CollectTiers(engine::Engine& engine, Snapshot& out) {
     out.SetCounter("rlxd_cache_corrupt_total", "Entries that failed a check and were deleted", tier,
                    d(t.corrupt));
     out.SetCounter("rlxd_cache_errors_total", "Reads and writes that failed", tier, d(t.errors));
+    out.SetGauge("rlxd_cache_longest_idle_seconds",
+                 "Time since the entry used longest ago was; 0 without entries", tier,
+                 t.longest_idle_seconds);
   }
   const cache::BlobStats blobs = engine.blobs().Stats();
   out.SetGauge("rlxd_blobs", "Uploaded blobs", {}, static_cast<double>(blobs.blobs));
@@ -218,14 +237,23 @@ void CollectEngine(engine::Engine& engine, Snapshot& out) {
   CollectVariants(s, out);
 }
 
+// The budget that weight sets and arenas are taken from is the memory of the one device there is.
 void CollectDevices(engine::Engine& engine, Snapshot& out) {
+  const int64_t used = engine.Stats().host_memory_used;
   for (const engine::DeviceStatus& status : engine.Devices()) {
     if (!status.available) continue;
     out.SetGauge("rlxd_device_info", "Devices that sessions can be opened on",
-                 {{"device", status.id}, {"name", status.name}, {"driver", status.driver}}, 1);
+                 {{"device", status.id},
+                  {"vendor", status.vendor},
+                  {"name", status.name},
+                  {"driver", status.driver}},
+                 1);
     out.SetGauge("rlxd_device_healthy", "1 while the device works", {{"device", status.id}}, 1);
     out.SetGauge("rlxd_device_memory_total_bytes", "Memory of the device", {{"device", status.id}},
                  static_cast<double>(status.memory_bytes));
+    out.SetGauge("rlxd_device_memory_used_bytes",
+                 "What rlxd holds of it: weight sets, arenas and what makes them",
+                 {{"device", status.id}}, static_cast<double>(used));
   }
 }
 
@@ -266,7 +294,7 @@ class MetricsImpl final : public Metrics {
     auto& slot = methods_[{std::string(service), std::string(method)}];
     if (slot == nullptr) {
       slot = std::make_unique<MethodMetricsImpl>(
-          rpc_requests_, rpc_durations_, rpc_inflight_,
+          rpc_requests_, rpc_durations_, rpc_inflight_, rpc_message_bytes_,
           Labels{{"service", std::string(service)}, {"method", std::string(method)}});
     }
     return *slot;
@@ -306,6 +334,7 @@ class MetricsImpl final : public Metrics {
             .Add({{"phase", std::string(engine::Name(phase))}, {"target", target}},
                  DurationBuckets())
             .Observe(seconds);
+        if (phase == engine::CompilePhase::kQueued) compile_queue_.Observe(seconds);
       }
     }
     if (event.fusion != nullptr) CountFusion(*event.fusion, target);
@@ -315,6 +344,10 @@ class MetricsImpl final : public Metrics {
   void RunFinished(const engine::RunEvent& event) override {
     if (event.code != absl::StatusCode::kOk) {
       infer_failures_.Add({{"reason", std::string(CodeName(event.code))}}).Increment();
+      if (event.code == absl::StatusCode::kCancelled ||
+          event.code == absl::StatusCode::kDeadlineExceeded) {
+        infer_cancelled_.Add({{"stage", std::string(engine::Name(event.stage))}}).Increment();
+      }
       return;
     }
     RunMetrics& run = runs_[static_cast<size_t>(event.device)];
@@ -342,6 +375,12 @@ class MetricsImpl final : public Metrics {
 
   void LimitRejected(std::string_view limit) override {
     limit_rejections_.Add({{"limit", std::string(limit)}}).Increment();
+  }
+
+  void CacheOperation(std::string_view tier, std::string_view operation, double seconds) override {
+    cache_operations_
+        .Add({{"tier", std::string(tier)}, {"op", std::string(operation)}}, DurationBuckets())
+        .Observe(seconds);
   }
 
   void WeightsEvicted(int64_t bytes) override {
@@ -389,6 +428,8 @@ class MetricsImpl final : public Metrics {
   Family<Histogram>& rpc_durations_ =
       Make(BuildHistogram(), "rlxd_rpc_duration_seconds", "Time from receipt to answer");
   Family<Gauge>& rpc_inflight_ = Make(BuildGauge(), "rlxd_rpc_inflight", "RPCs being answered");
+  Family<Histogram>& rpc_message_bytes_ = Make(BuildHistogram(), "rlxd_rpc_message_bytes",
+                                               "Size of messages as they travel, by direction");
   Family<Counter>& compile_requests_ = Make(BuildCounter(), "rlxd_compile_requests_total",
                                             "Compile requests by where the result came from");
   Family<Histogram>& compile_request_durations_ =
@@ -396,6 +437,9 @@ class MetricsImpl final : public Metrics {
            "Time a compile request took, waiting included, by where the result came from");
   Family<Histogram>& compile_durations_ =
       Make(BuildHistogram(), "rlxd_compile_duration_seconds", "Time in each phase of compiles");
+  Histogram& compile_queue_ =
+      Make(BuildHistogram(), "rlxd_compile_queue_seconds", "Time that compiles waited for a thread")
+          .Add({}, DurationBuckets());
   Family<Counter>& compile_errors_ =
       Make(BuildCounter(), "rlxd_compile_errors_total", "Compiles that failed, by phase and code");
   Family<Counter>& dispatch_nodes_ =
@@ -423,6 +467,11 @@ class MetricsImpl final : public Metrics {
       Make(BuildHistogram(), "rlxd_infer_duration_seconds", "Time of runs by phase");
   Family<Counter>& infer_failures_ =
       Make(BuildCounter(), "rlxd_infer_failures_total", "Runs that failed, by code");
+  Family<Counter>& infer_cancelled_ =
+      Make(BuildCounter(), "rlxd_infer_cancelled_total",
+           "Runs whose caller had gone or whose deadline had passed, by how far they came");
+  Family<Histogram>& cache_operations_ =
+      Make(BuildHistogram(), "rlxd_cache_op_seconds", "Time of reads and writes of a cache tier");
   Family<Counter>& sessions_opened_ = Make(BuildCounter(), "rlxd_sessions_opened_total",
                                            "Sessions opened, by whether their weights were shared");
   Counter& lease_expirations_ = Make(BuildCounter(), "rlxd_lease_expirations_total",

@@ -18,6 +18,9 @@ class MethodMetrics {
  public:
   virtual ~MethodMetrics() = default;
   virtual void Started() = 0;
+  // A message of this many bytes came or went: before, between and after the two.
+  virtual void Received(size_t bytes) = 0;
+  virtual void Sent(size_t bytes) = 0;
   virtual void Finished(absl::StatusCode code, double seconds) = 0;
 };
 

@@ -30,6 +30,7 @@ void RunStreamReactor::OnReadDone(bool ok) {
     return Advance(std::move(lock));
   }
   ++running_;
+  call_.Received(incoming_.ByteSizeLong());
   v1::RunStreamRequest request = std::move(incoming_);
   incoming_.Clear();
   lock.unlock();
@@ -47,6 +48,7 @@ void RunStreamReactor::OnReadDone(bool ok) {
       v1::RunStreamResponse refused;
       refused.set_id(shared->id());
       ToRpcStatus(ResourceExhausted("too many calls wait already"), *refused.mutable_status());
+      call_.Sent(refused.ByteSizeLong());
       answers_.push_back(std::move(refused));
       --running_;
     }
@@ -69,6 +71,7 @@ void RunStreamReactor::Answer(const v1::RunStreamRequest& request) {
   run_.metrics.Finished(status.code(), seconds);
   ToRpcStatus(status, *response.mutable_status());
   if (!status.ok()) response.clear_run();
+  call_.Sent(response.ByteSizeLong());
   std::unique_lock lock(mutex_);
   answers_.push_back(std::move(response));
   --running_;

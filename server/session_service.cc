@@ -100,7 +100,8 @@ grpc::ServerUnaryReactor* SessionService::Open(grpc::CallbackServerContext* cont
     response->set_weight_bytes(static_cast<uint64_t>(opened.weight_bytes));
     return absl::OkStatus();
   };
-  return UnaryReactor::Start(frontend_, open_, *context, Where::kExecutor, handle);
+  return UnaryReactor::Start(frontend_, open_, *context, *request, *response, Where::kExecutor,
+                             handle);
 }
 
 grpc::ServerUnaryReactor* SessionService::Run(grpc::CallbackServerContext* context,
@@ -116,10 +117,12 @@ grpc::ServerUnaryReactor* SessionService::Run(grpc::CallbackServerContext* conte
   if (quick_.IsQuick(request->handle())) {
     const QuickGuard guard(frontend_);
     if (guard.held()) {
-      return UnaryReactor::Start(frontend_, run_, *context, Where::kHere, handle);
+      return UnaryReactor::Start(frontend_, run_, *context, *request, *response, Where::kHere,
+                                 handle);
     }
   }
-  return UnaryReactor::Start(frontend_, run_, *context, Where::kExecutor, handle);
+  return UnaryReactor::Start(frontend_, run_, *context, *request, *response, Where::kExecutor,
+                             handle);
 }
 
 grpc::ServerBidiReactor<v1::RunStreamRequest, v1::RunStreamResponse>* SessionService::RunStream(
@@ -137,21 +140,23 @@ grpc::ServerUnaryReactor* SessionService::KeepAlive(grpc::CallbackServerContext*
     response->set_lease_seconds(lease);
     return absl::OkStatus();
   };
-  return UnaryReactor::Start(frontend_, keep_alive_, *context, Where::kHere, handle);
+  return UnaryReactor::Start(frontend_, keep_alive_, *context, *request, *response, Where::kHere,
+                             handle);
 }
 
 grpc::ServerUnaryReactor* SessionService::Close(grpc::CallbackServerContext* context,
                                                 const v1::CloseRequest* request,
-                                                v1::CloseResponse*) {
+                                                v1::CloseResponse* response) {
   const auto handle = [request](Call& call) -> absl::Status {
     RLX_ASSIGN(const RandomId id, HandleFromWire(request->handle()));
     return call.engine().CloseSession(call.who(), id, call.cancel());
   };
-  return UnaryReactor::Start(frontend_, close_, *context, Where::kExecutor, handle);
+  return UnaryReactor::Start(frontend_, close_, *context, *request, *response, Where::kExecutor,
+                             handle);
 }
 
 grpc::ServerUnaryReactor* SessionService::List(grpc::CallbackServerContext* context,
-                                               const v1::ListSessionsRequest*,
+                                               const v1::ListSessionsRequest* request,
                                                v1::ListSessionsResponse* response) {
   const auto handle = [response](Call& call) -> absl::Status {
     for (const engine::SessionInfo& session : call.engine().ListSessions(call.who())) {
@@ -167,7 +172,7 @@ grpc::ServerUnaryReactor* SessionService::List(grpc::CallbackServerContext* cont
     }
     return absl::OkStatus();
   };
-  return UnaryReactor::Start(frontend_, list_, *context, Where::kHere, handle);
+  return UnaryReactor::Start(frontend_, list_, *context, *request, *response, Where::kHere, handle);
 }
 
 }  // namespace rlx::server

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <google/protobuf/message.h>
 #include <grpcpp/support/server_callback.h>
 
 #include <deque>
@@ -29,8 +30,10 @@ class StreamReactor final : public grpc::ServerWriteReactor<Message>,
   // `quick`, where there is one, is tried first, if the right to compute there is to be had.
   static grpc::ServerWriteReactor<Message>* Start(Frontend& frontend, const Method& method,
                                                   const grpc::CallbackServerContext& context,
+                                                  const google::protobuf::Message& request,
                                                   Producer produce, const Quick& quick = {}) {
     auto self = std::make_shared<StreamReactor>(frontend, method, context);
+    self->call_.Received(request.ByteSizeLong());
     self->self_ = self;
     if (quick && self->Try(quick)) return self.get();
     const bool taken = frontend.executor.Submit([self, produce = std::move(produce)] {
@@ -50,6 +53,7 @@ class StreamReactor final : public grpc::ServerWriteReactor<Message>,
   bool Push(Message message) {
     std::unique_lock lock(mutex_);
     if (broken_) return false;
+    call_.Sent(message.ByteSizeLong());
     queue_.push_back(std::move(message));
     if (!writing_) Advance(lock);
     return true;
@@ -58,7 +62,9 @@ class StreamReactor final : public grpc::ServerWriteReactor<Message>,
   // As Push, for the last one: it goes out with the status that ends the stream.
   void PushLast(Message message) {
     std::unique_lock lock(mutex_);
-    if (!broken_) queue_.push_back(std::move(message));
+    if (broken_) return;
+    call_.Sent(message.ByteSizeLong());
+    queue_.push_back(std::move(message));
   }
 
   void OnWriteDone(bool ok) override {

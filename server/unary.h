@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <google/protobuf/message.h>
 #include <grpcpp/support/server_callback.h>
 
 #include <functional>
@@ -17,24 +18,29 @@ enum class Where {
 };
 
 // Answers one unary call: `handle` fills the response, on this thread or on the executor's. The
-// reactor owns itself until gRPC is done with it; what `handle` captured goes with it.
+// reactor owns itself until gRPC is done with it; what `handle` captured goes with it, request and
+// response stay as long.
 class UnaryReactor final : public grpc::ServerUnaryReactor,
                            public std::enable_shared_from_this<UnaryReactor> {
  public:
   using Handler = std::function<absl::Status(Call&)>;
 
   static grpc::ServerUnaryReactor* Start(Frontend& frontend, const Method& method,
-                                         const grpc::CallbackServerContext& context, Where where,
+                                         const grpc::CallbackServerContext& context,
+                                         const google::protobuf::Message& request,
+                                         const google::protobuf::Message& response, Where where,
                                          Handler handle) {
-    auto self = std::make_shared<UnaryReactor>(frontend, method, context, std::move(handle));
+    auto self =
+        std::make_shared<UnaryReactor>(frontend, method, context, response, std::move(handle));
+    self->call_.Received(request.ByteSizeLong());
     self->self_ = self;
     self->Begin(where);
     return self.get();
   }
 
   UnaryReactor(Frontend& frontend, const Method& method, const grpc::CallbackServerContext& context,
-               Handler handle)
-      : call_(frontend, method, context), handle_(std::move(handle)) {}
+               const google::protobuf::Message& response, Handler handle)
+      : call_(frontend, method, context), response_(response), handle_(std::move(handle)) {}
 
   void OnCancel() override { call_.Stop(); }
   void OnDone() override { self_.reset(); }
@@ -51,11 +57,13 @@ class UnaryReactor final : public grpc::ServerUnaryReactor,
   void Answer() {
     absl::Status status = call_.cancel().Check();
     if (status.ok()) status = handle_(call_);
+    if (status.ok()) call_.Sent(response_.ByteSizeLong());
     Finish(call_.End(status));
   }
 
   std::shared_ptr<UnaryReactor> self_;
   Call call_;
+  const google::protobuf::Message& response_;
   Handler handle_;
 };
 

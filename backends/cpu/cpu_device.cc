@@ -21,20 +21,26 @@ int AvailableCores() {
   return std::max(1, CPU_COUNT(&set));
 }
 
-std::string ProcessorModel() {
+// What /proc/cpuinfo says under `field` of the first processor, else `otherwise`.
+std::string ProcessorField(std::string_view field, std::string otherwise) {
   FILE* file = std::fopen("/proc/cpuinfo", "re");
-  if (file == nullptr) return "unknown processor";
+  if (file == nullptr) return otherwise;
   char line[512];
-  std::string model = "unknown processor";
   while (std::fgets(line, sizeof line, file) != nullptr) {
     const std::string_view text(line);
-    if (!text.starts_with("model name")) continue;
+    if (!text.starts_with(field)) continue;
     const size_t colon = text.find(": ");
-    if (colon != text.npos) model = text.substr(colon + 2, text.find('\n') - colon - 2);
+    if (colon != text.npos) otherwise = text.substr(colon + 2, text.find('\n') - colon - 2);
     break;
   }
   std::fclose(file);
-  return model;
+  return otherwise;
+}
+
+// In the words that other devices' vendors have: "amd", "intel".
+std::string ProcessorVendor() {
+  const std::string id = ProcessorField("vendor_id", "unknown");
+  return id == "AuthenticAMD" ? "amd" : id == "GenuineIntel" ? "intel" : id;
 }
 
 // The hand-written kernels that a program was lowered for: how its weights are packed follows from
@@ -77,7 +83,8 @@ class CpuDevice final : public device::Device {
 device::DeviceInfo DescribeHost(const device::Target& target) {
   return {.id = "cpu:0",
           .kind = DeviceKind::kCpu,
-          .name = ProcessorModel(),
+          .vendor = ProcessorVendor(),
+          .name = ProcessorField("model name", "unknown processor"),
           .driver = Cat(AvailableCores(), " cores, ", IsaName(DetectIsa())),
           .memory_bytes = static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGE_SIZE),
           .target = target};

@@ -215,6 +215,10 @@ TierStats DiskStore::Stats() const {
   std::lock_guard lock(mutex_);
   TierStats stats = stats_;
   stats.entries = entries_.size();
+  if (!entries_.empty()) {  // file times may be ahead of the clock
+    stats.longest_idle_seconds =
+        std::max(0.0, WallSeconds() - entries_.entries().back().second.used_seconds);
+  }
   return stats;
 }
 

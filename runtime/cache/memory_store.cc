@@ -86,6 +86,9 @@ TierStats MemoryStore::Stats() const {
   std::lock_guard lock(mutex_);
   TierStats stats = stats_;
   stats.entries = entries_.size();
+  if (!entries_.empty()) {
+    stats.longest_idle_seconds = MonotonicSeconds() - entries_.entries().back().second.used_seconds;
+  }
   return stats;
 }
 

@@ -25,6 +25,7 @@ struct TierStats {
   uint64_t entries = 0;
   uint64_t size_bytes = 0;
   uint64_t limit_bytes = 0;
+  double longest_idle_seconds = 0;  // since the entry used longest ago was; 0 without entries
 };
 
 struct Hit {

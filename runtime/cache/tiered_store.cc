@@ -4,13 +4,28 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "runtime/base/clock.h"
+
 namespace rlx::cache {
+
+std::optional<Hit> TieredStore::GetFrom(Store& tier, const Digest256& key) {
+  const double began = MonotonicSeconds();
+  std::optional<Hit> hit = tier.Get(key);
+  if (observer_) observer_(tier.tier(), "get", MonotonicSeconds() - began);
+  return hit;
+}
+
+void TieredStore::PutInto(Store& tier, const Digest256& key, const SharedBytes& value) {
+  const double began = MonotonicSeconds();
+  tier.Put(key, value);
+  if (observer_) observer_(tier.tier(), "put", MonotonicSeconds() - began);
+}
 
 std::optional<Hit> TieredStore::Get(const Digest256& key) {
   for (size_t i = 0; i < tiers_.size(); ++i) {
-    std::optional<Hit> hit = tiers_[i]->Get(key);
+    std::optional<Hit> hit = GetFrom(*tiers_[i], key);
     if (!hit) continue;
-    for (size_t faster = 0; faster < i; ++faster) tiers_[faster]->Put(key, hit->value);
+    for (size_t faster = 0; faster < i; ++faster) PutInto(*tiers_[faster], key, hit->value);
     for (size_t slower = i + 1; slower < tiers_.size(); ++slower) tiers_[slower]->Touch(key);
     return hit;
   }
@@ -18,7 +33,7 @@ std::optional<Hit> TieredStore::Get(const Digest256& key) {
 }
 
 void TieredStore::Put(const Digest256& key, const SharedBytes& value) {
-  for (const auto& store : tiers_) store->Put(key, value);
+  for (const auto& store : tiers_) PutInto(*store, key, value);
 }
 
 void TieredStore::Touch(const Digest256& key) {
@@ -78,6 +93,7 @@ TierStats TieredStore::Stats() const {
     sum.entries += part.entries;
     sum.size_bytes += part.size_bytes;
     sum.limit_bytes += part.limit_bytes;
+    sum.longest_idle_seconds = std::max(sum.longest_idle_seconds, part.longest_idle_seconds);
   }
   return sum;
 }

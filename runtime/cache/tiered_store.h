@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "runtime/cache/store.h"
@@ -12,8 +13,13 @@ namespace rlx::cache {
 // removals and clearing go to all. Owns its stores.
 class TieredStore : public Store {
  public:
+  // Hears how long each "get" and "put" of a tier took. Called by whoever asks, several at a time.
+  using Observer =
+      std::function<void(std::string_view tier, std::string_view operation, double seconds)>;
+
   // Fastest first.
-  explicit TieredStore(std::vector<std::unique_ptr<Store>> tiers) : tiers_(std::move(tiers)) {}
+  explicit TieredStore(std::vector<std::unique_ptr<Store>> tiers, Observer observer = {})
+      : tiers_(std::move(tiers)), observer_(std::move(observer)) {}
 
   std::string_view tier() const override { return "all"; }
   std::optional<Hit> Get(const Digest256& key) override;  // names the tier that had it
@@ -32,7 +38,11 @@ class TieredStore : public Store {
   std::vector<Store*> Tiers() override;
 
  private:
+  std::optional<Hit> GetFrom(Store& tier, const Digest256& key);
+  void PutInto(Store& tier, const Digest256& key, const SharedBytes& value);
+
   const std::vector<std::unique_ptr<Store>> tiers_;
+  const Observer observer_;
 };
 
 }  // namespace rlx::cache

@@ -72,7 +72,8 @@ class Executable {
 struct DeviceInfo {
   std::string id;  // "cpu:0"
   DeviceKind kind = DeviceKind::kCpu;
-  std::string name;  // processor or GPU model
+  std::string vendor;  // "amd", "intel", "nvidia"
+  std::string name;    // processor or GPU model
   std::string driver;
   int64_t memory_bytes = 0;
   Target target;

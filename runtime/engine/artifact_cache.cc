@@ -7,6 +7,7 @@
 #include "runtime/cache/disk_store.h"
 #include "runtime/cache/memory_store.h"
 #include "runtime/cache/tiered_store.h"
+#include "runtime/engine/observer.h"
 #include "runtime/stages/pipeline.h"
 
 namespace rlx::engine {
@@ -46,14 +47,18 @@ ModulePtr MakeModule(const Digest256& key, wire::Artifact artifact, size_t encod
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<ArtifactCache>> ArtifactCache::Open(const EngineOptions& options) {
+absl::StatusOr<std::unique_ptr<ArtifactCache>> ArtifactCache::Open(const EngineOptions& options,
+                                                                   EngineObserver& observer) {
   std::vector<std::unique_ptr<cache::Store>> tiers;
   tiers.push_back(std::make_unique<cache::MemoryStore>(options.memory_cache_bytes));
   if (!options.cache_dir.empty()) {
     RLX_ASSIGN(tiers.emplace_back(), cache::DiskStore::Open(Cat(options.cache_dir, "/artifacts"),
                                                             options.disk_cache_bytes));
   }
-  auto store = std::make_unique<cache::TieredStore>(std::move(tiers));
+  auto store = std::make_unique<cache::TieredStore>(
+      std::move(tiers), [&observer](std::string_view tier, std::string_view op, double seconds) {
+        observer.CacheOperation(tier, op, seconds);
+      });
   return std::unique_ptr<ArtifactCache>(new ArtifactCache(std::move(store), options));
 }
 

@@ -11,8 +11,9 @@ namespace rlx::engine {
 // not decode is deleted, counted and not there. Thread safe.
 class ArtifactCache {
  public:
-  // Fails when the folder for artifacts cannot be made.
-  static absl::StatusOr<std::unique_ptr<ArtifactCache>> Open(const EngineOptions& options);
+  // Fails when the folder for artifacts cannot be made. `observer` outlives it.
+  static absl::StatusOr<std::unique_ptr<ArtifactCache>> Open(const EngineOptions& options,
+                                                             EngineObserver& observer);
 
   struct Found {
     ModulePtr module;  // null: no tier has it

@@ -171,6 +171,7 @@ class EngineImpl final : public Engine {
     stats.weight_bytes = weights.bytes;
     stats.idle_weight_bytes = weights.idle_bytes;
     stats.host_memory_limit = memory_.limit();
+    stats.host_memory_used = memory_.used();
     const CompilePool::Load load = compiler_.load();
     stats.compiles_running = load.running;
     stats.compiles_queued = load.queued;
@@ -232,9 +233,9 @@ struct Caches {
   std::unique_ptr<ArtifactCache> artifacts;
   std::unique_ptr<cache::BlobStore> blobs;
 
-  static absl::StatusOr<Caches> Open(const EngineOptions& options) {
+  static absl::StatusOr<Caches> Open(const EngineOptions& options, EngineObserver& observer) {
     Caches out;
-    RLX_ASSIGN(out.artifacts, ArtifactCache::Open(options));
+    RLX_ASSIGN(out.artifacts, ArtifactCache::Open(options, observer));
     const std::string folder = options.cache_dir.empty() ? "" : Cat(options.cache_dir, "/blobs");
     RLX_ASSIGN(out.blobs, cache::BlobStore::Open(folder, options.blobs));
     return out;
@@ -252,21 +253,22 @@ EngineObserver& Nobody() {
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(EngineOptions options,
                                                        device::Registry registry,
                                                        EngineObserver* observer) {
+  EngineObserver& listener = observer != nullptr ? *observer : Nobody();
   options = Completed(std::move(options));
   if (!options.ir_dump_dir.empty()) RLX_TRY(EnsureDir(options.ir_dump_dir));
   std::vector<Warning> warnings;
-  auto caches = Caches::Open(options);
+  auto caches = Caches::Open(options, listener);
   if (!caches.ok() && !options.cache_dir.empty()) {
     warnings.push_back({"the cache folder cannot be used: all is kept in memory",
                         Cat("cache_dir ", options.cache_dir, ": ", Message(caches.status()))});
     options.cache_dir.clear();
     options = Completed(std::move(options));
-    caches = Caches::Open(options);
+    caches = Caches::Open(options, listener);
   }
   RLX_TRY(caches.status());
-  return std::unique_ptr<Engine>(new EngineImpl(
-      std::move(options), std::move(registry), observer != nullptr ? *observer : Nobody(),
-      std::move(caches->artifacts), std::move(caches->blobs), std::move(warnings)));
+  return std::unique_ptr<Engine>(new EngineImpl(std::move(options), std::move(registry), listener,
+                                                std::move(caches->artifacts),
+                                                std::move(caches->blobs), std::move(warnings)));
 }
 
 }  // namespace rlx::engine

@@ -62,7 +62,7 @@ struct DeviceStatus {
   // By the tables: what fusion may make, and all that counts as run. Sorted.
   std::vector<std::string> fusion_claims, full_claims;
   // When available:
-  std::string id, name, driver;  // "cpu:0", the processor's model
+  std::string id, vendor, name, driver;  // "cpu:0", "amd", the processor's model
   device::Target target;
   int64_t memory_bytes = 0;
   int threads = 0;  // CPU
@@ -72,8 +72,9 @@ struct DeviceStatus {
 struct EngineStats {
   int64_t sessions = 0, contexts = 0, runs_in_flight = 0, runs_waiting = 0;
   int64_t weight_sets = 0, idle_weight_sets = 0;
-  int64_t weight_bytes = 0, idle_weight_bytes = 0, context_bytes = 0, host_memory_limit = 0;
-  int64_t contexts_evicted = 0;  // since the start
+  int64_t weight_bytes = 0, idle_weight_bytes = 0, context_bytes = 0;
+  int64_t host_memory_used = 0, host_memory_limit = 0;  // weight sets, contexts, what makes them
+  int64_t contexts_evicted = 0;                         // since the start
   int64_t compiles_running = 0, compiles_queued = 0;
   int64_t decoded_modules = 0, decoded_bytes = 0;
   // Sizes of symbolic modules that are ready; runs by what served them; how many were made.

@@ -42,13 +42,17 @@ class HostMemory {
   absl::StatusOr<Reservation> Reserve(int64_t bytes);
 
   int64_t limit() const { return limit_; }
+  int64_t used() const {
+    std::lock_guard lock(mutex_);
+    return used_;
+  }
 
  private:
   bool TryTake(int64_t bytes);
 
   const int64_t limit_;
   const std::function<bool()> evict_one_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   int64_t used_ = 0;
 };
 

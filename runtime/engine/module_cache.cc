@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/engine/module_cache.h"
 
+#include "runtime/base/clock.h"
+
 namespace rlx::engine {
 namespace {
 
@@ -24,8 +26,9 @@ ModuleCache::ModuleCache(uint64_t limit_bytes) {
 ModulePtr ModuleCache::Get(const Digest256& key) {
   std::lock_guard lock(mutex_);
   ModulePtr module;
-  if (ModulePtr* kept = kept_.Use(key)) {
-    module = *kept;
+  if (Kept* kept = kept_.Use(key)) {
+    kept->used_seconds = MonotonicSeconds();
+    module = kept->module;
   } else if (const auto found = held_.find(key); found != held_.end()) {
     module = found->second.lock();
   }
@@ -40,11 +43,13 @@ void ModuleCache::Put(const ModulePtr& module, bool keep) {
   held_[module->key] = module;
   if (held_.size() >= forget_at_) ForgetExpiredLocked();
   if (!keep || cost > stats_.limit_bytes) return;
-  if (auto before = kept_.Insert(module->key, module)) stats_.size_bytes -= Cost(**before);
+  if (auto before = kept_.Insert(module->key, Kept{module, MonotonicSeconds()})) {
+    stats_.size_bytes -= Cost(*before->module);
+  }
   stats_.size_bytes += cost;
   ++stats_.puts;
   while (stats_.size_bytes > stats_.limit_bytes) {
-    evicted.push_back(kept_.entries().back().second);
+    evicted.push_back(kept_.entries().back().second.module);
     stats_.size_bytes -= Cost(*evicted.back());
     stats_.evicted_bytes += Cost(*evicted.back());
     kept_.Erase(evicted.back()->key);
@@ -69,6 +74,9 @@ cache::TierStats ModuleCache::Stats() const {
   std::lock_guard lock(mutex_);
   cache::TierStats stats = stats_;
   stats.entries = kept_.size();
+  if (!kept_.empty()) {
+    stats.longest_idle_seconds = MonotonicSeconds() - kept_.entries().back().second.used_seconds;
+  }
   return stats;
 }
 

@@ -27,8 +27,13 @@ class ModuleCache {
  private:
   void ForgetExpiredLocked();
 
+  struct Kept {
+    ModulePtr module;
+    double used_seconds = 0;  // MonotonicSeconds
+  };
+
   mutable std::mutex mutex_;
-  cache::LruMap<Digest256, ModulePtr> kept_;
+  cache::LruMap<Digest256, Kept> kept_;
   std::unordered_map<Digest256, std::weak_ptr<const CompiledModule>> held_;
   size_t forget_at_ = 64;  // entries of held_
   cache::TierStats stats_;

@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include "runtime/base/text.h"
-#include "runtime/engine/compile.h"
+#include "runtime/engine/session.h"
 
 namespace rlx::engine {
 namespace {
@@ -10,6 +10,7 @@ namespace {
 constexpr std::string_view kCacheResults[] = {"memory", "disk", "remote", "follower", "compiled"};
 constexpr std::string_view kPhases[] = {"cache_check", "queued",  "parse", "hir", "mir",
                                         "lir",         "codegen", "load",  "done"};
+constexpr std::string_view kRunStages[] = {"admission", "queue", "compute"};
 
 // The author's sources for those of the canonical module, each once.
 std::vector<SourceRef> Join(const std::vector<SourceRef>& canonical, const SourceTable& names) {
@@ -34,6 +35,7 @@ size_t FindReference(std::string_view text, size_t from, size_t& sign) {
 }  // namespace
 
 std::string_view Name(CacheResult result) { return kCacheResults[static_cast<int>(result)]; }
+std::string_view Name(RunStage stage) { return kRunStages[static_cast<int>(stage)]; }
 std::string_view Name(CompilePhase phase) { return kPhases[static_cast<int>(phase)]; }
 
 std::string SourceTable::Translate(std::string_view message) const {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "runtime/engine/compile.h"
+#include "runtime/engine/session.h"
 
 namespace rlx::engine {
 
@@ -22,6 +22,7 @@ struct CompileEvent {
 struct RunEvent {
   DeviceKind device = DeviceKind::kCpu;
   absl::StatusCode code = absl::StatusCode::kOk;
+  RunStage stage = RunStage::kCompute;  // where it ended
   double queue_seconds = 0;
   double compute_seconds = 0;
 };
@@ -38,6 +39,10 @@ class EngineObserver {
   virtual void RunFinished(const RunEvent&) {}
   virtual void SessionOpened(DeviceKind, bool weights_shared) { (void)weights_shared; }
   virtual void SessionEnded(DeviceKind, SessionEnd) {}
+  // A "get" or "put" of a cache tier; both names are constants.
+  virtual void CacheOperation(std::string_view tier, std::string_view operation, double seconds) {
+    (void)tier, (void)operation, (void)seconds;
+  }
   // An idle WeightSet went to make room.
   virtual void WeightsEvicted(int64_t bytes) { (void)bytes; }
 };

@@ -155,10 +155,13 @@ absl::StatusOr<RunTiming> RunPadded(Loader::Runnable& variant, const BufferPlan&
                                     const DimBinding& sizes,
                                     std::span<const std::span<const uint8_t>> inputs,
                                     const std::vector<size_t>& wanted, OutputMemory memory,
-                                    const CancelToken& cancel, std::vector<TracedStep>* trace) {
+                                    const CancelToken& cancel, std::vector<TracedStep>* trace,
+                                    RunStage& stage) {
   const double began = MonotonicSeconds();
+  stage = RunStage::kQueue;
   RLX_ASSIGN(ContextPool::Lease lease, variant.contexts.Acquire(cancel));
   const double acquired = MonotonicSeconds();
+  stage = RunStage::kCompute;
   PaddedTensors tensors(variant, general, sizes, lease->padded);
   RLX_TRY(tensors.SetOutputs(wanted, memory));
   RLX_TRY(tensors.SetInputs(inputs));

@@ -119,10 +119,12 @@ absl::StatusOr<Loader::Loaded> Loader::Load(const ModulePtr& module, const devic
 absl::StatusOr<RunTiming> Loader::Runnable::Run(std::span<const std::span<const uint8_t>> inputs,
                                                 const std::vector<size_t>& wanted,
                                                 OutputMemory memory, const CancelToken& cancel,
-                                                std::vector<TracedStep>* trace) {
+                                                std::vector<TracedStep>* trace, RunStage& stage) {
   const double began = MonotonicSeconds();
+  stage = RunStage::kQueue;
   RLX_ASSIGN(ContextPool::Lease lease, contexts.Acquire(cancel));
   const double acquired = MonotonicSeconds();
+  stage = RunStage::kCompute;
   const std::vector<device::TensorSpec>& specs = executable->program().outputs;
   thread_local std::vector<std::span<uint8_t>> outputs;  // kept: a warm run allocates nothing
   outputs.assign(specs.size(), {});

@@ -48,10 +48,11 @@ struct Loader::Runnable {
   ContextPool contexts;
 
   // One run; inputs in the program's order, checked. `outputs` are positions among the program's;
-  // `trace` as RunSpec's.
+  // `trace` as RunSpec's; `stage` says how far it came.
   absl::StatusOr<RunTiming> Run(std::span<const std::span<const uint8_t>> inputs,
                                 const std::vector<size_t>& outputs, OutputMemory memory,
-                                const CancelToken& cancel, std::vector<TracedStep>* trace);
+                                const CancelToken& cancel, std::vector<TracedStep>* trace,
+                                RunStage& stage);
   // The same on one of its contexts, with memory for every output.
   absl::Status Execute(device::ExecContext& context,
                        std::span<const std::span<const uint8_t>> inputs,

@@ -79,6 +79,14 @@ struct RunSpec {
   std::span<const std::string_view> outputs;  // empty: all, in the manifest's order
   std::vector<TracedStep>* trace = nullptr;   // not null: time every step, and fill this
 };
+// How far a run came.
+enum class RunStage : uint8_t {
+  kAdmission,
+  kQueue,    // waits for a context, or for its size of a symbolic module to be made
+  kCompute,  // on the device
+};
+std::string_view Name(RunStage stage);  // "admission" … "compute": a metric label
+
 struct RunTiming {
   double queue_seconds = 0;  // waiting for an execution context, specialisation included
   double compute_seconds = 0;

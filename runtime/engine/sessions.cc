@@ -155,11 +155,12 @@ absl::StatusOr<RunTiming> Sessions::Run(const Principal& who, const RunSpec& spe
   if (!pass) return NoSession(spec.handle);
   running_.fetch_add(1, std::memory_order_relaxed);
   Renew(*session);
-  const absl::StatusOr<RunTiming> timing = RunIn(*session, spec, outputs, cancel);
+  RunStage stage = RunStage::kAdmission;
+  const absl::StatusOr<RunTiming> timing = RunIn(*session, spec, outputs, cancel, stage);
   Renew(*session);
   session->runs.fetch_add(1, std::memory_order_relaxed);
   running_.fetch_sub(1, std::memory_order_relaxed);
-  RunEvent event{session->device_kind, timing.status().code()};
+  RunEvent event{session->device_kind, timing.status().code(), stage};
   if (timing.ok()) {
     event.queue_seconds = timing->queue_seconds;
     event.compute_seconds = timing->compute_seconds;
@@ -169,7 +170,8 @@ absl::StatusOr<RunTiming> Sessions::Run(const Principal& who, const RunSpec& spe
 }
 
 absl::StatusOr<RunTiming> Sessions::RunIn(Session& session, const RunSpec& spec,
-                                          OutputMemory outputs, const CancelToken& cancel) {
+                                          OutputMemory outputs, const CancelToken& cancel,
+                                          RunStage& stage) {
   RLX_TRY(cancel.Check());
   const BufferPlan& plan = session.compiled.module->artifact.lir.plan;
   // Kept from run to run: a warm one allocates nothing.
@@ -183,9 +185,9 @@ absl::StatusOr<RunTiming> Sessions::RunIn(Session& session, const RunSpec& spec,
     for (size_t i = 0; i < input_order.size(); ++i) {
       RLX_TRY(CheckInput(spec.inputs[input_order[i]], plan.inputs[i].type));
     }
-    return session.fixed->Run(inputs, output_order, outputs, cancel, spec.trace);
+    return session.fixed->Run(inputs, output_order, outputs, cancel, spec.trace, stage);
   }
-  return RunSymbolic(session, spec, input_order, inputs, output_order, outputs, cancel);
+  return RunSymbolic(session, spec, input_order, inputs, output_order, outputs, cancel, stage);
 }
 
 // At whatever sizes the inputs have.
@@ -193,20 +195,22 @@ absl::StatusOr<RunTiming> Sessions::RunSymbolic(Session& session, const RunSpec&
                                                 const std::vector<size_t>& input_order,
                                                 std::span<const std::span<const uint8_t>> inputs,
                                                 const std::vector<size_t>& outputs,
-                                                OutputMemory memory, const CancelToken& cancel) {
+                                                OutputMemory memory, const CancelToken& cancel,
+                                                RunStage& stage) {
   const LirModule& general = session.compiled.module->artifact.lir;
   const double began = MonotonicSeconds();
   RLX_ASSIGN(const DimBinding sizes, InferBinding(general.plan, spec.inputs, input_order));
   RLX_TRY(CheckSizes(general.graph, sizes));
+  stage = RunStage::kQueue;
   const absl::StatusOr<VariantPtr> found = session.variants->For(sizes, cancel);
   if (!found.ok()) return InNames(found.status(), *session.compiled.names);
   const VariantPtr& variant = *found;
   const double waited = MonotonicSeconds() - began;
   Loader::Runnable& runnable = *variant->runnable;
-  RLX_ASSIGN(RunTiming timing, variant->of.up_to
-                                   ? RunPadded(runnable, general.plan, sizes, inputs, outputs,
-                                               memory, cancel, spec.trace)
-                                   : runnable.Run(inputs, outputs, memory, cancel, spec.trace));
+  RLX_ASSIGN(RunTiming timing,
+             variant->of.up_to ? RunPadded(runnable, general.plan, sizes, inputs, outputs, memory,
+                                           cancel, spec.trace, stage)
+                               : runnable.Run(inputs, outputs, memory, cancel, spec.trace, stage));
   timing.queue_seconds += waited;
   return timing;
 }

@@ -58,12 +58,12 @@ class Sessions {
   absl::StatusOr<Compiled> Obtain(const Principal& who, OpenSpec& spec, const CancelToken& cancel);
   absl::Status CheckRoomLocked() const;
   absl::StatusOr<RunTiming> RunIn(Session& session, const RunSpec& spec, OutputMemory outputs,
-                                  const CancelToken& cancel);
+                                  const CancelToken& cancel, RunStage& stage);
   absl::StatusOr<RunTiming> RunSymbolic(Session& session, const RunSpec& spec,
                                         const std::vector<size_t>& input_order,
                                         std::span<const std::span<const uint8_t>> inputs,
                                         const std::vector<size_t>& outputs, OutputMemory memory,
-                                        const CancelToken& cancel);
+                                        const CancelToken& cancel, RunStage& stage);
   uint32_t Granted(uint32_t lease_seconds) const;
 
   const EngineOptions& options_;

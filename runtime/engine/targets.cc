@@ -127,6 +127,7 @@ DeviceStatus Targets::Describe(DeviceKind kind) const {
   if (!status.available) return status;
   const device::DeviceInfo& info = entry->devices.front();
   status.id = info.id;
+  status.vendor = info.vendor;
   status.name = info.name;
   status.driver = info.driver;
   status.target = info.target;

@@ -117,6 +117,22 @@ TEST_P(EveryStore, ListsMostRecentFirstAndClears) {
   EXPECT_FALSE(store.Get(Key(0)).has_value());
 }
 
+TEST_P(EveryStore, SaysHowLongTheOldestEntryIsIdle) {
+  Made made = Make(GetParam());
+  EXPECT_EQ(made.store->Stats().longest_idle_seconds, 0);
+  for (int i = 0; i < 2; ++i) {
+    made.store->Put(Key(i), Value("value"));
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  EXPECT_GE(made.store->Stats().longest_idle_seconds, 0.008);
+  made.store->Touch(Key(0));
+  const double second = made.store->List().back().idle_seconds;
+  const double longest = made.store->Stats().longest_idle_seconds;
+  EXPECT_GE(longest, second);
+  EXPECT_LT(longest, second + 60);
+  EXPECT_GE(longest, made.store->List().front().idle_seconds);
+}
+
 TEST_P(EveryStore, StaysWithinItsLimitUnderThreads) {
   Made made = Make(GetParam(), 20'000);
   {
@@ -180,6 +196,26 @@ TEST(TieredStore, AHitFillsTheFasterTiers) {
   EXPECT_EQ(second->tier, "memory");
   EXPECT_EQ(second->value.view(), "from disk");
   EXPECT_EQ(store.List()[0].tiers, (std::vector<std::string_view>{"memory", "disk"}));
+}
+
+TEST(TieredStore, TellsHowLongTiersTook) {
+  TempDir folder;
+  std::vector<std::unique_ptr<Store>> tiers;
+  tiers.push_back(std::make_unique<MemoryStore>(kLarge));
+  tiers.push_back(*DiskStore::Open(folder.path(), kLarge));
+  tiers[1]->Put(Key(1), Value("from disk"));
+  std::vector<std::string> heard;
+  TieredStore store(std::move(tiers),
+                    [&](std::string_view tier, std::string_view operation, double seconds) {
+                      heard.push_back(std::string(tier) + " " + std::string(operation));
+                      EXPECT_GE(seconds, 0);
+                      EXPECT_LT(seconds, 60);
+                    });
+  (void)store.Get(Key(1));
+  EXPECT_EQ(heard, (std::vector<std::string>{"memory get", "disk get", "memory put"}));
+  heard.clear();
+  store.Put(Key(2), Value("new"));
+  EXPECT_EQ(heard, (std::vector<std::string>{"memory put", "disk put"}));
 }
 
 }  // namespace

@@ -84,7 +84,10 @@ void CountingObserver::CompileFinished(const CompileEvent& event) {
   ++results_[static_cast<int>(event.cache)];
   if (event.fusion != nullptr) ++fusions_reported;
 }
-void CountingObserver::RunFinished(const RunEvent&) { ++runs; }
+void CountingObserver::RunFinished(const RunEvent& event) {
+  ++runs;
+  if (event.code != absl::StatusCode::kOk) ++stages_[static_cast<int>(event.stage)];
+}
 void CountingObserver::SessionOpened(DeviceKind, bool weights_shared) {
   ++opened;
   if (weights_shared) ++shared;

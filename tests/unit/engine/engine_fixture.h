@@ -33,6 +33,7 @@ class CountingObserver : public EngineObserver {
   void SessionEnded(DeviceKind, SessionEnd how) override;
   void WeightsEvicted(int64_t bytes) override { evicted_bytes += bytes; }
 
+  int ended_in(RunStage stage) const { return stages_[static_cast<int>(stage)]; }  // that failed
   int results(CacheResult result) const { return results_[static_cast<int>(result)]; }
 
   std::atomic<int> failed{0}, runs{0}, opened{0}, shared{0}, expired{0}, closed{0};
@@ -41,6 +42,7 @@ class CountingObserver : public EngineObserver {
 
  private:
   std::atomic<int> results_[5] = {};
+  std::atomic<int> stages_[3] = {};
 };
 
 // y = -gelu(x w + b): "x" f32[4,8], "w" f32[8,8], "b" f32[8], "y" f32[4,8]. `label` names its

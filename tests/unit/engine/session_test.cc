@@ -381,8 +381,36 @@ TEST_F(SessionTest, AWaitingRunHonoursItsDeadline) {
   HeldRun held(*engine, opened->handle);
   const std::vector<float> x(16, 1);
   EXPECT_TRUE(absl::IsDeadlineExceeded(Run(opened->handle, x, {16}, {}, Within(30)).status()));
+  EXPECT_EQ(observer.ended_in(RunStage::kQueue), 1);
   EXPECT_TRUE(held.Finish().ok());
   EXPECT_TRUE(Run(opened->handle, x, {16}).ok());
+}
+
+TEST_F(SessionTest, ACancelledRunSaysHowFarItCame) {
+  const auto opened = OpenAddOne();
+  ASSERT_TRUE(opened.ok());
+  const std::vector<float> x(16, 1);
+  std::stop_source gone;
+  gone.request_stop();
+  EXPECT_TRUE(
+      absl::IsCancelled(Run(opened->handle, x, {16}, {}, CancelToken(gone.get_token())).status()));
+  EXPECT_EQ(observer.ended_in(RunStage::kAdmission), 1);
+  // Its caller goes while it asks for memory: it has its context then.
+  std::stop_source going;
+  const std::vector<int64_t> dims = {16};
+  const NamedInput input{"x", DType::kF32, dims, {reinterpret_cast<const uint8_t*>(x.data()), 64}};
+  std::vector<float> y(16);
+  const auto memory = [&](const OutputSpec&) {
+    going.request_stop();
+    return reinterpret_cast<uint8_t*>(y.data());
+  };
+  const auto ran =
+      engine->Run({}, {opened->handle, {&input, 1}, {}}, memory, CancelToken(going.get_token()));
+  EXPECT_TRUE(absl::IsCancelled(ran.status())) << ran.status();
+  EXPECT_EQ(observer.ended_in(RunStage::kCompute), 1);
+  // Both at once: the deadline is what the caller asked for.
+  EXPECT_TRUE(
+      absl::IsDeadlineExceeded(CancelToken(gone.get_token(), CancelToken::Clock::now()).Check()));
 }
 
 TEST_F(SessionTest, ClosingWaitsForRunsInFlight) {
