@@ -23,7 +23,7 @@ class DeadlineTest : public ::testing::Test {
     auto engine = engine::Engine::Create({.threads = 2}, std::move(registry), metrics_.get());
     ASSERT_TRUE(engine.ok());
     engine_ = *std::move(engine);
-    frontend_.reset(new Frontend{*engine_, *metrics_, executor_, log_});
+    frontend_.reset(new Frontend{*engine_, *metrics_, *executor_, log_});
     compiler_service_ = std::make_unique<CompilerService>(*frontend_);
     session_service_ = std::make_unique<SessionService>(*frontend_);
     grpc::ServerBuilder builder;
@@ -40,6 +40,7 @@ class DeadlineTest : public ::testing::Test {
   }
   void TearDown() override {
     if (server_ != nullptr) server_->Shutdown();
+    executor_.reset();  // its threads may hold the last of a call, which uses the frontend
   }
 
   double Metric(const std::string& sample) const {
@@ -76,7 +77,7 @@ class DeadlineTest : public ::testing::Test {
   Logger log_{LogLevel::kError};
   std::unique_ptr<Metrics> metrics_ = Metrics::Create();
   std::unique_ptr<engine::Engine> engine_;
-  Executor executor_{1, 100};
+  std::unique_ptr<Executor> executor_ = std::make_unique<Executor>(1, 100);
   std::unique_ptr<Frontend> frontend_;
   std::unique_ptr<CompilerService> compiler_service_;
   std::unique_ptr<SessionService> session_service_;
@@ -87,7 +88,7 @@ class DeadlineTest : public ::testing::Test {
 
 TEST_F(DeadlineTest, WhatWaitedPastItsDeadlineIsNotBegun) {
   std::promise<void> free;
-  ASSERT_TRUE(executor_.Submit([busy = free.get_future().share()] { busy.wait(); }));
+  ASSERT_TRUE(executor_->Submit([busy = free.get_future().share()] { busy.wait(); }));
   const v1::CompileRequest compile = RequestFor(LinearModule(2, 3, 4));
   std::thread compiling(
       [&] { EXPECT_EQ(Compile(compile, 300).error_code(), grpc::DEADLINE_EXCEEDED); });
