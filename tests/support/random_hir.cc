@@ -184,6 +184,16 @@ void QuantizedStep(Draft& d) {
                   {{"scheme", std::string("int8")}, {"block", int64_t{4}}}));
 }
 
+void RecurrenceStep(Draft& d) {
+  const int64_t heads = kWidth / kHeadDim;
+  const auto split = [&] { return d.b.Reshape(d.Any(), {d.batch, d.seq, heads, kHeadDim}); };
+  std::vector<Value> operands = {split(), split(), split(), d.Float({d.batch, d.seq, heads}),
+                                 d.Float({d.batch, d.seq, heads})};
+  if (d.Flip()) operands.push_back(d.Float({d.batch, heads, kHeadDim, kHeadDim}));
+  const Value out = d.b.Emit(OpKind::kHirGatedDeltaNet, std::move(operands));
+  d.Keep(d.b.Unary(OpKind::kTanh, d.b.Reshape(out, {d.batch, d.seq, kWidth})));
+}
+
 void HeadStep(Draft& d) {
   const int64_t inner = d.Draw(1, 12);
   std::vector<Value> operands = {d.Any(), d.Ints({d.batch, d.seq})};
@@ -238,9 +248,10 @@ void TensorStep(Draft& d) {
 }
 
 using Step = void (*)(Draft&);
-constexpr Step kSteps[] = {LinearStep,    SharedLinearStep, SwigluStep,  ResidualNormStep, NormStep,
-                           AttentionStep, RopeStep,         DecoderStep, EncoderStep,      ConvStep,
-                           QuantizedStep, HeadStep,         TensorStep,  TensorStep};
+constexpr Step kSteps[] = {LinearStep,  SharedLinearStep, SwigluStep,    ResidualNormStep,
+                           NormStep,    AttentionStep,    RopeStep,      DecoderStep,
+                           EncoderStep, ConvStep,         QuantizedStep, RecurrenceStep,
+                           HeadStep,    TensorStep,       TensorStep};
 
 // A block of the module's own, used once or twice: linear layers and tensor ops over its inputs.
 void CustomStep(Draft& d) {

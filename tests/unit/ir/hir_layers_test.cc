@@ -3,6 +3,8 @@
 // policy, with sizes or symbols.
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "runtime/base/status.h"
 #include "runtime/ir/builder.h"
 #include "runtime/ir/verify.h"
@@ -109,6 +111,60 @@ TEST(HirLayers, SymbolicPartsBindLater) {
   ASSERT_TRUE(got.ok()) << Message(got.status());
   const auto want = EvaluateBoth(LlamaBlock({}));
   EXPECT_LT(MaxDifference((*got)[0], want[0]), 1e-10);
+}
+
+// One head's recurrence by its definition, token by token, from nothing or from a state.
+TEST(HirGatedDeltaNet, MatchesItsDefinition) {
+  constexpr int64_t kBatches = 2, kTokens = 4, kHeads = 2, kWidth = 3;
+  for (const bool carry : {false, true}) {
+    const Shape wide = {kBatches, kTokens, kHeads, kWidth}, gate = {kBatches, kTokens, kHeads};
+    Block block{OpKind::kHirGatedDeltaNet,
+                {{"q", F64(wide)},
+                 {"k", F64(wide)},
+                 {"v", F64(wide)},
+                 {"g", F64(gate)},
+                 {"beta", F64(gate)}},
+                {}};
+    if (carry) block.operands.push_back({"state", F64({kBatches, kHeads, kWidth, kWidth})});
+    const auto got = EvaluateBoth(block);
+    ASSERT_EQ(got.size(), 2u);
+    const TensorMap in = BlockInputs(ModuleOf(block, FusionPolicy::kDirect)->graph);
+    const auto at = [&](const char* name, int64_t row, int64_t i) {
+      return in.at(name).ToDoubles()[row * kWidth + i];
+    };
+    for (int64_t b = 0; b < kBatches; ++b) {
+      for (int64_t h = 0; h < kHeads; ++h) {
+        double state[kWidth][kWidth] = {};
+        for (int64_t i = 0; carry && i < kWidth; ++i) {
+          for (int64_t j = 0; j < kWidth; ++j) {
+            state[i][j] = at("state", (b * kHeads + h) * kWidth + i, j);
+          }
+        }
+        for (int64_t t = 0; t < kTokens; ++t) {
+          const int64_t row = (b * kTokens + t) * kHeads + h;
+          const double decay = std::exp(in.at("g").ToDoubles()[row]);
+          const double beta = in.at("beta").ToDoubles()[row];
+          for (int64_t j = 0; j < kWidth; ++j) {
+            double recalled = 0, out = 0;
+            for (int64_t i = 0; i < kWidth; ++i) {
+              recalled += (state[i][j] *= decay) * at("k", row, i);
+            }
+            const double step = (at("v", row, j) - recalled) * beta;
+            for (int64_t i = 0; i < kWidth; ++i) {
+              state[i][j] += at("k", row, i) * step;
+              out += state[i][j] * at("q", row, i) / std::sqrt(kWidth);
+            }
+            EXPECT_NEAR(got[0].f[row * kWidth + j], out, 1e-12);
+          }
+        }
+        for (int64_t i = 0; i < kWidth; ++i) {
+          for (int64_t j = 0; j < kWidth; ++j) {
+            EXPECT_NEAR(got[1].f[((b * kHeads + h) * kWidth + i) * kWidth + j], state[i][j], 1e-12);
+          }
+        }
+      }
+    }
+  }
 }
 
 }  // namespace

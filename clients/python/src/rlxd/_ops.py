@@ -718,6 +718,20 @@ class HirOps(Graph):
         attrs: Attrs = {"scheme": scheme, "block": block}
         return self.emit("hir.dequant_matmul", _given(x, w, scale, zero_point), attrs)
 
+    def gated_delta_net_block(
+        self,
+        q: Value,
+        k: Value,
+        v: Value,
+        g: Value,
+        beta: Value,
+        *,
+        state: Value | None = None,
+    ) -> tuple[Value, ...]:
+        r"""gated_delta_net as a block; with a state it goes on where an earlier call left off."""
+        first = self.emit("hir.gated_delta_net", _given(q, k, v, g, beta, state))
+        return tuple(self.result(first, i) for i in range(2))
+
     def layer_norm_block(
         self,
         x: Value,
