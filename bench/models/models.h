@@ -40,6 +40,18 @@ enum class Cache { kNone, kStart, kAppend };
 Module Decoder(const DecoderShape& shape, const Extents& extents, FusionPolicy policy,
                Cache cache = Cache::kNone);
 
+struct HybridShape {
+  int64_t layers, hidden, heads, kv_heads, head_dim, n_rot, inner, vocab;
+  int64_t delta_heads, delta_dim, taps = 4;  // of the layers that recur
+  DType dtype = DType::kF32;
+};
+
+// Qwen 3.5's shape: three layers of gated delta networks to one of attention (without its gate),
+// and the head that predicts a token more. Inputs ids and next_ids i64 [batch, seq], cos and sin
+// [max_seq, n_rot/2], last_token_idx i64 [batch]; outputs logits [batch, seq, vocab] and
+// next_logits [batch, 1, vocab].
+Module Qwen35(const HybridShape& shape, const Extents& extents, FusionPolicy policy);
+
 struct EncoderShape {
   int64_t layers = 12, hidden = 768, heads = 12, inner = 3072, vocab = 30522, positions = 512;
 };

@@ -69,6 +69,24 @@ TEST(Hir, ThePipelineKeepsTheMeaningForEveryDevice) {
   }
 }
 
+// A block by itself, under either policy, with sizes or symbols, leaves nothing that its author
+// could have written better.
+TEST(Hir, EveryBlockAloneIsClean) {
+  for (uint64_t seed = 1; seed <= 400; ++seed) {
+    CompileRequest request{.device = static_cast<DeviceKind>(seed % kDeviceKindCount),
+                           .until = Stage::kLir};
+    request.options.assert_fusion_clean = true;
+    for (const FusionPolicy policy : kPolicies) {
+      const Module module = test::RandomHir(
+          seed, policy,
+          {.steps = 1, .symbolic = seed % 3 == 0, .own_blocks = false, .weights_are_params = true});
+      const auto result = CompileHirStages(module, request);
+      ASSERT_TRUE(result.ok()) << "seed " << seed << ": " << result.status().ToString() << "\n"
+                               << Print(module, {.full_constants = false});
+    }
+  }
+}
+
 // Taken apart to the last primitive.
 TEST(Hir, ThePipelineKeepsTheMeaningWhereLittleIsClaimed) {
   for (uint64_t seed = 1; seed <= 40; ++seed) {

@@ -34,7 +34,8 @@ struct Draft {
   }
   Value Leaf(TensorType type) {
     const int n = (*leaves)++;
-    return Flip() ? b.Param(Cat("p", n), std::move(type)) : b.Input(Cat("i", n), std::move(type));
+    return options.weights_are_params || Flip() ? b.Param(Cat("p", n), std::move(type))
+                                                : b.Input(Cat("i", n), std::move(type));
   }
   Value Float(Shape shape) { return Leaf({options.dtype, std::move(shape)}); }
   Value Ints(Shape shape) {
@@ -292,7 +293,7 @@ Module RandomHir(uint64_t seed, FusionPolicy policy, const RandomHirOptions& opt
   }
   d.Keep(b.Input("x", {options.dtype, {d.batch, d.seq, kWidth}}));
   for (int i = 0; i < options.steps; ++i) {
-    const int64_t step = d.Draw(0, std::size(kSteps));
+    const int64_t step = d.Draw(0, std::size(kSteps) - (options.own_blocks ? 0 : 1));
     step == std::size(kSteps) ? CustomStep(d) : kSteps[step](d);
     EXPECT_TRUE(b.status().ok()) << seed << ": " << Cat(b.status());
     if (!b.status().ok()) return module;

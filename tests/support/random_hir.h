@@ -11,6 +11,8 @@ struct RandomHirOptions {
   int steps = 5;
   bool symbolic = false;  // batch and seq are symbols
   DType dtype = DType::kF32;
+  bool own_blocks = true;           // of the module's own
+  bool weights_are_params = false;  // otherwise half of them arrive as inputs
 };
 
 // A verified module with several consumers a value and outputs on intermediate values. The same

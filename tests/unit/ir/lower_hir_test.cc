@@ -96,9 +96,6 @@ TEST(LowerHir, ResidualNormsGiveNormAndSum) {
   }
 }
 
-// No head is copied, the residual sum feeds the norm and the end, and every pair has been fused.
-// Lower with symbols and bind, or bind and lower: the same numbers, in both policies and in parts.
-// Every composite of a symbolic block taken apart, then bound.
 TEST(LowerHir, NodesSayWhereTheyCameFrom) {
   const auto graph = LowerBlock(LinearBlock("gelu", true), FusionPolicy::kFusable);
   ASSERT_TRUE(graph.ok());
