@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// HIR → LIR of the model zoo: time by phase and by pass; symbolic ones made for new sizes.
+// HIR → LIR of the model zoo: time by phase and by pass; symbolic ones made for new sizes; arenas
+// beside the least that they could be.
 //
 //   bench_models_bench [NAME [DEVICE [RUNS]]]     a name of bench/models/zoo.cc, or all
 #include <algorithm>
@@ -11,6 +12,7 @@
 #include "bench/models/models.h"
 #include "runtime/base/check.h"
 #include "runtime/base/text.h"
+#include "runtime/lower/lower.h"
 #include "runtime/stages/stages.h"
 
 namespace rlx::bench {
@@ -36,6 +38,15 @@ Timing CompileOnce(const Module& module, DeviceKind device, const device::Backen
   return {seconds, *std::move(result)};
 }
 
+// The arena beside the largest live set.
+void ReportArena(const LirModule& lir) {
+  const int64_t bound = lower::ArenaLowerBound(lir.graph, lir.plan);
+  std::printf("  arena %.2f MB, %.4f of the bound, without sharing %.2f MB\n",
+              static_cast<double>(lir.plan.arena_bytes) * 1e-6,
+              static_cast<double>(lir.plan.arena_bytes) / static_cast<double>(bound),
+              static_cast<double>(lir.plan.unshared_bytes) * 1e-6);
+}
+
 void Report(const models::ZooEntry& entry, FusionPolicy policy, DeviceKind device, int runs,
             const device::Backend* cpu) {
   const Module module = entry.make(policy);
@@ -51,6 +62,7 @@ void Report(const models::ZooEntry& entry, FusionPolicy policy, DeviceKind devic
     std::printf("  %s %.2f", phase.c_str(), seconds * 1e3);
   }
   std::printf("\n");
+  if (median.result.lir.plan.arena_bytes > 0) ReportArena(median.result.lir);
   for (const PassTiming& pass : median.result.passes) {
     if (!pass.skipped) std::printf("    %-34s %.2f\n", pass.pass.c_str(), pass.seconds * 1e3);
   }
@@ -83,6 +95,8 @@ void ReportSpecialize(const models::ZooEntry& entry, int runs) {
   std::ranges::sort(up_to);
   std::printf("  specialize: median %.1f ms; up to a capacity %.1f ms\n", exact[exact.size() / 2],
               up_to[up_to.size() / 2]);
+  const auto bound = compiled.result.Specialize(binding, nullptr, {});
+  if (bound.ok()) ReportArena(bound->lir);
 }
 
 int Main(int argc, char** argv) {

@@ -26,6 +26,10 @@ struct PlanOptions {
 absl::StatusOr<BufferPlan> PlanBuffers(const Graph& graph, const PlanOptions& options,
                                        const device::Backend* backend);
 
+// The most that a plan's slots hold at any step: no arena for its schedule is smaller. Requires a
+// plan that PlanBuffers made or VerifyPlan passed.
+int64_t ArenaLowerBound(const Graph& graph, const BufferPlan& plan);
+
 // A program without its code: what the back end is given to compile, and which node of the LIR each
 // step belongs to.
 struct ProgramDraft {

@@ -5,6 +5,7 @@
 
 #include "bench/models/models.h"
 #include "runtime/ir/op_info.h"
+#include "runtime/lower/lower.h"
 #include "runtime/stages/stages.h"
 
 namespace rlx::stages {
@@ -107,6 +108,63 @@ TEST(Networks, EncodersFuseWhole) {
           After(result, "fused_residual_layer_norm") + 2 * After(result, "fused_transformer_layer"),
           2 * kLayers);
       EXPECT_EQ(After(result, "matmul") + After(result, "gelu"), 0);
+    }
+  }
+}
+
+models::HybridShape SmallHybrid() {
+  return {.layers = 2 * 4,
+          .hidden = 64,
+          .heads = 4,
+          .kv_heads = 2,
+          .head_dim = 16,
+          .n_rot = 8,
+          .inner = 96,
+          .vocab = 50,
+          .delta_heads = 4,
+          .delta_dim = 8};
+}
+
+// Six layers that recur, two of attention and the head, which attends once more. A layer that
+// recurs has one product for all that reads its norm, its output, gate and up, down.
+TEST(Networks, HybridsFuseWhole) {
+  for (const FusionPolicy policy : kPolicies) {
+    for (const models::Extents& extents :
+         {models::Extents{.batch = 2, .seq = 6}, models::Extents::Symbolic()}) {
+      SCOPED_TRACE(Cat("policy ", static_cast<int>(policy), " seq ", extents.seq));
+      const Module module = models::Qwen35(SmallHybrid(), extents, policy);
+      const CompileResult result = CompileClean(module, DeviceKind::kCpu);
+      EXPECT_EQ(After(result, "gated_delta_net"), 6);
+      EXPECT_EQ(Attentions(result), 2 + 1);
+      EXPECT_EQ(After(result, "fused_swiglu"), 6 + 2 + 1);
+      EXPECT_EQ(Products(result), 6 * 4 + 2 * 4 + (1 + 4 + 1) + 1);
+    }
+  }
+}
+
+// Bound to small sizes and to large ones, with and without fusion: at most a twentieth above the
+// most that lives at once.
+TEST(Networks, ArenasAreNearTheirLowerBound) {
+  for (const models::ZooEntry& entry : models::Zoo()) {
+    for (const bool fused : {true, false}) {
+      CompileRequest request{.device = DeviceKind::kTpu, .until = Stage::kLir};
+      request.options.fusion.skip_fusion = !fused;
+      const auto compiled = CompileModuleStages(entry.make(FusionPolicy::kFusable), request);
+      ASSERT_TRUE(compiled.ok()) << compiled.status().ToString();
+      for (const int64_t size : {3, 384}) {
+        SCOPED_TRACE(Cat(entry.name, fused ? " fused " : " ", size));
+        DimBinding binding;
+        for (const auto& [symbol, range] : compiled->lir.graph.symbols) {
+          binding[symbol] = std::min<int64_t>(range.max, size);
+        }
+        const auto bound = compiled->Specialize(binding, nullptr, {});
+        ASSERT_TRUE(bound.ok()) << bound.status().ToString();
+        const auto least = lower::ArenaLowerBound(bound->lir.graph, bound->lir.plan);
+        EXPECT_GT(least, 0);
+        EXPECT_GE(bound->lir.plan.arena_bytes, least);
+        EXPECT_LE(static_cast<double>(bound->lir.plan.arena_bytes),
+                  1.05 * static_cast<double>(least));
+      }
     }
   }
 }
