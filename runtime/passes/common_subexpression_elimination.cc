@@ -14,6 +14,8 @@
 namespace rlx::passes {
 namespace {
 
+constexpr Rule kRule("common_subexpression");
+
 void Mix(size_t& hash, size_t value) { hash = hash * 1099511628211u + value; }
 
 // Of the attributes that tell nodes of one op apart in practice; others hash alike.
@@ -90,7 +92,7 @@ class Numbering {
       rewriter_.Replace({id, r}, {kept, r});
     }
     if (graph_.node(id).op != OpKind::kConstant) {
-      Applied(context_, Rule::kCommonSubexpression, graph_, {kept, id},
+      Applied(context_, kRule, graph_, {kept, id},
               Cat(Label(graph_, id), " equals ", Label(graph_, kept)));
     }
     graph_.node(kept).sources = MergedSources(graph_, {kept, id});

@@ -16,6 +16,8 @@
 namespace rlx::passes {
 namespace {
 
+constexpr Rule kRule("constant_folding");
+
 constexpr int64_t kMaxResultBytes = int64_t{1} << 20;
 constexpr int64_t kMaxWork = int64_t{1} << 26;  // result elements × elements of the largest operand
 
@@ -70,8 +72,7 @@ class Folder {
     for (const EvalTensor& operand : operands) pointers.push_back(&operand);
     const absl::StatusOr<std::vector<EvalTensor>> results = EvaluateNode(node, pointers);
     if (!results.ok()) return;  // an index out of range: the run will say so
-    Applied(context_, Rule::kConstantFolding, graph_, {id},
-            Cat(Label(graph_, id), " has constant operands"));
+    Applied(context_, kRule, graph_, {id}, Cat(Label(graph_, id), " has constant operands"));
     GraphBuilder& b = rewriter_.For({id});
     for (size_t r = 0; r < results->size(); ++r) {
       known_[id].push_back((*results)[r].ToHost());

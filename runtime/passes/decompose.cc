@@ -49,7 +49,7 @@ absl::Status DecomposeWhere(Graph& graph, PassContext& context,
       if (Info(graph.node(id).op).decompose == nullptr || !wanted(graph, id)) continue;
       const std::string label = Label(graph, id);
       if (Decompose(graph, rewriter, id)) {
-        Applied(context, Rule::kDecompose, graph, {id}, Cat(label, " ", why));
+        Applied(context, kDecomposeRule, graph, {id}, Cat(label, " ", why));
       }
     }
     RLX_TRY(rewriter.Finish());

@@ -23,6 +23,8 @@
 namespace rlx::passes {
 namespace {
 
+constexpr Rule kRule("attention_block");
+
 const std::vector<int64_t> kSwapHeads = {0, 2, 1, 3};
 
 // One of q, k and v: some columns of a linear.
@@ -54,7 +56,7 @@ class AttentionBlocks {
 
  private:
   void Miss(Reason reason, NodeId at, std::string message) {
-    Missed(context_, Rule::kAttentionBlock, reason, graph_, at, std::move(message));
+    Missed(context_, kRule, reason, graph_, at, std::move(message));
   }
 
   void Try(NodeId attention) {
@@ -292,7 +294,7 @@ class AttentionBlocks {
   void Report(NodeId attention, const BlockMatch& match) {
     std::set<Value> intermediates;
     for (size_t i = 1; i < match.nodes.size(); ++i) intermediates.insert({match.nodes[i], 0});
-    Applied(context_, Rule::kAttentionBlock, graph_, match.nodes,
+    Applied(context_, kRule, graph_, match.nodes,
             Cat(Label(graph_, attention), " and its projections become one block"),
             {.launches = static_cast<int64_t>(intermediates.size()),
              .bytes = RoundTripBytes(graph_, {intermediates.begin(), intermediates.end()})});

@@ -74,7 +74,7 @@ class BiasFusion {
     }
     const Explanation& why = matcher_.why();
     if (why.near && why.node != root && graph_.node(why.node).op == OpKind::kAdd) {
-      Missed(context_, Rule::kMatMulBiasAct, why.reason, graph_, why.node,
+      Missed(context_, kMatMulBiasActRule, why.reason, graph_, why.node,
              Cat(why.message, ", so ", Label(graph_, root), " runs by itself"));
     }
   }
@@ -84,7 +84,7 @@ class BiasFusion {
     if (!match) {
       const Explanation& why = matcher_.why();
       if (why.near) {
-        Missed(context_, Rule::kMatMulBiasAct, why.reason, graph_, why.node, why.message);
+        Missed(context_, kMatMulBiasActRule, why.reason, graph_, why.node, why.message);
       }
       return;
     }
@@ -100,7 +100,7 @@ class BiasFusion {
     if (!IsElementwise(node.op) || node.operands.size() != 1 || IsEpilogueActivation(node.op)) {
       return;
     }
-    Missed(context_, Rule::kMatMulBiasAct, Reason::kUnsupportedEpilogueActivation, graph_, user,
+    Missed(context_, kMatMulBiasActRule, Reason::kUnsupportedEpilogueActivation, graph_, user,
            Cat(Label(graph_, user), " cannot be applied by the product"));
   }
 
@@ -110,7 +110,7 @@ class BiasFusion {
     for (NodeId id : match.interior) {
       if (id != root) intermediates.push_back({id, 0});
     }
-    Applied(context_, Rule::kMatMulBiasAct, graph_, match.interior,
+    Applied(context_, kMatMulBiasActRule, graph_, match.interior,
             Cat(Label(graph_, match.at("product").node), " takes its bias",
                 activation == "none" ? "" : " and ", activation == "none" ? "" : activation),
             {.launches = static_cast<int64_t>(intermediates.size()),

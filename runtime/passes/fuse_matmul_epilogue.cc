@@ -116,7 +116,7 @@ class EpilogueFusion {
     for (size_t i = 1; i < match.interior.size(); ++i) {
       intermediates.push_back({match.interior[i], 0});
     }
-    Applied(context_, Rule::kMatMulBiasAct, graph_, match.interior,
+    Applied(context_, kMatMulBiasActRule, graph_, match.interior,
             Cat(Label(graph_, match.at("product").node), " takes ", activation,
                 !activation.empty() && residual ? " and " : "", residual ? "the residual sum" : ""),
             {.launches = static_cast<int64_t>(intermediates.size()),

@@ -10,7 +10,7 @@ namespace rlx::passes {
 absl::Status FuseResidualLayerNorm(Graph& graph, PassContext& context) {
   return FuseResidualNorm(
       graph, context,
-      {OpKind::kLayerNorm, OpKind::kFusedResidualLayerNorm, Rule::kResidualLayerNorm});
+      {OpKind::kLayerNorm, OpKind::kFusedResidualLayerNorm, Rule("residual_layer_norm")});
 }
 
 extern const Pass kFuseResidualLayerNormPass = {

@@ -9,7 +9,7 @@ namespace rlx::passes {
 
 absl::Status FuseResidualRmsNorm(Graph& graph, PassContext& context) {
   return FuseResidualNorm(
-      graph, context, {OpKind::kRmsNorm, OpKind::kFusedResidualRmsNorm, Rule::kResidualRmsNorm});
+      graph, context, {OpKind::kRmsNorm, OpKind::kFusedResidualRmsNorm, Rule("residual_rms_norm")});
 }
 
 extern const Pass kFuseResidualRmsNormPass = {

@@ -12,6 +12,8 @@
 namespace rlx::passes {
 namespace {
 
+constexpr Rule kRule("rms_norm_reshape");
+
 bool FlattensRows(const Graph& graph, const Node& reshape, const TensorType& x) {
   const TensorType& flat = reshape.results[0];
   if (x.rank() < 3 || flat.rank() != 2 || flat.shape[1] != x.shape.back()) return false;
@@ -32,14 +34,12 @@ absl::Status FuseRmsNormReshape(Graph& graph, PassContext& context) {
     if (rewriter.uses().IsOutput({root, 0}) || rewriter.uses().OnlyUser({norm, 0}) != root) {
       const bool output =
           rewriter.uses().IsOutput({root, 0}) || rewriter.uses().IsOutput({norm, 0});
-      Missed(context, Rule::kRmsNormReshape, output ? Reason::kGraphOutput : Reason::kMultiConsumer,
-             graph, norm,
+      Missed(context, kRule, output ? Reason::kGraphOutput : Reason::kMultiConsumer, graph, norm,
              Cat(Label(graph, norm), output ? " or its reshape is an output of the module"
                                             : " is read in its own shape too"));
       continue;
     }
-    Applied(context, Rule::kRmsNormReshape, graph, {root, norm},
-            Cat(Label(graph, norm), " sees its rows flat"));
+    Applied(context, kRule, graph, {root, norm}, Cat(Label(graph, norm), " sees its rows flat"));
     const std::vector<Attr> eps = {{"eps", graph.node(norm).Float("eps")}};
     const Shape flat = graph.type({root, 0}).shape;
     std::vector<Value> operands = graph.node(norm).operands;

@@ -17,6 +17,8 @@
 namespace rlx::passes {
 namespace {
 
+constexpr Rule kRule("shared_input_matmul");
+
 // Products that may be merged have one key: what they read and what they apply.
 using Key = std::pair<Value, std::string>;  // x, activation
 
@@ -66,7 +68,7 @@ void Merge(Graph& graph, PassContext& context, Rewriter& rewriter, const Key& ke
   const std::string names =
       Join(nodes, ", ", [&](std::string& out, NodeId id) { out += Label(graph, id); });
   const int64_t fewer = static_cast<int64_t>(members.size()) - 1;
-  Applied(context, Rule::kSharedInputMatMul, graph, nodes, Cat(names, " become one product"),
+  Applied(context, kRule, graph, nodes, Cat(names, " become one product"),
           {.launches = fewer, .bytes = fewer * (RoundTripBytes(graph, {key.first}) / 2)});
   GraphBuilder& b = rewriter.For(nodes);
   const Value merged = EmitMerged(b, key, members);
@@ -82,7 +84,7 @@ void Merge(Graph& graph, PassContext& context, Rewriter& rewriter, const Key& ke
 // Products that stay beside others of their input.
 void Note(Graph& graph, PassContext& context, const std::vector<Member>& members) {
   for (const Member& member : members) {
-    Missed(context, Rule::kSharedInputMatMul, Reason::kWeightNotConstant, graph, member.id,
+    Missed(context, kRule, Reason::kWeightNotConstant, graph, member.id,
            Cat(Label(graph, member.id), " is by ", Label(graph, member.w.node),
                ", which is no weight"));
   }

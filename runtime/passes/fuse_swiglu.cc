@@ -45,7 +45,7 @@ absl::Status FuseSwiglu(Graph& graph, PassContext& context) {
     const std::optional<Match> match = matcher.Find(root, HalvesPattern(), guard);
     if (!match) {
       const Explanation& why = matcher.why();
-      if (why.near) Missed(context, Rule::kSwiglu, why.reason, graph, why.node, why.message);
+      if (why.near) Missed(context, kSwigluRule, why.reason, graph, why.node, why.message);
       continue;
     }
     if (rewriter.AnyTaken(match->interior)) continue;
@@ -53,7 +53,7 @@ absl::Status FuseSwiglu(Graph& graph, PassContext& context) {
     const NodeId silu = graph.node(root).operands[0] == match->at("up")
                             ? graph.node(root).operands[1].node
                             : graph.node(root).operands[0].node;
-    Applied(context, Rule::kSwiglu, graph, match->interior,
+    Applied(context, kSwigluRule, graph, match->interior,
             Cat(Label(graph, root), " gates the halves of ", Label(graph, match->at("c").node)),
             {.launches = 1, .bytes = RoundTripBytes(graph, {{silu, 0}})});
     rewriter.Replace(

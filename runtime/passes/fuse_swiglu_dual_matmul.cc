@@ -50,13 +50,13 @@ absl::Status FuseSwigluDualMatMul(Graph& graph, PassContext& context) {
         matcher.Find(root, SwigluPattern(), [&](const Match& m) { return Check(graph, fixed, m); });
     if (!match) {
       const Explanation& why = matcher.why();
-      if (why.near) Missed(context, Rule::kSwiglu, why.reason, graph, why.node, why.message);
+      if (why.near) Missed(context, kSwigluRule, why.reason, graph, why.node, why.message);
       continue;
     }
     if (rewriter.AnyTaken(match->interior)) continue;
     const Value up = match->at("up"), gate = match->at("gate");
     // Two products and silu become one product; silu's result is never written.
-    Applied(context, Rule::kSwiglu, graph, match->interior,
+    Applied(context, kSwigluRule, graph, match->interior,
             Cat(Label(graph, up.node), " and ", Label(graph, gate.node), " become one product"),
             {.launches = 2, .bytes = RoundTripBytes(graph, {gate})});
     GraphBuilder& b = rewriter.For(match->interior);

@@ -18,6 +18,8 @@
 namespace rlx::passes {
 namespace {
 
+constexpr Rule kRule("transformer_layer");
+
 // layer_norm(a + b) over the last axis.
 struct PostNorm {
   Value a, b, gamma, beta;
@@ -105,7 +107,7 @@ class Layers {
 
  private:
   void Miss(Reason reason, NodeId at, std::string message) {
-    Missed(context_, Rule::kTransformerLayer, reason, graph_, at, std::move(message));
+    Missed(context_, kRule, reason, graph_, at, std::move(message));
   }
 
   void Try(NodeId root) {
@@ -220,7 +222,7 @@ class Layers {
     }
     std::vector<Value> intermediates;
     for (size_t i = 1; i < match.nodes.size(); ++i) intermediates.push_back({match.nodes[i], 0});
-    Applied(context_, Rule::kTransformerLayer, graph_, match.nodes,
+    Applied(context_, kRule, graph_, match.nodes,
             Cat("the layer up to ", Label(graph_, root), " becomes one op"),
             {.launches = static_cast<int64_t>(intermediates.size()),
              .bytes = RoundTripBytes(graph_, intermediates)});

@@ -14,6 +14,8 @@
 namespace rlx::passes {
 namespace {
 
+constexpr Rule kRule("broadcast");
+
 // Whether `from` is one element or the last extents of `to`.
 bool IsTrailing(const TensorType& from, const Shape& to) {
   const auto is_one = [](const Dim& dim) { return dim == Dim(1); };
@@ -38,8 +40,7 @@ absl::Status LowerBroadcast(Graph& graph, PassContext& context) {
       operand = rewriter.For({id}).Expand(operand, to);
     }
     if (operands == node.operands) continue;
-    Applied(context, Rule::kBroadcast, graph, {id},
-            Cat(Label(graph, id), " gets operands of its own shape"));
+    Applied(context, kRule, graph, {id}, Cat(Label(graph, id), " gets operands of its own shape"));
     GraphBuilder& b = rewriter.For({id});
     rewriter.Replace({id, 0}, b.Emit(node.op, std::move(operands), node.attrs));
   }

@@ -21,6 +21,8 @@
 namespace rlx::passes {
 namespace {
 
+constexpr Rule kRule("control_flow");
+
 using Values = std::vector<Value>;
 
 constexpr int64_t kMostNodes = 20'000;
@@ -135,7 +137,7 @@ absl::Status LowerControlFlow(Graph& graph, PassContext& context) {
     for (NodeId id = 0; id < rewriter.size(); ++id) {
       const Lowering* lowering = Wanted(context, graph.node(id));
       if (lowering == nullptr) continue;
-      Applied(context, Rule::kControlFlow, graph, {id},
+      Applied(context, kRule, graph, {id},
               Cat(Label(graph, id), " ", lowering->remark));
       lowering->lower(rewriter, id, graph.node(id));
     }

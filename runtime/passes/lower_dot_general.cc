@@ -14,6 +14,8 @@
 namespace rlx::passes {
 namespace {
 
+constexpr Rule kRule("dot_general");
+
 using Axes = std::vector<int64_t>;
 
 Axes FreeAxes(int rank, const Axes& batch, const Axes& contracting) {
@@ -82,7 +84,7 @@ absl::Status LowerDotGeneral(Graph& graph, PassContext& context) {
     if (!b.status().ok() || !product.valid() || graph.type(product) != node.results[0]) continue;
     rewriter.Take({id});
     rewriter.Replace({id, 0}, product);
-    Applied(context, Rule::kDotGeneral, graph, {id}, Cat(label, " becomes a matmul"));
+    Applied(context, kRule, graph, {id}, Cat(label, " becomes a matmul"));
   }
   return rewriter.Finish();
 }

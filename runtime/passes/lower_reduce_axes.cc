@@ -14,6 +14,8 @@
 namespace rlx::passes {
 namespace {
 
+constexpr Rule kRule("reduce_axes");
+
 struct Rows {
   std::vector<int64_t> order;  // kept axes, then folded ones
   Shape shape;                 // kept extents, then the product of the folded ones
@@ -51,7 +53,7 @@ absl::Status LowerReduceAxes(Graph& graph, PassContext& context) {
     if (context.runs(graph, id) || !WouldRun(context, node.op, {{x.dtype, rows.shape}}, attrs)) {
       continue;
     }
-    Applied(context, Rule::kReduceAxes, graph, {id}, Cat(Label(graph, id), " folds rows instead"));
+    Applied(context, kRule, graph, {id}, Cat(Label(graph, id), " folds rows instead"));
     GraphBuilder& b = rewriter.For({id});
     Value value = node.operands[0];
     if (!std::ranges::is_sorted(rows.order)) value = b.Transpose(value, rows.order);

@@ -22,6 +22,8 @@
 namespace rlx::passes {
 namespace {
 
+constexpr Rule kRule("elementwise_region");
+
 constexpr size_t kMaxResults = 8;
 
 struct Region {
@@ -145,7 +147,7 @@ class Marking {
       if (std::ranges::count(region.results, id) > 0)
         written += RoundTripBytes(graph_, {{id, 0}}) / 2;
     }
-    Applied(context_, Rule::kElementwiseRegion, graph_, region.members,
+    Applied(context_, kRule, graph_, region.members,
             Cat(region.members.size(), " elementwise nodes up to ", Label(graph_, region.tail),
                 " become one kernel"),
             {.launches = static_cast<int64_t>(read.size()),

@@ -21,6 +21,8 @@
 namespace rlx::passes {
 namespace {
 
+constexpr Rule kRule("mixed_precision");
+
 constexpr std::array<std::string_view, 5> kClassNames = {"compute", "reduction", "elementwise",
                                                          "data_movement", "boundary"};
 
@@ -233,12 +235,12 @@ class Narrowing {
     for (const auto& [kind, nodes] : done_) {
       std::vector<Value> values;
       for (NodeId id : nodes) values.push_back({id, 0});
-      Applied(context_, Rule::kMixedPrecision, graph_, nodes,
+      Applied(context_, kRule, graph_, nodes,
               Cat(nodes.size(), " ", kind.first, " computed in ", kind.second),
               {.bytes = RoundTripBytes(graph_, values) / 2});
     }
     for (const auto& [kind, nodes] : refused_) {
-      Missed(context_, Rule::kMixedPrecision, Reason::kBackendRefuses, graph_, nodes.front(),
+      Missed(context_, kRule, Reason::kBackendRefuses, graph_, nodes.front(),
              Cat(nodes.size(), " ", kind.first, " stay in f32: there is no ", kind.first, " of ",
                  kind.second, " like ", Label(graph_, nodes.front())));
     }

@@ -20,7 +20,7 @@ void Applied(PassContext& context, Rule rule, const Graph& graph, const std::vec
   if (context.remarks == nullptr) return;
   Remark remark;
   remark.kind = Remark::Kind::kApplied;
-  remark.rule = Name(rule);
+  remark.rule = rule.name;
   remark.message = std::move(message);
   remark.sources = MergedSources(graph, nodes);
   remark.launches_saved = savings.launches;
@@ -33,7 +33,7 @@ void Missed(PassContext& context, Rule rule, Reason reason, const Graph& graph, 
   if (context.remarks == nullptr) return;
   Remark remark;
   remark.kind = Remark::Kind::kMissed;
-  remark.rule = Name(rule);
+  remark.rule = rule.name;
   remark.reason = Info(reason).name;
   remark.hint = Info(reason).hint;
   remark.actionable = Info(reason).actionable;

@@ -26,7 +26,7 @@ absl::Status InlineRegions(Graph& graph, PassContext& context,
     // Copies: the graph grows.
     const std::shared_ptr<const Graph> body = graph.node(id).subgraphs.front();
     const std::vector<Value> operands = graph.node(id).operands;
-    Applied(context, Rule::kDecompose, graph, {id}, Cat(Label(graph, id), " ", why));
+    Applied(context, kDecomposeRule, graph, {id}, Cat(Label(graph, id), " ", why));
     const std::vector<Value> values = Inline(rewriter.For({id}), *body, operands);
     for (size_t r = 0; r < values.size(); ++r) {
       rewriter.Replace({id, static_cast<int32_t>(r)}, values[r]);

@@ -63,7 +63,7 @@ absl::Status WidenRefused(Graph& graph, PassContext& context) {
     }
     const std::optional<Graph> alone = Alone(graph, graph.node(id));
     if (!alone || !context.runs(*alone, alone->size() - 1)) continue;
-    Applied(context, Rule::kDecompose, graph, {id}, Cat(Label(graph, id), " is computed in f32"));
+    Applied(context, kDecomposeRule, graph, {id}, Cat(Label(graph, id), " is computed in f32"));
     Widen(rewriter, id, graph.node(id));
   }
   return rewriter.Finish();
