@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "runtime/base/status.h"
 #include "runtime/ir/op_info.h"
 #include "runtime/passes/decompose.h"
 #include "runtime/passes/passes.h"
@@ -9,15 +10,24 @@
 namespace rlx::passes {
 
 absl::Status DecomposeUnclaimed(Graph& graph, PassContext& context) {
-  return DecomposeWhere(
-      graph, context,
-      [&](const Graph& g, NodeId id) {
-        const std::string claim(Info(g.node(id).op).claim);
-        if (context.native.count(claim) > 0) return false;
-        if (context.common.count(claim) > 0) return true;
-        return !context.keep_unclaimed && !context.Accepts(claim);
-      },
-      "is not claimed by the target");
+  const auto decompose = [&] {
+    return DecomposeWhere(
+        graph, context,
+        [&](const Graph& g, NodeId id) {
+          const std::string claim(Info(g.node(id).op).claim);
+          if (context.native.count(claim) > 0) return false;
+          if (context.common.count(claim) > 0) return true;
+          return !context.keep_unclaimed && !context.Accepts(claim);
+        },
+        "is not claimed by the target");
+  };
+  RLX_TRY(decompose());
+  if (!context.changed) return absl::OkStatus();
+  // A recurrence becomes a loop, which the target may lack as well.
+  RLX_TRY(LowerControlFlow(graph, context));
+  if (context.changed) RLX_TRY(decompose());
+  context.changed = true;
+  return absl::OkStatus();
 }
 
 extern const Pass kDecomposeUnclaimedPass = {

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "runtime/base/status.h"
 #include "runtime/base/text.h"
 #include "runtime/ir/op_info.h"
@@ -16,8 +18,9 @@
 //   scan(c.., captures.., xs..) { body } of n steps   =>   n times
 //     c.., ys[t].. = body(c.., captures.., xs[t]..);  then concat(ys)
 //
-// for targets that do not run them. A loop is written out when that is kMostNodes nodes at most and
-// its length is known; a longer one stays, and the dispatch report says so.
+// for targets that do not run them. A loop is written out when its length is known and that makes
+// kMostNodes nodes at most, loops inside it counted, and kMostInAll with those before it; a longer
+// one stays, and the dispatch report says so.
 namespace rlx::passes {
 namespace {
 
@@ -25,7 +28,7 @@ constexpr Rule kRule("control_flow");
 
 using Values = std::vector<Value>;
 
-constexpr int64_t kMostNodes = 20'000;
+constexpr int64_t kMostNodes = 20'000, kMostInAll = 100'000;
 
 // Copies of the node: the graph grows.
 void LowerIf(Rewriter& rewriter, NodeId id, Node node) {
@@ -101,13 +104,6 @@ constexpr Lowering kLowerings[] = {
     {OpKind::kScan, LowerScan, "is written out"},
 };
 
-// Nodes of all nested graphs together.
-int64_t NestedNodes(const Node& node) {
-  int64_t nodes = 0;
-  for (const auto& graph : node.subgraphs) nodes += graph->size();
-  return nodes;
-}
-
 // How often the bodies are written; -1 when only a binding can tell.
 int64_t Copies(const Node& node) {
   if (node.op == OpKind::kWhile) return node.Int("max_iterations");
@@ -116,11 +112,31 @@ int64_t Copies(const Node& node) {
   return length.is_static() ? length.value() : -1;
 }
 
-const Lowering* Wanted(const PassContext& context, const Node& node) {
+// Nodes that it becomes once it and all loops inside it are written out; above kMostNodes: too
+// many.
+int64_t Written(const Node& node) {
+  int64_t nodes = 1;
+  for (const auto& graph : node.subgraphs) {
+    for (const Node& inner : graph->nodes()) {
+      nodes = std::min(nodes + (inner.subgraphs.empty() ? 1 : Written(inner)), kMostNodes + 1);
+    }
+  }
+  const int64_t copies = std::max<int64_t>(1, Copies(node));
+  return copies > kMostNodes / nodes ? kMostNodes + 1 : copies * nodes;
+}
+
+// The part of that which this node alone makes: loops inside it count for one.
+int64_t Own(const Node& node) {
+  int64_t nodes = 1;
+  for (const auto& graph : node.subgraphs) nodes += graph->size();
+  return Copies(node) * nodes;
+}
+
+const Lowering* Wanted(const PassContext& context, const Node& node, int64_t left) {
   for (const Lowering& lowering : kLowerings) {
     if (lowering.kind != node.op || context.Accepts(Info(node.op).claim)) continue;
-    const int64_t copies = Copies(node), nodes = NestedNodes(node) + 1;
-    const bool small = copies == 1 || (copies > 0 && copies <= kMostNodes / nodes);
+    const int64_t copies = Copies(node);
+    const bool small = copies == 1 || (copies > 0 && Written(node) <= std::min(left, kMostNodes));
     return small ? &lowering : nullptr;
   }
   return nullptr;
@@ -130,15 +146,16 @@ const Lowering* Wanted(const PassContext& context, const Node& node) {
 
 absl::Status LowerControlFlow(Graph& graph, PassContext& context) {
   bool changed = false;
+  int64_t left = kMostInAll;
   // A branch may hold another `if`: one round for each level of nesting.
   for (context.changed = true; context.changed;) {
     context.changed = false;
     Rewriter rewriter(graph, context);
     for (NodeId id = 0; id < rewriter.size(); ++id) {
-      const Lowering* lowering = Wanted(context, graph.node(id));
+      const Lowering* lowering = Wanted(context, graph.node(id), left);
       if (lowering == nullptr) continue;
-      Applied(context, kRule, graph, {id},
-              Cat(Label(graph, id), " ", lowering->remark));
+      if (Copies(graph.node(id)) > 1) left -= Own(graph.node(id));
+      Applied(context, kRule, graph, {id}, Cat(Label(graph, id), " ", lowering->remark));
       lowering->lower(rewriter, id, graph.node(id));
     }
     RLX_TRY(rewriter.Finish());

@@ -160,6 +160,109 @@ TEST(LowerControlFlow, LowersNestedBranchesAndKeepsNamesAndSources) {
   }
 }
 
+// One choice for each result of a branch, and for each carry of each step of a loop.
+TEST(LowerControlFlow, WritesOutABoundedWhile) {
+  PassContext context;
+  context.claims = {"MatMul"};
+  const Outcome one = RunPass(LowerControlFlow, R"(mir "m" {
+    %0 = input "p" : bool[]
+    %1 = input "x" : f32[2]
+    %2 = if(%0, %1) graph "then" {
+      %0 = input "a" : f32[2]
+      %1 = mul(%0, %0)
+      output "o" = %1
+    } graph "else" {
+      %0 = input "a" : f32[2]
+      output "o" = %0
+    }
+    %3 = while(%2) {carries = 1, max_iterations = 2} graph "holds" {
+      %0 = input "a" : f32[2]
+      %1 = reduce_max(%0) {axes = [0]}
+      %2 = lt(%1, %1)
+      output "on" = %2
+    } graph "body" {
+      %0 = input "a" : f32[2]
+      %1 = mul(%0, %0)
+      output "o" = %1
+    }
+    output "y" = %3
+  })",
+                              context);
+  EXPECT_EQ(CountOf(one.graph, OpKind::kWhere), 3);
+  EXPECT_EQ(CountOf(one.graph, OpKind::kMul), 3);
+  EXPECT_EQ(CountOf(one.graph, OpKind::kLogicalAnd), 1);
+  EXPECT_EQ(CountOf(one.graph, OpKind::kIf) + CountOf(one.graph, OpKind::kWhile), 0);
+  const Outcome two = RunPass(LowerControlFlow, R"(mir "m" {
+    %0 = input "x" : f32[2]
+    %1 = input "z" : f32[2]
+    %2 = input "p" : bool[]
+    %3 = while(%0, %1, %2) {carries = 2, max_iterations = 3} graph "holds" {
+      %0 = input "a" : f32[2]
+      %1 = input "b" : f32[2]
+      %2 = input "on" : bool[]
+      output "on" = %2
+    } graph "body" {
+      %0 = input "a" : f32[2]
+      %1 = input "b" : f32[2]
+      %2 = input "on" : bool[]
+      %3 = add(%0, %1)
+      output "a" = %1
+      output "b" = %3
+    }
+    output "y" = %3
+    output "z" = %3.1
+  })",
+                              context);
+  EXPECT_EQ(CountOf(two.graph, OpKind::kWhere), 6);
+}
+
+// Loops inside loops multiply, loops beside loops add up: neither may fill the memory.
+TEST(LowerControlFlow, LeavesLoopsThatWouldGrowTooLarge) {
+  PassContext context;
+  context.claims = {"MatMul"};
+  const auto loop = [](int bound, std::string_view body) {
+    return Cat("while(%0) {carries = 1, max_iterations = ", bound, R"(} graph "holds" {
+      %0 = input "a" : f32[]
+      %1 = lt(%0, %0)
+      output "on" = %1
+    } graph "body" {
+      %0 = input "a" : f32[]
+      %1 = )",
+               body, R"(
+      output "o" = %1
+    })");
+  };
+  const auto module = [](std::string_view node, int copies) {
+    std::string text = "mir \"m\" { %0 = input \"x\" : f32[]\n";
+    for (int i = 1; i <= copies; ++i)
+      text += Cat("%", i, " = ", node, "\noutput \"y", i, "\" = %", i, "\n");
+    return text + "}";
+  };
+  ExpectUntouched(LowerControlFlow, module(loop(100, loop(100, "exp(%0)")), 1), context);
+  const Outcome nested =
+      RunPass(LowerControlFlow, module(loop(10, loop(10, "exp(%0)")), 1), context);
+  EXPECT_EQ(CountOf(nested.graph, OpKind::kWhile), 0);
+  EXPECT_EQ(CountOf(nested.graph, OpKind::kExp), 100);
+  const Outcome beside = RunPass(LowerControlFlow, module(loop(3'900, "exp(%0)"), 8), context);
+  EXPECT_EQ(CountOf(beside.graph, OpKind::kWhile), 3);
+}
+
+TEST(DecomposeUnclaimed, WritesOutTheLoopOfARecurrence) {
+  PassContext context;
+  context.claims = {"Binary",    "Activation", "Reduce", "Reshape",
+                    "Transpose", "Expand",     "Narrow", "Concat"};
+  const Outcome outcome = RunPass(DecomposeUnclaimed, R"(mir "m" {
+    %0 = input "q" : f32[1,3,2,4]
+    %1 = input "g" : f32[1,3,2]
+    %2 = gated_delta_net(%0, %0, %0, %1, %1)
+    output "y" = %2
+    output "state" = %2.1
+  })",
+                                  context);
+  EXPECT_EQ(CountOf(outcome.graph, OpKind::kGatedDeltaNet), 0);
+  EXPECT_EQ(CountOf(outcome.graph, OpKind::kScan), 0);
+}
+
 TEST(DecomposeUnclaimed, TakesApartOnlyWhatIsUnclaimed) {
   PassContext context;
   context.claims = {"FusedSwiGLU", "MatMul", "Binary", "LayerNorm"};
