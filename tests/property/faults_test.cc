@@ -189,6 +189,66 @@ TEST(Faults, ParityPlainKernels) {
   })");
 }
 
+// 10.3: offsets of the first image for all of a batch. Row 13: a resize that tiles the image.
+TEST(Faults, ParityImagesOfABatchAreEachTheirOwn) {
+  const Graph graph = ParseGraph(R"(mir "m" {
+    %0 = input "x" : f32[3,4,2,3]
+    %1 = param "g" : f32[4]
+    %2 = param "b" : f32[4]
+    %3 = group_norm(%0, %1, %2) {num_groups = 2, eps = 1e-3}
+    %4 = layer_norm2d(%0, %1, %2) {eps = 1e-3}
+    %5 = resize_nearest2x(%0)
+    %6 = input "tokens" : f32[3,6,8]
+    %7 = axial_rope2d(%6) {end_x = 3, end_y = 2, head_dim = 4, num_heads = 2, theta = 100.0}
+    output "group" = %3
+    output "layer" = %4
+    output "twice" = %5
+    output "turned" = %7
+  })");
+  ExpectOracle(Print({Stage::kMir, FusionPolicy::kDirect, graph}));
+  const auto got = Runner().Run(graph, RandomInputs(graph, 3));
+  ASSERT_TRUE(got.ok()) << Cat(got.status());
+  const std::vector<double> in = RandomInputs(graph, 3).at("x").ToDoubles();
+  const std::vector<double> twice = (*got)[2].ToDoubles();
+  for (int64_t plane = 0; plane < 12; ++plane) {
+    for (int64_t row = 0; row < 4; ++row) {
+      for (int64_t column = 0; column < 6; ++column) {
+        EXPECT_EQ(twice[(plane * 4 + row) * 6 + column],
+                  in[(plane * 2 + row / 2) * 3 + column / 2]);
+      }
+    }
+  }
+}
+
+// 10.3: sampling spoils its logits, every back end draws from another generator, and seed 0 is one
+// constant. Here it is the published generator at the seed, 0 like any other.
+TEST(Faults, ParitySamplingDrawsFromPhiloxAndKeepsItsLogits) {
+  const Graph graph = ParseGraph(R"(mir "m" {
+    %0 = input "x" : f32[4,50]
+    %1 = tanh(%0)
+    %2 = sample(%1) {top_k = 20, top_p = 0.9, temperature = 0.7, seed = 0}
+    %3 = sample(%1) {top_k = 20, top_p = 0.9, temperature = 0.7, seed = 1}
+    %4 = exp(%1)
+    output "logits" = %1
+    output "zero" = %2
+    output "one" = %3
+    output "after" = %4
+  })");
+  bool differ = false;
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    const TensorMap inputs = RandomInputs(graph, seed);
+    const auto want = Evaluate(graph, inputs);
+    const auto got = Runner().Run(graph, inputs), again = Runner().Run(graph, inputs);
+    ASSERT_TRUE(want.ok() && got.ok() && again.ok()) << Cat(got.status());
+    for (size_t i = 0; i < want->size(); ++i) {
+      EXPECT_TRUE(CompareToOracle((*got)[i], (*want)[i], ToleranceOf(graph))) << "output " << i;
+    }
+    EXPECT_EQ((*got)[1].ToInts(), (*again)[1].ToInts());
+    differ |= (*got)[1].ToInts() != (*got)[2].ToInts();
+  }
+  EXPECT_TRUE(differ);
+}
+
 // The two gelus differ where they should.
 TEST(Faults, ParityGelusAreTwoFunctions) {
   const Graph graph = ParseGraph(R"(mir "m" {

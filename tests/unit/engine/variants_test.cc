@@ -25,6 +25,24 @@ TEST(Buckets, ArePowersOfTwoWithinTheRange) {
   EXPECT_FALSE(Holds({{"a", 4}}, {{"c", 3}}));
 }
 
+// The ladder of a range, by the sizes at which a bucket ends: powers of two from the first that
+// holds the least, and the range's own end instead of what lies beyond it.
+TEST(Buckets, FormALadder) {
+  const auto ladder = [](int64_t least, int64_t most) {
+    std::vector<int64_t> ends;
+    for (int64_t size = least; size <= most; ++size) {
+      const int64_t end = BucketFor({{"n", size}}, {{"n", {least, most}}}).at("n");
+      if (ends.empty() || ends.back() != end) ends.push_back(end);
+    }
+    return ends;
+  };
+  EXPECT_EQ(ladder(8, 64), (std::vector<int64_t>{8, 16, 32, 64}));
+  EXPECT_EQ(ladder(8, 256), (std::vector<int64_t>{8, 16, 32, 64, 128, 256}));
+  EXPECT_EQ(ladder(10, 64), (std::vector<int64_t>{16, 32, 64}));
+  EXPECT_EQ(ladder(8, 20), (std::vector<int64_t>{8, 16, 20}));
+  EXPECT_EQ(ladder(16, 16), (std::vector<int64_t>{16}));
+}
+
 // y[n] = the mean over all rows of softmax over rows of x[rows, 4].
 constexpr std::string_view kRowsMix =
     "mir \"mix\" {\nsymbol rows in [1, 100]\n%0 = input \"x\" : f32[rows,4]\n"

@@ -88,6 +88,11 @@ TEST(Evaluate, BinaryOpsBroadcastBothWays) {
   EXPECT_THAT(sum.dims, ElementsAre(2, 3));
   EXPECT_THAT(sum.f, ElementsAre(11, 12, 13, 21, 22, 23));
   EXPECT_THAT(One(OpKind::kSub, {F32({}, {1}), F32({2}, {3, 4})}).f, ElementsAre(-2, -3));
+  // One of five dims in the middle is 1 on either side.
+  const EvalTensor five =
+      One(OpKind::kMul, {F32({1, 2, 1, 2, 1}, {1, 2, 3, 4}), F32({2, 1, 1, 1, 2}, {1, 10, 2, 20})});
+  EXPECT_THAT(five.dims, ElementsAre(2, 2, 1, 2, 2));
+  EXPECT_THAT(five.f, ElementsAre(1, 10, 2, 20, 3, 30, 4, 40, 2, 20, 4, 40, 6, 60, 8, 80));
 }
 
 TEST(Evaluate, IntegersWrapAndTruncate) {

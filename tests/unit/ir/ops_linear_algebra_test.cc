@@ -30,6 +30,28 @@ TEST(Fft, TurnsLikeNumpy) {
   for (int k = 0; k < 8; ++k) EXPECT_NEAR(got.f[k], want[k], 1e-12);
 }
 
+// The sum that defines it, at lengths that are powers of two and others.
+TEST(Fft, IsTheNaiveTransform) {
+  Rng rng(9);
+  for (const int n : {3, 8, 12, 15, 20}) {
+    const HostTensor x = RandomF64(rng, {2 * n});
+    const std::vector<double> in = x.ToDoubles();
+    for (const bool inverse : {false, true}) {
+      const EvalTensor got = Fft(x, inverse, "backward");
+      for (int k = 0; k < n; ++k) {
+        double re = 0, im = 0;
+        for (int t = 0; t < n; ++t) {
+          const double angle = (inverse ? 2 : -2) * M_PI * k * t / n;
+          re += in[t] * std::cos(angle) - in[n + t] * std::sin(angle);
+          im += in[t] * std::sin(angle) + in[n + t] * std::cos(angle);
+        }
+        EXPECT_NEAR(got.f[k], re, 1e-9) << n << (inverse ? " inverse " : " ") << k;
+        EXPECT_NEAR(got.f[n + k], im, 1e-9);
+      }
+    }
+  }
+}
+
 TEST(Fft, ThereAndBack) {
   Rng rng(1);
   for (int64_t n : {1, 2, 7, 12, 64}) {

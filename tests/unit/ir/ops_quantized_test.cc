@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -192,6 +193,39 @@ TEST(Quantize, RoundTripsWithinHalfAStepOfEachChannel) {
   ASSERT_TRUE(back.ok()) << Message(back.status());
   for (int64_t k = 0; k < 60; ++k)
     EXPECT_LE(std::abs((*back)[0].f[k] - x.ToDoubles()[k]), scales[k / 5 % 3] / 2 + 1e-12);
+}
+
+// Quantized, convolved and requantized by hand: sums of what the integers mean, one rounding.
+TEST(QConv2d, IsTheRoundedConvolutionOfWhatTheIntegersMean) {
+  const std::vector<int64_t> x = {10, -20, 30, 40, 50, -60, 70, 80, 90}, w = {1, -2, 3, 4};
+  const auto got = EvalOp({OpKind::kQConv2d,
+                           {Ints(DType::kI8, {1, 1, 3, 3}, x), Ints(DType::kI8, {1, 1, 2, 2}, w),
+                            Ints(DType::kI32, {1}, {7})},
+                           {{"strides", std::vector<int64_t>{1, 1}},
+                            {"pads", std::vector<int64_t>{1, 1, 0, 0}},
+                            {"dilations", std::vector<int64_t>{1, 1}},
+                            {"groups", int64_t{1}},
+                            {"x_zp", int64_t{5}},
+                            {"w_zp", int64_t{-1}},
+                            {"out_zp", int64_t{3}},
+                            {"multipliers", std::vector<double>{0.125}}}});
+  ASSERT_TRUE(got.ok()) << Message(got.status());
+  ASSERT_EQ((*got)[0].dims, (std::vector<int64_t>{1, 1, 3, 3}));
+  for (int64_t i = 0; i < 3; ++i) {
+    for (int64_t j = 0; j < 3; ++j) {
+      double sum = 7;
+      for (int64_t a = 0; a < 2; ++a) {
+        for (int64_t b = 0; b < 2; ++b) {
+          const int64_t row = i + a - 1, column = j + b - 1;
+          const bool inside = row >= 0 && column >= 0;  // what is outside means zero
+          const int64_t centred = inside ? x[row * 3 + column] - 5 : 0;
+          sum += static_cast<double>(centred * (w[a * 2 + b] + 1));
+        }
+      }
+      EXPECT_EQ((*got)[0].i[i * 3 + j],
+                std::clamp<int64_t>(std::llrint(std::nearbyint(sum * 0.125)) + 3, -128, 127));
+    }
+  }
 }
 
 TEST(QMatMul, IsTheRoundedProductOfWhatTheIntegersMean) {

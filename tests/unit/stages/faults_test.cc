@@ -49,6 +49,21 @@ TEST(Faults, Row18BindingChecksInsteadOfClamping) {
             absl::StatusCode::kInvalidArgument);
 }
 
+// Row 19: weights that a fusion joins are joined again by every run.
+TEST(Faults, Row19WeightsAreJoinedWhenTheyAreBound) {
+  for (const char* policy : {"", "fusable"}) {
+    const auto result = CompileModuleStages(LlamaBlock(policy), {.device = DeviceKind::kMetal});
+    ASSERT_TRUE(result.ok());
+    int joined = 0;
+    for (const Assignment& a : result->lir.plan.assignments) {
+      if (result->lir.graph.node(a.value.node).op != OpKind::kConcat) continue;
+      EXPECT_EQ(a.storage, Storage::kWeight);
+      ++joined;
+    }
+    EXPECT_EQ(joined, 2);  // q, k and v; gate and up
+  }
+}
+
 // Row 20: heads are copied to make grouped queries plain ones.
 TEST(Faults, Row20GroupedHeadsAreNotCopied) {
   for (const char* policy : {"", "fusable"}) {

@@ -180,6 +180,24 @@ TEST(QuantScheme, Q3K) {
     EXPECT_EQ(out[i], -0.5F * static_cast<float>((scales[i / 16] - 32) * q[i])) << i;
 }
 
+// Blocks of one value, filled in by hand.
+TEST(QuantScheme, BlocksOfOneValue) {
+  Bytes q4k, q6k(208, 0), q2k(16, 0x01);
+  PutHalf(q4k, 1);
+  PutHalf(q4k, 0);
+  PutScaleMins(q4k, std::vector<int>(8, 1), std::vector<int>(8, 0));
+  q4k.resize(144, 0x77);
+  for (float value : Decode(QuantScheme::kQ4K, q4k)) EXPECT_EQ(value, 7);
+  for (int i = 128; i < 192; ++i) q6k[i] = 0xaa;  // the high bits of 32
+  for (int i = 192; i < 208; ++i) q6k[i] = 5;
+  PutHalf(q6k, 1);
+  for (float value : Decode(QuantScheme::kQ6K, q6k)) EXPECT_EQ(value, 0);
+  q2k.resize(80, 0xff);
+  PutHalf(q2k, 1);
+  PutHalf(q2k, 1);
+  for (float value : Decode(QuantScheme::kQ2K, q2k)) EXPECT_EQ(value, 3);
+}
+
 TEST(SmallFloats, E4M3IsFiniteTo448) {
   EXPECT_EQ(Fp8E4M3ToF32(0x7e), 448.0F);
   EXPECT_EQ(Fp8E4M3ToF32(0xfe), -448.0F);
