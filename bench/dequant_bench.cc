@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <functional>
 
 #include "backends/cpu/math/dequant_gemm.h"
@@ -37,10 +36,6 @@ T* Allocate(int64_t count, T value) {
   T* p = static_cast<T*>(std::aligned_alloc(64, (bytes + 4095) / 4096 * 4096));
   std::fill(p, p + count, value);
   return p;
-}
-
-void ReadFloats(const void* from, int64_t at, int64_t count, float* out) {
-  std::memcpy(out, static_cast<const float*>(from) + at, static_cast<size_t>(count) * 4);
 }
 
 // Seconds of the fastest burst, per run: neighbours on the machine only slow.
@@ -91,7 +86,7 @@ double Packed(const MathKernels& kernels, const Shape& s, QuantScheme scheme, Te
       .k = s.k,
       .a = Allocate(s.m * s.k, 0.5F),
       .lda = s.k,
-      .w = {.scheme = scheme, .block = 32, .scale = scale, .read_scale = ReadFloats},
+      .w = {.scheme = scheme, .block = 32, .scale = scale},
       .c = Allocate(s.m * s.n, 0.0F),
       .ldc = s.n};
   uint8_t* scratch =

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "backends/cpu/math/dequant_gemm.h"
 
-#include <cstring>
-
 #include "backends/cpu/element.h"
 #include "backends/cpu/routine.h"
 #include "backends/cpu/rule.h"
@@ -21,11 +19,6 @@ using Operand = ProgramBuilder::Operand;
 // Buffers x, w, scale or -1, zero point or -1, out.
 enum Slot : size_t { kM, kN, kK, kScheme, kBlock, kScaleType, kZeroType, kIntCount };
 
-void ReadFloats(const void* from, int64_t at, int64_t count, float* out) {
-  std::memcpy(out, static_cast<const float*>(from) + at,
-              static_cast<size_t>(count) * sizeof(float));
-}
-
 template <DType dtype>
 void ReadNumbers(const void* from, int64_t at, int64_t count, float* out) {
   for (int64_t i = 0; i < count; ++i) {
@@ -33,7 +26,8 @@ void ReadNumbers(const void* from, int64_t at, int64_t count, float* out) {
   }
 }
 
-auto ReaderOf(int64_t dtype) {
+// Null: floats need no reading.
+decltype(QuantWeights::read_scale) ReaderOf(int64_t dtype) {
   switch (static_cast<DType>(dtype)) {
     case DType::kF16:
       return ReadNumbers<DType::kF16>;
@@ -42,7 +36,7 @@ auto ReaderOf(int64_t dtype) {
     case DType::kF64:
       return ReadNumbers<DType::kF64>;
     default:
-      return ReadFloats;
+      return nullptr;
   }
 }
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // C[m,n] = A[m,k] W, W as packed quantized weights in the layouts of
-// runtime/tensor/quant_scheme.h. Weights are decoded as they are met, a panel of columns and at
-// most kDecodeDepth rows at a time into scratch that stays in cache: they are never expanded in
+// runtime/tensor/quant_scheme.h. Weights are decoded as they are met: they are never expanded in
 // full.
 //
-// With more than kMostDotRows rows, or codes with scales of their own, an element of C is one chain
-// of additions in ascending k, as in gemm.h. Fewer rows against blocks are dot products, decoded
-// into registers: a decoder's single row moves the packed bytes once and little else. So results
-// depend on which of the two m asks for, and on nothing else: not on threads.
+// Few rows (FewRows() says how few) take each code from memory into a register and from there into
+// the sums: they are bound by the packed bytes, as a decoder's single row should be. More rows
+// decode a panel of columns, at most kDecodeDepth rows of it at a time, into scratch that stays in
+// cache, and multiply that; an element of C is then one chain of additions in ascending k, as in
+// gemm.h. So results depend on m, which decides the order of additions, and not on threads.
 #pragma once
 
 #include <cstddef>
@@ -29,7 +29,7 @@ struct QuantWeights {
   int64_t block = 0;
   const void* scale = nullptr;
   const void* zero = nullptr;
-  // Reads `count` numbers from element `at` on as floats.
+  // Reads `count` numbers from element `at` on as floats. Null: they are floats.
   void (*read_scale)(const void* from, int64_t at, int64_t count, float* out) = nullptr;
   void (*read_zero)(const void* from, int64_t at, int64_t count, float* out) = nullptr;
 };
@@ -52,5 +52,9 @@ bool TakesScheme(QuantScheme scheme);
 size_t DequantScratchBytes(const MathKernels& kernels, int threads);
 // C must not overlap A or W. `scratch` is aligned to 64 bytes.
 void Gemm(const MathKernels& kernels, const DequantGemm& gemm, Team& team, void* scratch);
+
+// What Gemm() chooses between: sums in registers, or decoded panels.
+bool FewRows(const DequantGemm& gemm);
+void GemmFewRows(const MathKernels& kernels, const DequantGemm& gemm, Team& team);
 
 }  // namespace rlx::cpu

@@ -8,7 +8,9 @@ Isa AskProcessor() {
 #if defined(__x86_64__)
   // The builtins check XCR0 as well, so a kernel that does not save the wide registers says no.
   __builtin_cpu_init();
-  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return Isa::kGeneric;
+  const bool narrow = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                      __builtin_cpu_supports("f16c");
+  if (!narrow) return Isa::kGeneric;
   const bool wide = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
                     __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
   return wide ? Isa::kAvx512 : Isa::kAvx2;

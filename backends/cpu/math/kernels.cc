@@ -19,6 +19,8 @@ void DecodeBlocks(const DecodeTask&);
 template <class V>
 void DotBlocks(const DotBlocksTask&);
 template <class V>
+void SumCodes(const SumCodesTask&);
+template <class V>
 void DecodeCodes(const CodesTask&);
 template <class V>
 float SoftmaxRow(const SoftmaxTask&);
@@ -52,6 +54,7 @@ constexpr MathKernels Table(Isa isa, int lanes, int panel_vectors, int tile_rows
           .finish = Finish<V>,
           .decode_blocks = DecodeBlocks<V>,
           .dot_blocks = DotBlocks<V>,
+          .sum_codes = SumCodes<V>,
           .decode_codes = DecodeCodes<V>,
           .softmax_row = SoftmaxRow<V>,
           .dot_rows = DotRows<V>,

@@ -22,6 +22,7 @@ struct PanelTask;
 struct PoolTask;
 struct ScaleTask;
 struct SoftmaxTask;
+struct SumCodesTask;
 struct UnfoldTask;
 struct WeightedTask;
 
@@ -39,6 +40,7 @@ struct MathKernels {
   // decode_task.h
   void (*decode_blocks)(const DecodeTask&);
   void (*dot_blocks)(const DotBlocksTask&);
+  void (*sum_codes)(const SumCodesTask&);
   void (*decode_codes)(const CodesTask&);
 
   // attention_task.h

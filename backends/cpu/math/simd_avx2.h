@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Eight-lane vectors on AVX2 and FMA. See simd_generic.h for what each operation means.
+// Eight-lane vectors on AVX2, FMA and F16C. See simd_generic.h for what each operation means.
 #pragma once
 
 #include <immintrin.h>
@@ -30,6 +30,11 @@ struct Avx2 {
   [[gnu::always_inline]] static F LoadSigned(const uint8_t* p) {
     const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
+  }
+  [[gnu::always_inline]] static F SetHalf(const uint8_t* p) {
+    uint16_t half;
+    __builtin_memcpy(&half, p, sizeof half);
+    return _mm256_cvtph_ps(_mm_set1_epi16(static_cast<int16_t>(half)));
   }
   template <int shift, int mask>
   [[gnu::always_inline]] static F LoadField(const uint8_t* p) {

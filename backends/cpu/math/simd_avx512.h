@@ -31,6 +31,11 @@ struct Avx512 {
     const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
   }
+  [[gnu::always_inline]] static F SetHalf(const uint8_t* p) {
+    uint16_t half;
+    __builtin_memcpy(&half, p, sizeof half);
+    return _mm512_cvtph_ps(_mm256_set1_epi16(static_cast<int16_t>(half)));
+  }
   template <int shift, int mask>
   [[gnu::always_inline]] static F LoadField(const uint8_t* p) {
     const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));

@@ -160,7 +160,7 @@ TEST_P(DequantGemmTest, BlocksOfEveryScheme) {
     if (!info.is_block()) continue;
     ASSERT_TRUE(TakesScheme(info.scheme));
     const int64_t k = info.block_elements == 32 ? 32 * 11 : 512;
-    for (int64_t m : {1, 2, 3, 4, 5, 9}) {
+    for (int64_t m : {1, 2, 3, 7, 13, 24, 27}) {
       for (int64_t n : {1, 7, 50}) {
         ExpectRight(kernels_, {m, n, k}, RandomBlocks(info.scheme, k, n, rng_), rng_);
       }
@@ -171,8 +171,8 @@ TEST_P(DequantGemmTest, BlocksOfEveryScheme) {
 TEST_P(DequantGemmTest, CodesWithScalesOfTheirOwn) {
   for (QuantScheme scheme : kCodes) {
     for (auto [k, block] : {std::pair{96, 32}, {300, 100}, {512, 512}, {520, 8}}) {
-      for (int64_t m : {1, 6}) {
-        for (int64_t n : {2, 30, 98}) {
+      for (int64_t m : {1, 2, 7, 8, 9, 19}) {
+        for (int64_t n : {2, 30, 98, 400}) {
           ExpectRight(kernels_, {m, n, k}, RandomCodes(scheme, k, n, block, rng_), rng_);
         }
       }
