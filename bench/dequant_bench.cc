@@ -2,12 +2,13 @@
 // Products against packed quantized weights beside the same product in f32, cold weights: every run
 // takes the next of as many copies as fill 128 MiB.
 //
-//   bench_dequant_bench [threads=2] [isa=best]
+//   bench_dequant_bench [threads=2] [isa=best] [only this m]
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
 
+#include "backends/cpu/aligned_memory.h"
 #include "backends/cpu/math/dequant_gemm.h"
 #include "backends/cpu/math/gemm.h"
 #include "bench/fma_peak.h"
@@ -23,20 +24,27 @@ constexpr int64_t kColdBytes = 128 << 20;
 struct Shape {
   int64_t m, k, n;
 };
-constexpr Shape kShapes[] = {{1, 2048, 2048},  {1, 4096, 4096},   {4, 4096, 4096},
-                             {16, 4096, 4096}, {128, 4096, 4096}, {512, 2048, 2048}};
+constexpr Shape kShapes[] = {{1, 2048, 2048},   {1, 4096, 4096},  {4, 4096, 4096},
+                             {8, 4096, 4096},   {16, 4096, 4096}, {32, 4096, 4096},
+                             {128, 4096, 4096}, {512, 2048, 2048}};
 
 constexpr QuantScheme kSchemes[] = {QuantScheme::kInt8, QuantScheme::kInt4, QuantScheme::kQ8_0,
                                     QuantScheme::kQ4_0, QuantScheme::kQ4K,  QuantScheme::kQ6K,
                                     QuantScheme::kQ5K};
 
+// Memory as a session has it: in huge pages where there is much.
 template <class T>
-T* Allocate(int64_t count, T value) {
-  const int64_t bytes = count * static_cast<int64_t>(sizeof(T));
-  T* p = static_cast<T*>(std::aligned_alloc(64, (bytes + 4095) / 4096 * 4096));
-  std::fill(p, p + count, value);
-  return p;
-}
+class Buffer {
+ public:
+  Buffer(int64_t count, T value)
+      : memory_(*cpu::AlignedMemory::Allocate(count * static_cast<int64_t>(sizeof(T)))) {
+    std::fill_n(get(), count, value);
+  }
+  T* get() { return reinterpret_cast<T*>(memory_.data()); }
+
+ private:
+  cpu::AlignedMemory memory_;
+};
 
 // Seconds of the fastest burst, per run: neighbours on the machine only slow.
 double Best(double flops, const std::function<void(int)>& run) {
@@ -54,22 +62,13 @@ double Best(double flops, const std::function<void(int)>& run) {
 double Plain(const MathKernels& kernels, const Shape& s, Team& team) {
   const int64_t size = cpu::PackedSize(kernels, s.k, s.n);
   const int64_t copies = std::max<int64_t>(1, kColdBytes / (size * 4));
-  float* packed = Allocate(size * copies, 0.25F);
-  cpu::PackedGemm gemm{.m = s.m,
-                       .n = s.n,
-                       .k = s.k,
-                       .a = Allocate(s.m * s.k, 0.5F),
-                       .lda = s.k,
-                       .c = Allocate(s.m * s.n, 0.0F),
-                       .ldc = s.n};
-  const double seconds = Best(2.0 * s.m * s.n * s.k, [&](int i) {
-    gemm.b = packed + i % copies * size;
+  Buffer<float> packed(size * copies, 0.25F), a(s.m * s.k, 0.5F), c(s.m * s.n, 0.0F);
+  cpu::PackedGemm gemm{
+      .m = s.m, .n = s.n, .k = s.k, .a = a.get(), .lda = s.k, .c = c.get(), .ldc = s.n};
+  return Best(2.0 * s.m * s.n * s.k, [&](int i) {
+    gemm.b = packed.get() + i % copies * size;
     cpu::Gemm(kernels, gemm, team);
   });
-  std::free(packed);
-  std::free(const_cast<float*>(gemm.a));
-  std::free(gemm.c);
-  return seconds;
 }
 
 double Packed(const MathKernels& kernels, const Shape& s, QuantScheme scheme, Team& team,
@@ -78,34 +77,27 @@ double Packed(const MathKernels& kernels, const Shape& s, QuantScheme scheme, Te
   const int64_t size = info.is_block() ? s.k / info.block_elements * info.block_bytes * s.n
                                        : s.k * s.n / (scheme == QuantScheme::kInt4 ? 2 : 1);
   const int64_t copies = std::max<int64_t>(1, kColdBytes / size);
-  uint8_t* bytes = Allocate(size * copies, uint8_t{0x11});
-  float* scale = Allocate(s.k / 32 * s.n, 0.01F);
-  cpu::DequantGemm gemm{
-      .m = s.m,
-      .n = s.n,
-      .k = s.k,
-      .a = Allocate(s.m * s.k, 0.5F),
-      .lda = s.k,
-      .w = {.scheme = scheme, .block = 32, .scale = scale},
-      .c = Allocate(s.m * s.n, 0.0F),
-      .ldc = s.n};
-  uint8_t* scratch =
-      Allocate(static_cast<int64_t>(cpu::DequantScratchBytes(kernels, threads)), uint8_t{0});
-  const double seconds = Best(2.0 * s.m * s.n * s.k, [&](int i) {
-    gemm.w.bytes = bytes + i % copies * size;
-    cpu::Gemm(kernels, gemm, team, scratch);
+  Buffer<uint8_t> bytes(size * copies, 0x11);
+  Buffer<float> scale(s.k / 32 * s.n, 0.01F), a(s.m * s.k, 0.5F), c(s.m * s.n, 0.0F);
+  Buffer<uint8_t> scratch(static_cast<int64_t>(cpu::DequantScratchBytes(kernels, threads)), 0);
+  cpu::DequantGemm gemm{.m = s.m,
+                        .n = s.n,
+                        .k = s.k,
+                        .a = a.get(),
+                        .lda = s.k,
+                        .w = {.scheme = scheme, .block = 32, .scale = scale.get()},
+                        .c = c.get(),
+                        .ldc = s.n};
+  return Best(2.0 * s.m * s.n * s.k, [&](int i) {
+    gemm.w.bytes = bytes.get() + i % copies * size;
+    cpu::Gemm(kernels, gemm, team, scratch.get());
   });
-  std::free(scratch);
-  std::free(bytes);
-  std::free(scale);
-  std::free(const_cast<float*>(gemm.a));
-  std::free(gemm.c);
-  return seconds;
 }
 
 int Main(int argc, char** argv) {
   const int threads = argc > 1 ? std::atoi(argv[1]) : 2;
   const auto isa = argc > 2 ? cpu::ParseIsa(argv[2]) : cpu::DetectIsa();
+  const int64_t only = argc > 3 ? std::atoi(argv[3]) : 0;
   if (threads < 1 || !isa || *isa > cpu::DetectIsa()) return 2;
   const MathKernels& kernels = cpu::MathFor(*isa);
   ThreadPool pool(threads - 1);
@@ -116,6 +108,7 @@ int Main(int argc, char** argv) {
   for (QuantScheme scheme : kSchemes) std::printf(" %s |", Info(scheme).name.data());
   std::printf("\n");
   for (const Shape& s : kShapes) {
+    if (only != 0 && s.m != only) continue;
     const double plain = Plain(kernels, s, team);
     std::printf("| %ld x %ld x %ld | %.0f |", s.m, s.k, s.n, plain * 1e6);
     for (QuantScheme scheme : kSchemes) {

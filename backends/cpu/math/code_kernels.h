@@ -131,7 +131,7 @@ void SumCodes(const SumCodesTask& t) {
 
 // --- Panels
 
-template <class V, bool nibbles, int vectors>
+template <class V, bool nibbles, bool zeros, int vectors>
 [[gnu::noinline]] void DecodePanel(const CodesTask& t) {
   using F = typename V::F;
   constexpr int kLanes = V::kLanes, kBytes = nibbles ? kLanes / 2 : kLanes;
@@ -141,34 +141,40 @@ template <class V, bool nibbles, int vectors>
   for (int v = 0; v < vectors; ++v) {
     const int n = v == vectors - 1 ? tail : kLanes;
     scale[v] = V::LoadN(t.scale + v * kLanes, n);
-    zero[v] = t.zero == nullptr ? V::Zero() : V::LoadN(t.zero + v * kLanes, n);
+    if constexpr (zeros) zero[v] = V::LoadN(t.zero + v * kLanes, n);
   }
   const uint8_t* at = t.codes;
+  const uint8_t* ahead = t.ahead;
   float* out = t.out;
   const auto rows = [&]<bool whole>() __attribute__((always_inline)) {
-    for (int64_t p = 0; p < t.rows; ++p, at += t.ld, out += vectors * kLanes) {
+    for (int64_t p = 0; p < t.rows; ++p, at += t.ld, ahead += t.ld, out += vectors * kLanes) {
+      __builtin_prefetch(ahead, 0, 2);
+      __builtin_prefetch(ahead + vectors * kBytes - 1, 0, 2);
 #pragma GCC unroll 3
       for (int v = 0; v < vectors; ++v) {
         const int n = whole || v < vectors - 1 ? kLanes : tail;
-        const F q = LoadCodes<V, nibbles>(at + v * kBytes, n);
-        V::Store(out + v * kLanes, V::Mul(V::Sub(q, zero[v]), scale[v]));
+        F q = LoadCodes<V, nibbles>(at + v * kBytes, n);
+        if constexpr (zeros) q = V::Sub(q, zero[v]);
+        V::Store(out + v * kLanes, V::Mul(q, scale[v]));
       }
     }
   };
   tail == kLanes ? rows.template operator()<true>() : rows.template operator()<false>();
 }
 
-template <class V, bool nibbles>
+template <class V, bool nibbles, bool zeros>
 [[gnu::always_inline]] inline void DecodePanels(const CodesTask& t) {
   if constexpr (V::kTileVectors >= 3) {
-    if (t.vectors == 3) return DecodePanel<V, nibbles, 3>(t);
+    if (t.vectors == 3) return DecodePanel<V, nibbles, zeros, 3>(t);
   }
-  t.vectors == 2 ? DecodePanel<V, nibbles, 2>(t) : DecodePanel<V, nibbles, 1>(t);
+  t.vectors == 2 ? DecodePanel<V, nibbles, zeros, 2>(t) : DecodePanel<V, nibbles, zeros, 1>(t);
 }
 
 template <class V>
 void DecodeCodes(const CodesTask& t) {
-  t.nibbles ? DecodePanels<V, true>(t) : DecodePanels<V, false>(t);
+  const bool zeros = t.zero != nullptr;
+  if (t.nibbles) return zeros ? DecodePanels<V, true, true>(t) : DecodePanels<V, true, false>(t);
+  zeros ? DecodePanels<V, false, true>(t) : DecodePanels<V, false, false>(t);
 }
 
 }  // namespace rlx::cpu

@@ -91,9 +91,8 @@ struct Q45K {
     const typename V::F dmin = V::Sub(V::Zero(), V::SetHalf(block + 2));
     alignas(16) uint8_t small[16];
     Unpack6(block + 4, small);
-    const Sixteen<V> scales(small, [](const uint8_t* p) __attribute__((always_inline)) {
-      return V::LoadBytes(p);
-    });
+    const Sixteen<V> scales(
+        small, [](const uint8_t* p) __attribute__((always_inline)) { return V::LoadBytes(p); });
     const auto unit = [&](int j) __attribute__((always_inline)) {
       return V::Mul(d, V::Set(scales.at[j]));
     };
@@ -222,9 +221,9 @@ struct Q3K {
     __builtin_memcpy(&b, packed + 4, 4);
     __builtin_memcpy(&c, packed + 8, 4);
     constexpr uint32_t kLow = 0x0f0f0f0f, kTop = 0x03030303;
-    const uint32_t words[4] = {
-        (a & kLow) | (c & kTop) << 4, (b & kLow) | (c >> 2 & kTop) << 4,
-        (a >> 4 & kLow) | (c >> 4 & kTop) << 4, (b >> 4 & kLow) | (c >> 6 & kTop) << 4};
+    const uint32_t words[4] = {(a & kLow) | (c & kTop) << 4, (b & kLow) | (c >> 2 & kTop) << 4,
+                               (a >> 4 & kLow) | (c >> 4 & kTop) << 4,
+                               (b >> 4 & kLow) | (c >> 6 & kTop) << 4};
     __builtin_memcpy(out, words, 16);
   }
 
@@ -236,8 +235,7 @@ struct Q3K {
     const typename V::F four = V::Set(4);
 #pragma GCC unroll 2
     for (int part = 0; part < 2; ++part) {
-      const typename V::F scale =
-          V::Mul(d, V::Sub(V::Set(scales[2 * bit + part]), V::Set(32)));
+      const typename V::F scale = V::Mul(d, V::Sub(V::Set(scales[2 * bit + part]), V::Set(32)));
 #pragma GCC unroll 4
       for (int l = 16 * part; l < 16 * part + 16; l += V::kLanes) {
         const typename V::F low = V::template LoadField<2 * group, 3>(quants + l);
@@ -252,9 +250,8 @@ struct Q3K {
     const typename V::F d = V::SetHalf(block + 108);
     alignas(16) uint8_t small[16];
     UnpackScales(block + 96, small);
-    const Sixteen<V> scales(small, [](const uint8_t* p) __attribute__((always_inline)) {
-      return V::LoadBytes(p);
-    });
+    const Sixteen<V> scales(
+        small, [](const uint8_t* p) __attribute__((always_inline)) { return V::LoadBytes(p); });
     Group<0>(block, d, scales.at, use);
     Group<1>(block, d, scales.at, use);
     Group<2>(block, d, scales.at, use);

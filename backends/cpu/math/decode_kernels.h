@@ -45,9 +45,6 @@ void DecodeBlocks(const DecodeTask& t) {
   WithForm<V>(t.form, [&t]<class Form>() { DecodeAll<V, Form>(t); });
 }
 
-// Bytes of blocks that are fetched before they are met.
-inline constexpr int kBlocksAhead = 1536;
-
 // Weights go from their bytes to the sums in registers.
 template <class V, class Form, int rows>
 [[gnu::noinline]] void DotRowsOf(const DotBlocksTask& t) {
@@ -62,7 +59,7 @@ template <class V, class Form, int rows>
   for (int64_t b = 0; b < t.count; ++b) {
     const uint8_t* block = t.blocks + b * Form::kBytes;
 #pragma GCC unroll 5
-    for (int at = 0; at < Form::kBytes; at += 64) __builtin_prefetch(block + kBlocksAhead + at);
+    for (int at = 0; at < Form::kBytes; at += 64) __builtin_prefetch(block + t.ahead + at);
     const float* x = t.x + b * Form::kElements;
     const int64_t ldx = t.ldx;
     Form::Each(block, [&sum, x, ldx](int i, typename V::F w) __attribute__((always_inline)) {

@@ -26,6 +26,7 @@ struct DotBlocksTask {
   BlockForm form;
   const uint8_t* blocks;
   int64_t count;
+  int64_t ahead;  // what is that many bytes past a block is fetched when the block is met
   int64_t rows;
   const float* x;
   int64_t ldx;
@@ -53,7 +54,8 @@ struct SumCodesTask {
 // scale[j] in `vectors` whole vectors, zeros past `columns`.
 struct CodesTask {
   const uint8_t* codes;
-  int64_t ld;  // bytes from row to row
+  const uint8_t* ahead;  // as many rows of codes that are fetched into L2 meanwhile
+  int64_t ld;            // bytes from row to row
   bool nibbles;
   int64_t rows;
   int columns, vectors;

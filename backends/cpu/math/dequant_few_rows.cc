@@ -16,6 +16,12 @@ constexpr int64_t kMostCodeRows = 8;
 // Floats of x that a pass over k keeps in L1 for all the columns of a claim.
 constexpr int64_t kDotFloats = 8192;
 
+// Columns that are done together: a cache line of each row of C, so that no two threads write to
+// one. Their sums wait in a buffer, since rows of C may lie a power of two apart.
+constexpr int64_t kDotColumns = 16;
+
+constexpr int64_t kBytesAhead = 6144;
+
 int64_t DotDepth(int64_t m) {
   return kDotFloats / std::min(m, kMostDotRows) / 256 * 256;  // whole blocks of every scheme
 }
@@ -23,8 +29,11 @@ int64_t DotDepth(int64_t m) {
 void DotColumns(const MathKernels& kernels, const DequantGemm& g, int64_t begin, int64_t end) {
   const QuantSchemeInfo& info = Info(g.w.scheme);
   const int64_t depth = DotDepth(g.m);
-  for (int64_t i = 0; i < g.m; ++i) std::fill(g.c + i * g.ldc + begin, g.c + i * g.ldc + end, 0.0F);
-  DotBlocksTask task{.form = FormOf(g.w.scheme), .ldx = g.lda, .ld_out = g.ldc};
+  float sums[kMostBlockRows * kDotColumns] = {};
+  // Far enough for memory to answer: in one run of bytes, or two columns on.
+  const int64_t ahead = depth >= g.k ? kBytesAhead : 2 * BlockRowBytes(g);
+  DotBlocksTask task{
+      .form = FormOf(g.w.scheme), .ahead = ahead, .ldx = g.lda, .ld_out = kDotColumns};
   for (int64_t from = 0; from < g.k; from += depth) {
     task.count = std::min(depth, g.k - from) / info.block_elements;
     const uint8_t* blocks = g.w.bytes + from / info.block_elements * info.block_bytes;
@@ -33,10 +42,13 @@ void DotColumns(const MathKernels& kernels, const DequantGemm& g, int64_t begin,
       task.x = g.a + row * g.lda + from;
       for (int64_t j = begin; j < end; ++j) {
         task.blocks = blocks + j * BlockRowBytes(g);
-        task.out = g.c + row * g.ldc + j;
+        task.out = sums + row * kDotColumns + j - begin;
         kernels.dot_blocks(task);
       }
     }
+  }
+  for (int64_t i = 0; i < g.m; ++i) {
+    std::copy_n(sums + i * kDotColumns, end - begin, g.c + i * g.ldc + begin);
   }
 }
 
@@ -44,9 +56,9 @@ void DotColumns(const MathKernels& kernels, const DequantGemm& g, int64_t begin,
 
 constexpr int64_t kMostStrip = 1024, kLeastStrip = 128;
 
-// A few strips for each thread; how they are cut changes no sum.
+// Two strips for each thread; how they are cut changes no sum.
 int64_t StripWidth(int64_t n, int threads) {
-  const int64_t even = (n + 4 * threads - 1) / (4 * threads);
+  const int64_t even = (n + 2 * threads - 1) / (2 * threads);
   return std::clamp((even + 127) / 128 * 128, kLeastStrip, kMostStrip);
 }
 
@@ -80,15 +92,13 @@ bool FewRows(const DequantGemm& gemm) {
 
 void GemmFewRows(const MathKernels& kernels, const DequantGemm& gemm, Team& team) {
   if (Info(gemm.w.scheme).is_block()) {
-    const int64_t grain = std::max<int64_t>(1, kClaimBytes / BlockRowBytes(gemm));
-    team.ParallelFor(0, gemm.n, grain, [&](int64_t begin, int64_t end, int) {
+    team.ParallelFor(0, gemm.n, kDotColumns, [&](int64_t begin, int64_t end, int) {
       DotColumns(kernels, gemm, begin, end);
     });
     return;
   }
-  team.ParallelFor(
-      0, gemm.n, StripWidth(gemm.n, team.size()),
-      [&](int64_t begin, int64_t end, int) { SumStrip(kernels, gemm, begin, end); });
+  team.ParallelFor(0, gemm.n, StripWidth(gemm.n, team.size()),
+                   [&](int64_t begin, int64_t end, int) { SumStrip(kernels, gemm, begin, end); });
 }
 
 }  // namespace rlx::cpu

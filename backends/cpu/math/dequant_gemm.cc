@@ -15,124 +15,142 @@ namespace {
 constexpr int64_t kBlockRows = 512;
 constexpr int64_t kMostPanelWidth = 64;
 
-// A thread's scratch: a panel's chunk as the product reads it, and before it is turned.
+// A thread's scratch: a panel's chunk as the product reads it, and before it is turned. Codes are
+// not turned; there it holds a chunk of A, whose rows may lie a power of two apart and meet every
+// panel of a strip.
 struct Scratch {
   float* packed;
   float* decoded;
 };
 
-int64_t ScratchFloats(const MathKernels& kernels) {
-  return 2 * kernels.panel_width() * kDecodeDepth;
+// Rows of k that are decoded at a time. Rows of codes lie n bytes apart, often a power of two, and
+// then share a few sets of the caches with those fetched ahead: fewer of them keep out of each
+// other's way.
+constexpr int64_t kCodeDepth = 64;
+int64_t DepthOf(const DequantGemm& g) {
+  return Info(g.w.scheme).is_block() ? kDecodeDepth : kCodeDepth;
 }
 
-// Rows [from, from + depth) of the panels [begin, end). [k, n] codes are cut into strips of several
-// panels, because a panel alone would take less than a cache line of each row; blocks run along k,
-// so that a panel of them is as good as many.
-struct Piece {
+int64_t ScratchFloats(const MathKernels& kernels) {
+  const int64_t panel = kernels.panel_width() * kDecodeDepth;
+  return panel + std::max(panel, kBlockRows * kCodeDepth);
+}
+
+// Panels [begin, end).
+struct Span {
   int64_t begin, end;
-  int64_t from, depth;
 };
 
+// [k, n] codes are cut into strips of several panels, because a panel alone would take less than a
+// cache line of each row; blocks run along k, so that a panel of them is as good as many.
 class Strips {
  public:
   Strips(const Panels& panels, const DequantGemm& g, int threads)
-      : panels_(panels), wide_(Info(g.w.scheme).is_block() ? 1 : Wide(panels.count(), threads)) {}
+      : panels_(panels.count()),
+        wide_(Info(g.w.scheme).is_block() ? 1 : Wide(panels.count(), threads)) {}
 
-  int64_t count() const { return (panels_.count() + wide_ - 1) / wide_; }
-  Piece At(int64_t strip, const DequantGemm& g, int64_t from) const {
-    return {strip * wide_, std::min((strip + 1) * wide_, panels_.count()), from,
-            std::min(kDecodeDepth, g.k - from)};
-  }
+  int64_t count() const { return (panels_ + wide_ - 1) / wide_; }
+  Span At(int64_t strip) const { return {strip * wide_, std::min((strip + 1) * wide_, panels_)}; }
 
  private:
   static int64_t Wide(int64_t panels, int threads) {
     return std::clamp<int64_t>((panels + 4 * threads - 1) / (4 * threads), 1, 16);
   }
 
-  const Panels& panels_;
-  int64_t wide_;
+  int64_t panels_, wide_;
 };
-
-// --- What comes next, on its way into L2
-
-void Fetch(const uint8_t* from, int64_t bytes) {
-  for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(from + at, 0, 2);
-  __builtin_prefetch(from + bytes - 1, 0, 2);
-}
-
-// Part `part` of `parts` of what `piece` will read.
-void FetchPart(const DequantGemm& g, const Panels& panels, const Piece& piece, int64_t part,
-               int64_t parts) {
-  const Panel last = panels.At(piece.end - 1);
-  const int64_t column = panels.At(piece.begin).begin, columns = last.begin + last.columns - column;
-  const QuantSchemeInfo& info = Info(g.w.scheme);
-  const int64_t count = info.is_block() ? columns : piece.depth;
-  for (int64_t i = count * part / parts; i < count * (part + 1) / parts; ++i) {
-    if (info.is_block()) {
-      Fetch(g.w.bytes + (column + i) * BlockRowBytes(g) +
-                piece.from / info.block_elements * info.block_bytes,
-            piece.depth / info.block_elements * info.block_bytes);
-    } else {
-      const int per_byte = IsNibbles(g) ? 2 : 1;
-      Fetch(g.w.bytes + (piece.from + i) * CodeRowBytes(g) + column / per_byte, columns / per_byte);
-    }
-  }
-}
 
 // --- One panel's chunk
 
-void DecodeBlockRows(const MathKernels& kernels, const DequantGemm& g, const Panel& panel,
-                     int64_t from, int64_t depth, const Scratch& scratch) {
+// Each decodes rows [at.from, at.from + at.depth) of a panel into scratch.packed, and meanwhile has
+// `ahead` brought into L2: the rows that the same panel will read next.
+struct Chunk {
+  int64_t from, depth;
+};
+struct Ahead {
+  int64_t column, from;
+};
+
+const uint8_t* BlocksAt(const DequantGemm& g, int64_t column, int64_t from) {
   const QuantSchemeInfo& info = Info(g.w.scheme);
-  const int64_t start = from / info.block_elements * info.block_bytes;
+  return g.w.bytes + column * BlockRowBytes(g) + from / info.block_elements * info.block_bytes;
+}
+
+void DecodeBlockRows(const MathKernels& kernels, const DequantGemm& g, const Panel& panel, Chunk at,
+                     Ahead ahead, const Scratch& scratch) {
+  const QuantSchemeInfo& info = Info(g.w.scheme);
+  const int64_t count = at.depth / info.block_elements;
   for (int64_t j = 0; j < panel.columns; ++j) {
+    const uint8_t* next = BlocksAt(g, ahead.column + j, ahead.from);
+    for (int64_t byte = 0; byte < count * info.block_bytes; byte += 64) {
+      __builtin_prefetch(next + byte, 0, 2);
+    }
     kernels.decode_blocks({.form = FormOf(g.w.scheme),
-                           .blocks = g.w.bytes + (panel.begin + j) * BlockRowBytes(g) + start,
-                           .count = depth / info.block_elements,
-                           .out = scratch.decoded + j * depth});
+                           .blocks = BlocksAt(g, panel.begin + j, at.from),
+                           .count = count,
+                           .out = scratch.decoded + j * at.depth});
   }
   kernels.pack_panel({.b = scratch.decoded,
-                      .ldb = depth,
+                      .ldb = at.depth,
                       .transposed = true,
-                      .k = depth,
+                      .k = at.depth,
                       .columns = panel.columns,
                       .vectors = panel.vectors,
                       .out = scratch.packed});
 }
 
-void DecodeCodeRows(const MathKernels& kernels, const DequantGemm& g, const Panel& panel,
-                    int64_t from, int64_t depth, const Scratch& scratch) {
-  const int64_t ld = CodeRowBytes(g);
+const uint8_t* CodesAt(const DequantGemm& g, int64_t column, int64_t p) {
+  return g.w.bytes + p * CodeRowBytes(g) + (IsNibbles(g) ? column / 2 : column);
+}
+
+void DecodeCodeRows(const MathKernels& kernels, const DequantGemm& g, const Panel& panel, Chunk at,
+                    Ahead ahead, const Scratch& scratch) {
   float scale[kMostPanelWidth], zero[kMostPanelWidth];
-  for (int64_t p = from, rows; p < from + depth; p += rows) {
-    rows = std::min(g.w.block - p % g.w.block, from + depth - p);
-    const int64_t at = p / g.w.block * g.n + panel.begin;
+  for (int64_t p = at.from, rows; p < at.from + at.depth; p += rows) {
+    rows = std::min(g.w.block - p % g.w.block, at.from + at.depth - p);
+    const int64_t numbers = p / g.w.block * g.n + panel.begin;
     kernels.decode_codes(
-        {.codes = g.w.bytes + p * ld + (IsNibbles(g) ? panel.begin / 2 : panel.begin),
-         .ld = ld,
+        {.codes = CodesAt(g, panel.begin, p),
+         .ahead = CodesAt(g, ahead.column, ahead.from + p - at.from),
+         .ld = CodeRowBytes(g),
          .nibbles = IsNibbles(g),
          .rows = rows,
          .columns = panel.columns,
          .vectors = panel.vectors,
-         .scale = NumbersOf(g.w.scale, g.w.read_scale, at, panel.columns, scale),
-         .zero = NumbersOf(g.w.zero, g.w.read_zero, at, panel.columns, zero),
-         .out = scratch.packed + (p - from) * panel.vectors * kernels.lanes});
+         .scale = NumbersOf(g.w.scale, g.w.read_scale, numbers, panel.columns, scale),
+         .zero = NumbersOf(g.w.zero, g.w.read_zero, numbers, panel.columns, zero),
+         .out = scratch.packed + (p - at.from) * panel.vectors * kernels.lanes});
   }
 }
 
-void Multiply(const MathKernels& kernels, const DequantGemm& g, const Panel& panel, int64_t from,
-              int64_t depth, int64_t row, const float* packed) {
-  kernels.gemm_panel({.rows = std::min(kBlockRows, g.m - row),
-                      .k = depth,
-                      .a = g.a + row * g.lda + from,
-                      .lda = g.lda,
+// Rows of A for one chunk of k.
+struct Rows {
+  int64_t begin, count;
+  const float* a;
+  int64_t lda;
+};
+
+Rows PackRows(const DequantGemm& g, int64_t row, Chunk at, float* out) {
+  const int64_t count = std::min(kBlockRows, g.m - row);
+  const float* a = g.a + row * g.lda + at.from;
+  if (Info(g.w.scheme).is_block()) return {row, count, a, g.lda};
+  for (int64_t i = 0; i < count; ++i) std::copy_n(a + i * g.lda, at.depth, out + i * at.depth);
+  return {row, count, out, at.depth};
+}
+
+void Multiply(const MathKernels& kernels, const DequantGemm& g, const Panel& panel, Chunk at,
+              const Rows& rows, const float* packed) {
+  kernels.gemm_panel({.rows = rows.count,
+                      .k = at.depth,
+                      .a = rows.a,
+                      .lda = rows.lda,
                       .b = packed,
                       .next_b = packed,
                       .columns = panel.columns,
                       .vectors = panel.vectors,
-                      .c = g.c + row * g.ldc + panel.begin,
+                      .c = g.c + rows.begin * g.ldc + panel.begin,
                       .ldc = g.ldc,
-                      .accumulate = from > 0});
+                      .accumulate = at.from > 0});
 }
 
 // All of k for one strip and one block of rows. `next` is the strip that this thread will probably
@@ -141,15 +159,19 @@ void RunStrip(const MathKernels& kernels, const DequantGemm& g, const Panels& pa
               const Strips& strips, int64_t strip, int64_t next, int64_t row,
               const Scratch& scratch) {
   const auto decode = Info(g.w.scheme).is_block() ? DecodeBlockRows : DecodeCodeRows;
-  for (int64_t from = 0; from < g.k; from += kDecodeDepth) {
-    const Piece piece = strips.At(strip, g, from);
-    const Piece ahead = from + kDecodeDepth < g.k ? strips.At(strip, g, from + kDecodeDepth)
-                                                  : strips.At(next, g, 0);
-    for (int64_t p = piece.begin; p < piece.end; ++p) {
+  const Span own = strips.At(strip), after = strips.At(next);
+  const int64_t step = DepthOf(g);
+  for (int64_t from = 0; from < g.k; from += step) {
+    const Chunk chunk{from, std::min(step, g.k - from)};
+    const bool last = from + step >= g.k;
+    const Rows rows = PackRows(g, row, chunk, scratch.decoded);
+    for (int64_t p = own.begin; p < own.end; ++p) {
       const Panel panel = panels.At(p);
-      decode(kernels, g, panel, piece.from, piece.depth, scratch);
-      FetchPart(g, panels, ahead, p - piece.begin, piece.end - piece.begin);
-      Multiply(kernels, g, panel, piece.from, piece.depth, row, scratch.packed);
+      // The next strip may be narrower: then its last panel is fetched more than once.
+      const int64_t other = std::min(after.begin + p - own.begin, after.end - 1);
+      const Ahead ahead = last ? Ahead{panels.At(other).begin, 0} : Ahead{panel.begin, from + step};
+      decode(kernels, g, panel, chunk, ahead, scratch);
+      Multiply(kernels, g, panel, chunk, rows, scratch.packed);
     }
   }
 }
