@@ -105,7 +105,7 @@ if(sources)
   target_link_libraries(rlx-conformance PRIVATE rlx_core)
   rlx_link_existing(rlx-conformance PRIVATE test_support ${RLX_EVERYTHING})
   add_test(NAME conformance.cpu COMMAND rlx-conformance --backend=cpu WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
-  foreach(dtype f16 bf16 f64)
+  foreach(dtype f16 bf16 f64 fp8e4m3 fp8e5m2)
     add_test(NAME conformance.cpu_${dtype} COMMAND rlx-conformance --backend=cpu --dtype=${dtype} --samples=8
       WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
     set_tests_properties(conformance.cpu_${dtype} PROPERTIES TIMEOUT 1200 LABELS conformance)

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "runtime/tensor/float8.h"
 #include "runtime/tensor/host_tensor.h"
 
 namespace rlx::cpu {
@@ -47,6 +48,10 @@ inline double LoadNumber(const void* buffer, DType dtype, int64_t i) {
       return F16ToF32(LoadAs<uint16_t>(buffer, i));
     case DType::kBF16:
       return BF16ToF32(LoadAs<uint16_t>(buffer, i));
+    case DType::kFp8E4M3:
+      return Fp8E4M3ToF32(LoadAs<uint8_t>(buffer, i));
+    case DType::kFp8E5M2:
+      return Fp8E5M2ToF32(LoadAs<uint8_t>(buffer, i));
     default:
       return static_cast<double>(LoadInt(buffer, dtype, i));
   }
@@ -66,6 +71,10 @@ inline void StoreFloat(void* buffer, DType dtype, int64_t i, double value) {
       return StoreAs(buffer, i, F32ToF16(static_cast<float>(RoundTo(DType::kF16, value))));
     case DType::kBF16:
       return StoreAs(buffer, i, F32ToBF16(static_cast<float>(RoundTo(DType::kBF16, value))));
+    case DType::kFp8E4M3:
+      return StoreAs(buffer, i, ToFp8E4M3(value));
+    case DType::kFp8E5M2:
+      return StoreAs(buffer, i, ToFp8E5M2(value));
     default:
       return StoreAs(buffer, i, static_cast<float>(value));
   }

@@ -23,10 +23,11 @@ struct DTypeName {
   v1::DType dtype;
 };
 constexpr DTypeName kDTypes[] = {
-    {"BOOL", v1::DTYPE_BOOL}, {"U8", v1::DTYPE_U8},     {"I8", v1::DTYPE_I8},
-    {"I16", v1::DTYPE_I16},   {"BF16", v1::DTYPE_BF16}, {"F16", v1::DTYPE_F16},
-    {"U32", v1::DTYPE_U32},   {"I32", v1::DTYPE_I32},   {"I64", v1::DTYPE_I64},
-    {"F32", v1::DTYPE_F32},   {"F64", v1::DTYPE_F64},   {"C64", v1::DTYPE_C64},
+    {"BOOL", v1::DTYPE_BOOL},       {"U8", v1::DTYPE_U8},           {"I8", v1::DTYPE_I8},
+    {"I16", v1::DTYPE_I16},         {"BF16", v1::DTYPE_BF16},       {"F16", v1::DTYPE_F16},
+    {"U32", v1::DTYPE_U32},         {"I32", v1::DTYPE_I32},         {"I64", v1::DTYPE_I64},
+    {"F32", v1::DTYPE_F32},         {"F64", v1::DTYPE_F64},         {"C64", v1::DTYPE_C64},
+    {"F8_E4M3", v1::DTYPE_FP8E4M3}, {"F8_E5M2", v1::DTYPE_FP8E5M2},
 };
 
 const Value* Find(const Struct& object, const char* key) {

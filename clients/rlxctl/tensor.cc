@@ -39,6 +39,36 @@ uint16_t ToBf16(double value) {
   return static_cast<uint16_t>((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
 }
 
+// The 8-bit floats of the OCP specification: so many bits of fraction, so many values of exponent
+// below 2^0.
+struct Float8 {
+  int fraction_bits, bias;
+  uint8_t most;  // the largest finite number
+};
+constexpr Float8 kE4M3 = {3, 7, 0x7E}, kE5M2 = {2, 15, 0x7B};
+
+double FromFloat8(const Float8& format, uint8_t bits) {
+  const int magnitude = bits & 0x7F, exponent = magnitude >> format.fraction_bits;
+  const int one = 1 << format.fraction_bits, fraction = magnitude & (one - 1);
+  double value = std::ldexp(exponent == 0 ? fraction : one + fraction,
+                            std::max(exponent, 1) - format.bias - format.fraction_bits);
+  if (magnitude > format.most)
+    value = fraction == 0 && format.most == kE5M2.most ? HUGE_VAL : std::nan("");
+  return (bits & 0x80) != 0 ? -value : value;
+}
+
+// A finite number, saturated.
+uint8_t ToFloat8(const Float8& format, double value) {
+  const int sign = std::signbit(value) ? 0x80 : 0;
+  if (value == 0) return static_cast<uint8_t>(sign);
+  const int exponent = std::clamp(std::ilogb(value), 1 - format.bias, 64);
+  const double steps =
+      std::nearbyint(std::ldexp(std::fabs(value), format.fraction_bits - exponent));
+  const int code = ((exponent + format.bias - 1) << format.fraction_bits) +
+                   static_cast<int>(std::min(steps, 256.0));
+  return static_cast<uint8_t>(sign | std::min<int>(code, format.most));
+}
+
 template <class T>
 T Load(std::string_view data, uint64_t i) {
   T value;
@@ -57,6 +87,10 @@ void AppendNumber(std::string& out, v1::DType dtype, double value) {
       return Append(out, ToBf16(value));
     case v1::DTYPE_F16:
       return Append(out, ToF16(value));
+    case v1::DTYPE_FP8E4M3:
+      return Append(out, ToFloat8(kE4M3, value));
+    case v1::DTYPE_FP8E5M2:
+      return Append(out, ToFloat8(kE5M2, value));
     case v1::DTYPE_F32:
       return Append(out, static_cast<float>(value));
     case v1::DTYPE_F64:
@@ -73,7 +107,8 @@ void AppendNumber(std::string& out, v1::DType dtype, double value) {
 
 bool IsFloat(v1::DType dtype) {
   return dtype == v1::DTYPE_BF16 || dtype == v1::DTYPE_F16 || dtype == v1::DTYPE_F32 ||
-         dtype == v1::DTYPE_F64 || dtype == v1::DTYPE_C64;
+         dtype == v1::DTYPE_F64 || dtype == v1::DTYPE_C64 || dtype == v1::DTYPE_FP8E4M3 ||
+         dtype == v1::DTYPE_FP8E5M2;
 }
 
 // SplitMix64: one multiply-mix a number, the same on every machine.
@@ -93,6 +128,8 @@ size_t ElementBytes(v1::DType dtype) {
     case v1::DTYPE_BOOL:
     case v1::DTYPE_U8:
     case v1::DTYPE_I8:
+    case v1::DTYPE_FP8E4M3:
+    case v1::DTYPE_FP8E5M2:
       return 1;
     case v1::DTYPE_I16:
     case v1::DTYPE_BF16:
@@ -141,6 +178,10 @@ double ElementAt(v1::DType dtype, std::string_view data, uint64_t i) {
       return FromBf16(Load<uint16_t>(data, i));
     case v1::DTYPE_F16:
       return FromF16(Load<uint16_t>(data, i));
+    case v1::DTYPE_FP8E4M3:
+      return FromFloat8(kE4M3, Load<uint8_t>(data, i));
+    case v1::DTYPE_FP8E5M2:
+      return FromFloat8(kE5M2, Load<uint8_t>(data, i));
     case v1::DTYPE_U32:
       return Load<uint32_t>(data, i);
     case v1::DTYPE_I32:

@@ -18,13 +18,18 @@ double UnitRoundoff(DType dtype) {
       return 0x1p-11;
     case DType::kBF16:
       return 0x1p-8;
+    case DType::kFp8E4M3:
+      return 0x1p-4;
+    case DType::kFp8E5M2:
+      return 0x1p-3;
     default:
       return 0;
   }
 }
 
-// In units of one rounding. `narrow` is for f16 and bf16, whose kernels compute in f32 and round
-// the result (and perhaps a staged operand): their errors are a few roundings whatever the op.
+// In units of one rounding. `narrow` is for 8- and 16-bit floats, whose kernels compute in f32 and
+// round the result (and perhaps a staged operand): their errors are a few roundings whatever the
+// op.
 struct Row {
   OpClass op_class;
   Tolerance wide, narrow;
@@ -73,7 +78,7 @@ Tolerance ToleranceOf(const Graph& graph, const Node& node) {
 }  // namespace
 
 Tolerance ToleranceOf(OpClass op_class, DType dtype) {
-  const bool narrow = ByteWidth(dtype) == 2;
+  const bool narrow = IsNarrowFloat(dtype);
   for (const Row& row : kTable)
     if (row.op_class == op_class) return Times(narrow ? row.narrow : row.wide, UnitRoundoff(dtype));
   return {};

@@ -137,7 +137,7 @@ class Parser {
     }
     if (next >= words.size()) return Error(Name(inst.op), " lacks its immediate");
     std::string_view word = words[next++];
-    const bool is_float = Has(kFloats | Bit(Type::kF16) | Bit(Type::kBF16), inst.type);
+    const bool is_float = Has(kFloats | kNarrowFloats, inst.type);
     const bool as_bits = word.starts_with("bits:");
     if (inst.op == Op::kConst && is_float && !as_bits) {
       double value = 0;

@@ -8,8 +8,7 @@ namespace {
 
 // Floats in the shortest form that reads back; NaNs by their bits, so that nothing is lost.
 std::string ConstText(Type t, Bits bits) {
-  const bool narrow = t == Type::kF16 || t == Type::kBF16;
-  if (!Has(kFloats, t) && !narrow) return Cat(bits);
+  if (!Has(kFloats | kNarrowFloats, t)) return Cat(bits);
   const double value = ToDouble(t, bits);
   if (value != value) return Cat("bits:", bits);
   return t == Type::kF64 ? Cat(value) : Cat(static_cast<float>(value));

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "runtime/base/check.h"
+#include "runtime/tensor/float8.h"
 #include "runtime/tensor/host_tensor.h"
 
 namespace rlx::kernel {
@@ -16,7 +17,7 @@ using enum Type;
 
 int Width(Type t) { return 8 * ByteWidth(t); }
 
-bool IsFloatType(Type t) { return Has(kFloats, t) || t == kF16 || t == kBF16; }
+bool IsFloatType(Type t) { return Has(kFloats | kNarrowFloats, t); }
 bool IsUnsigned(Type t) { return t == kU8 || t == kU32 || t == kBool; }
 
 float AsFloat(Bits bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits)); }
@@ -192,11 +193,20 @@ Bits IntOp(Op op, Type t, Bits a, Bits b) {
 Bits EncodeFloat(Type t, double value) {
   if (t == kF64) return std::bit_cast<Bits>(value);
   if (t == kBool) return value != 0;
-  const auto single = static_cast<float>(value);
-  if (t == kF32) return std::bit_cast<uint32_t>(single);
-  if (t == kF16) return F32ToF16(single);
-  if (t == kBF16) return F32ToBF16(single);
-  return FloatToInt(t, value);
+  switch (t) {
+    case kF32:
+      return std::bit_cast<uint32_t>(static_cast<float>(value));
+    case kF16:
+      return F32ToF16(static_cast<float>(RoundTo(DType::kF16, value)));
+    case kBF16:
+      return F32ToBF16(static_cast<float>(RoundTo(DType::kBF16, value)));
+    case kFp8E4M3:
+      return ToFp8E4M3(value);
+    case kFp8E5M2:
+      return ToFp8E5M2(value);
+    default:
+      return FloatToInt(t, value);
+  }
 }
 
 Bits EncodeInt(Type t, int64_t value) {
@@ -234,6 +244,10 @@ double ToDouble(Type t, Bits bits) {
       return static_cast<double>(F16ToF32(static_cast<uint16_t>(bits)));
     case kBF16:
       return static_cast<double>(BF16ToF32(static_cast<uint16_t>(bits)));
+    case kFp8E4M3:
+      return static_cast<double>(Fp8E4M3ToF32(static_cast<uint8_t>(bits)));
+    case kFp8E5M2:
+      return static_cast<double>(Fp8E5M2ToF32(static_cast<uint8_t>(bits)));
     default:
       return static_cast<double>(bits);
   }

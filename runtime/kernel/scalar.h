@@ -13,7 +13,7 @@ namespace rlx::kernel {
 // by zeros), bool 0 or 1, floats their bit pattern in the low bits, zeros above.
 using Bits = int64_t;
 
-// Rounded to `t` as kCast from f64 or i64 does.
+// Rounded to `t`, once, as kCast from f64 or i64 does (i64 to a narrow float: by way of f32).
 Bits EncodeFloat(Type t, double value);
 Bits EncodeInt(Type t, int64_t value);
 double ToDouble(Type t, Bits bits);  // any type

@@ -12,9 +12,10 @@ struct Row {
 
 using enum Type;
 constexpr Row kRows[kTypeCount] = {
-    {"void", 0, kVoid}, {"bool", 1, kBool}, {"i8", 1, kI32},  {"u8", 1, kI32},
-    {"i16", 2, kI32},   {"i32", 4, kI32},   {"u32", 4, kU32}, {"i64", 8, kI64},
-    {"f16", 2, kF32},   {"bf16", 2, kF32},  {"f32", 4, kF32}, {"f64", 8, kF64},
+    {"void", 0, kVoid},   {"bool", 1, kBool},   {"i8", 1, kI32},  {"u8", 1, kI32},
+    {"i16", 2, kI32},     {"i32", 4, kI32},     {"u32", 4, kU32}, {"i64", 8, kI64},
+    {"fp8e4m3", 1, kF32}, {"fp8e5m2", 1, kF32}, {"f16", 2, kF32}, {"bf16", 2, kF32},
+    {"f32", 4, kF32},     {"f64", 8, kF64},
 };
 
 const Row& RowOf(Type t) { return kRows[static_cast<int>(t)]; }
@@ -56,6 +57,10 @@ std::optional<Type> FromDType(DType dtype) {
       return kF32;
     case DType::kF64:
       return kF64;
+    case DType::kFp8E4M3:
+      return kFp8E4M3;
+    case DType::kFp8E5M2:
+      return kFp8E5M2;
     case DType::kC64:
       return std::nullopt;
   }

@@ -22,12 +22,14 @@ enum class Type : uint8_t {
   kI32,
   kU32,
   kI64,
+  kFp8E4M3,
+  kFp8E5M2,
   kF16,
   kBF16,
   kF32,
   kF64,
 };
-inline constexpr int kTypeCount = 12;
+inline constexpr int kTypeCount = 14;
 
 // A set of types, one bit each.
 using TypeSet = uint16_t;
@@ -39,15 +41,17 @@ inline constexpr TypeSet kIndices = Bit(Type::kI32) | Bit(Type::kI64);
 inline constexpr TypeSet kIntegers = kIndices | Bit(Type::kU32);
 inline constexpr TypeSet kNumbers = kFloats | kIntegers;
 inline constexpr TypeSet kBits = kIntegers | Bit(Type::kBool);
+inline constexpr TypeSet kFp8 = Bit(Type::kFp8E4M3) | Bit(Type::kFp8E5M2);
+inline constexpr TypeSet kNarrowFloats = kFp8 | Bit(Type::kF16) | Bit(Type::kBF16);
 inline constexpr TypeSet kNarrow =
-    Bit(Type::kI8) | Bit(Type::kU8) | Bit(Type::kI16) | Bit(Type::kF16) | Bit(Type::kBF16);
+    Bit(Type::kI8) | Bit(Type::kU8) | Bit(Type::kI16) | kNarrowFloats;
 inline constexpr TypeSet kAnyType = kNumbers | kNarrow | Bit(Type::kBool);
 
 std::string_view Name(Type t);
 std::optional<Type> ParseType(std::string_view name);
 int ByteWidth(Type t);  // in memory; 0 for void
 
-// The type in which a value of type `t` is computed: f16, bf16 -> f32; i8, u8, i16 -> i32.
+// The type in which a value of type `t` is computed: narrow floats -> f32; i8, u8, i16 -> i32.
 Type WideOf(Type t);
 
 // C64 has no counterpart: kernels see it as pairs of f32.

@@ -9,16 +9,15 @@
 
 //   op(x : f16) : f16   =>   cast(op(cast(x) : f32) : f32) : f16
 //
-// for each node of 16-bit floats that the back end refuses as it stands but runs in f32: one
-// rounding at the end, as the tolerance of 16-bit results allows.
+// for each node of 8- or 16-bit floats that the back end refuses as it stands but runs in f32: one
+// rounding at the end, as the tolerance of narrow results allows.
 namespace rlx::passes {
 namespace {
 
-bool IsNarrow(DType dtype) { return dtype == DType::kF16 || dtype == DType::kBF16; }
-
 bool MayWiden(const Graph& graph, const Node& node) {
   if (IsLeaf(node.op) || !node.subgraphs.empty() || node.op == OpKind::kCast) return false;
-  return std::ranges::any_of(node.operands, [&](Value v) { return IsNarrow(graph.type(v).dtype); });
+  return std::ranges::any_of(node.operands,
+                             [&](Value v) { return IsNarrowFloat(graph.type(v).dtype); });
 }
 
 // The node alone on wide inputs, to ask the back end about.
@@ -28,7 +27,7 @@ std::optional<Graph> Alone(const Graph& graph, const Node& node) {
   std::vector<Value> operands;
   for (Value v : node.operands) {
     TensorType type = graph.type(v);
-    if (IsNarrow(type.dtype)) type.dtype = DType::kF32;
+    if (IsNarrowFloat(type.dtype)) type.dtype = DType::kF32;
     operands.push_back(b.Input(Cat("x", operands.size()), std::move(type)));
   }
   b.EmitAll(node.op, std::move(operands), node.attrs);
@@ -41,7 +40,7 @@ void Widen(Rewriter& rewriter, NodeId id, Node node) {
   GraphBuilder& b = rewriter.For({id});
   std::vector<Value> operands;
   for (Value v : node.operands)
-    operands.push_back(IsNarrow(b.type(v).dtype) ? b.Cast(v, DType::kF32) : v);
+    operands.push_back(IsNarrowFloat(b.type(v).dtype) ? b.Cast(v, DType::kF32) : v);
   const std::vector<Value> made = b.EmitAll(node.op, std::move(operands), node.attrs);
   for (size_t r = 0; r < made.size() && b.status().ok(); ++r) {
     const DType want = node.results[r].dtype;
@@ -73,7 +72,7 @@ extern const Pass kWidenRefusedPass = {
     .name = "widen_refused",
     .run = WidenRefused,
     .after = "lower_reduce_axes",
-    .why = "Before what is refused is taken apart: 16-bit floats that the back end computes in f32",
+    .why = "Before what is refused is taken apart: narrow floats that the back end computes in f32",
 };
 
 }  // namespace rlx::passes

@@ -17,6 +17,8 @@ constexpr DTypeInfo kInfos[kDTypeCount] = {
     {.name = "f32", .bytes = 4, .is_float = true, .is_integer = false, .is_signed = false},
     {.name = "f64", .bytes = 8, .is_float = true, .is_integer = false, .is_signed = false},
     {.name = "c64", .bytes = 8, .is_float = false, .is_integer = false, .is_signed = false},
+    {.name = "fp8e4m3", .bytes = 1, .is_float = true, .is_integer = false, .is_signed = false},
+    {.name = "fp8e5m2", .bytes = 1, .is_float = true, .is_integer = false, .is_signed = false},
 };
 
 }  // namespace

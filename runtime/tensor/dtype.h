@@ -21,14 +21,16 @@ enum class DType : uint8_t {
   kI64,
   kF32,
   kF64,
-  kC64,  // interleaved f32 real, imaginary
+  kC64,      // interleaved f32 real, imaginary
+  kFp8E4M3,  // float8.h
+  kFp8E5M2,
 };
-inline constexpr int kDTypeCount = 12;
+inline constexpr int kDTypeCount = 14;
 
 struct DTypeInfo {
-  std::string_view name;  // as printed and parsed: "bool", "u8", … "f32", "c64"
+  std::string_view name;  // as printed and parsed: "bool", "u8", … "f32", "fp8e4m3"
   int bytes;
-  bool is_float;    // bf16, f16, f32, f64
+  bool is_float;    // fp8e4m3 … f64
   bool is_integer;  // u8 … i64; bool is neither
   bool is_signed;   // i8, i16, i32, i64
 };
@@ -37,6 +39,8 @@ const DTypeInfo& Info(DType dtype);
 inline std::string_view Name(DType dtype) { return Info(dtype).name; }
 inline int ByteWidth(DType dtype) { return Info(dtype).bytes; }
 inline bool IsFloat(DType dtype) { return Info(dtype).is_float; }
+// A float of fewer bits than f32: arithmetic on it is done in f32, and its result rounded.
+inline bool IsNarrowFloat(DType dtype) { return IsFloat(dtype) && ByteWidth(dtype) < 4; }
 inline bool IsInteger(DType dtype) { return Info(dtype).is_integer; }
 // Bool or an integer: evaluated exactly.
 inline bool IsExact(DType dtype) { return dtype == DType::kBool || IsInteger(dtype); }

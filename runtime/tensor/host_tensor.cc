@@ -8,6 +8,7 @@
 #include "runtime/base/check.h"
 #include "runtime/base/checked.h"
 #include "runtime/base/status.h"
+#include "runtime/tensor/float8.h"
 
 namespace rlx {
 namespace {
@@ -107,6 +108,12 @@ HostTensor HostTensor::FromDoubles(DType dtype, std::vector<int64_t> dims,
       bytes = Pack<uint16_t>(
           values, [](double v) { return F32ToF16(static_cast<float>(RoundTo(DType::kF16, v))); });
       break;
+    case DType::kFp8E4M3:
+      bytes = Pack<uint8_t>(values, ToFp8E4M3);
+      break;
+    case DType::kFp8E5M2:
+      bytes = Pack<uint8_t>(values, ToFp8E5M2);
+      break;
     case DType::kF64:
       bytes = Pack<double>(values, [](double v) { return v; });
       break;
@@ -164,6 +171,10 @@ std::vector<double> HostTensor::ToDoubles() const {
       return Unpack<uint16_t, double>(bytes_, [](uint16_t v) { return BF16ToF32(v); });
     case DType::kF16:
       return Unpack<uint16_t, double>(bytes_, [](uint16_t v) { return F16ToF32(v); });
+    case DType::kFp8E4M3:
+      return Unpack<uint8_t, double>(bytes_, Fp8E4M3ToF32);
+    case DType::kFp8E5M2:
+      return Unpack<uint8_t, double>(bytes_, Fp8E5M2ToF32);
     case DType::kF32:
     case DType::kC64:
       return Unpack<float, double>(bytes_, identity);
@@ -262,6 +273,10 @@ double RoundTo(DType dtype, double value) {
       return RoundToFormat(kBF16Format, value);
     case DType::kF16:
       return RoundToFormat(kF16Format, value);
+    case DType::kFp8E4M3:
+      return Fp8E4M3ToF32(ToFp8E4M3(value));
+    case DType::kFp8E5M2:
+      return Fp8E5M2ToF32(ToFp8E5M2(value));
     case DType::kF32:
     case DType::kC64:
       return static_cast<float>(value);

@@ -18,8 +18,8 @@ class HostTensor {
   // Fails unless `bytes` has exactly the size that dtype and dims need (product checked).
   static absl::StatusOr<HostTensor> Create(DType dtype, std::vector<int64_t> dims,
                                            SharedBytes bytes);
-  // From values, converted to dtype with round-to-nearest-even and saturation for integers. The
-  // caller gives as many values as `dims` has elements (C64: twice as many).
+  // From values, converted to dtype with round-to-nearest-even, and saturation for integers and
+  // 8-bit floats. The caller gives as many values as `dims` has elements (C64: twice as many).
   static HostTensor FromDoubles(DType dtype, std::vector<int64_t> dims,
                                 const std::vector<double>& values);
   static HostTensor FromInts(DType dtype, std::vector<int64_t> dims,

@@ -57,10 +57,6 @@ std::optional<QuantScheme> ParseQuantScheme(std::string_view name);
 template <class T>
 void DecodeBlock(QuantScheme scheme, const uint8_t* block, T* out);
 
-// OCP 8-bit floats. E4M3 (FN) has no infinity and NaN where all seven bits are set; E5M2 is a
-// truncated half.
-float Fp8E4M3ToF32(uint8_t bits);
-float Fp8E5M2ToF32(uint8_t bits);
 // 0, ½, 1, 1½, 2, 3, 4, 6, and their negatives from 8 on.
 float Fp4E2M1ToF32(uint8_t nibble);
 // The scale byte of NVFP4: E4M3, NaN taken for 0.

@@ -142,7 +142,17 @@ absl::StatusOr<Case> MakeCase(const OpInfo& info, DType dtype, Rng& rng) {
 
 // What a product may underflow to zero from.
 double Smallest(DType dtype) {
-  return dtype == DType::kF64 ? 0 : dtype == DType::kF16 ? 6.2e-5 : 1.2e-38;
+  switch (dtype) {
+    case DType::kF64:
+      return 0;
+    case DType::kF16:
+    case DType::kFp8E5M2:
+      return 6.2e-5;
+    case DType::kFp8E4M3:
+      return 0x1p-6;
+    default:
+      return 1.2e-38;
+  }
 }
 
 // Empty when the result is within tolerance.

@@ -140,6 +140,7 @@ absl::StatusOr<kernel::Kernel> Legalize(const kernel::Kernel& kernel, const CpuT
   using kernel::Property;
   RLX_ASSIGN(kernel::Kernel legal, ExpandMath32(kernel));
   RLX_ASSIGN(legal, ExpandBF16(legal));
+  RLX_ASSIGN(legal, ExpandFp8(legal));
   if (!target.Has("sse4.1")) {
     RLX_ASSIGN(legal, ExpandRounding(legal));
     RLX_TRY(Require(legal, std::array{Property::kNoRounding}));
@@ -148,7 +149,8 @@ absl::StatusOr<kernel::Kernel> Legalize(const kernel::Kernel& kernel, const CpuT
     RLX_ASSIGN(legal, ExpandF16(legal));
     RLX_TRY(Require(legal, std::array{Property::kNoF16Casts}));
   }
-  RLX_TRY(Require(legal, std::array{Property::kNoMath32, Property::kNoBF16Casts}));
+  RLX_TRY(Require(legal,
+                  std::array{Property::kNoMath32, Property::kNoBF16Casts, Property::kNoFp8Casts}));
   return legal;
 }
 

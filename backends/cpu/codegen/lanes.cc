@@ -48,6 +48,8 @@ llvm::Type* LaneEmitter::ScalarType(Type t) const {
       return b_.getInt1Ty();
     case Type::kI8:
     case Type::kU8:
+    case Type::kFp8E4M3:
+    case Type::kFp8E5M2:
       return b_.getInt8Ty();
     case Type::kI16:
     case Type::kF16:

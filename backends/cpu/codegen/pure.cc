@@ -18,7 +18,7 @@ using llvm::Value;
 using Operands = std::array<Value*, 3>;
 
 bool IsFloat(Type t) { return kernel::Has(kernel::kFloats, t); }
-bool IsHalf(Type t) { return t == Type::kF16 || t == Type::kBF16; }
+bool IsHalf(Type t) { return t == Type::kF16; }
 bool IsSigned(Type t) { return t != Type::kU32 && t != Type::kU8 && t != Type::kBool; }
 
 // `scalar`, or a vector of it when `like` is one.
@@ -205,8 +205,8 @@ Value* FloatToInt(llvm::IRBuilderBase& b, Type to, Value* v) {
   return b.CreateIntrinsic(id, {type, v->getType()}, {v});
 }
 
-// f16 goes by the processor's own conversion (legalized away where there is none), bf16 is
-// legalized always.
+// f16 goes by the processor's own conversion (legalized away where there is none), the other narrow
+// floats are legalized always.
 Value* Widen(llvm::IRBuilderBase& b, Value* v) {
   return b.CreateFPExt(b.CreateBitCast(v, Shaped(b.getHalfTy(), v)), Shaped(b.getFloatTy(), v));
 }
@@ -215,9 +215,24 @@ Value* Narrow(llvm::IRBuilderBase& b, Value* v) {
   return b.CreateBitCast(b.CreateFPTrunc(v, Shaped(b.getHalfTy(), v)), Shaped(b.getInt16Ty(), v));
 }
 
+// f64 as the f32 from which f16 rounds as from the f64 itself, as legalization has it for the
+// others.
+Value* RoundToOdd(llvm::IRBuilderBase& b, Value* v) {
+  Value* nearest = b.CreateFPTrunc(v, Shaped(b.getFloatTy(), v));
+  Value* back = b.CreateFPExt(nearest, v->getType());
+  Value* bits = b.CreateBitCast(nearest, Shaped(b.getInt32Ty(), v));
+  Value* one = llvm::ConstantInt::get(bits->getType(), 1);
+  Value* above = b.CreateFCmpOGT(b.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, back),
+                                 b.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, v));
+  Value* cut = b.CreateSelect(above, b.CreateSub(bits, one), bits);
+  Value* odd = b.CreateSelect(b.CreateFCmpUNE(back, v), b.CreateOr(cut, one), bits);
+  return b.CreateBitCast(odd, nearest->getType());
+}
+
 Value* Cast(llvm::IRBuilderBase& b, Type to, Type from, Value* v) {
   if (to == from) return v;
   if (IsHalf(from)) return Cast(b, to, Type::kF32, Widen(b, v));
+  if (IsHalf(to) && from == Type::kF64) return Narrow(b, RoundToOdd(b, v));
   if (IsHalf(to)) return Narrow(b, Cast(b, Type::kF32, from, v));
   llvm::Type* type = TypeFor(b, to, v);
   if (IsFloat(from)) return IsFloat(to) ? b.CreateFPCast(v, type) : FloatToInt(b, to, v);

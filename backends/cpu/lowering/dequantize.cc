@@ -6,6 +6,7 @@
 #include "runtime/base/thread_pool.h"
 #include "runtime/device/generate/loop_nest.h"
 #include "runtime/ir/op_info.h"
+#include "runtime/tensor/float8.h"
 #include "runtime/tensor/quant_scheme.h"
 
 // dequantize_blocks: once per WeightSet where the weights are params, so plain loops will do.

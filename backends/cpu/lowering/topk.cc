@@ -93,8 +93,8 @@ absl::Status Run(const RoutineCall& call) {
 
 std::string Refuse(const Graph& graph, const Node& node) {
   const DType dtype = graph.type(node.operands[0]).dtype;
-  const bool half = dtype == DType::kF16 || dtype == DType::kBF16 || dtype == DType::kC64;
-  return half ? Cat("topk of ", Name(dtype)) : "";
+  const bool refused = IsNarrowFloat(dtype) || dtype == DType::kC64;
+  return refused ? Cat("topk of ", Name(dtype)) : "";
 }
 
 absl::Status Lower(ProgramBuilder& out, NodeId id, const LowerTarget& target) {

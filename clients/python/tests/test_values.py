@@ -37,6 +37,8 @@ def test_types_without_a_counterpart_are_refused():
         to_wire(np.zeros(1, np.complex128))
     assert rlxd.DType.of("float32") is rlxd.DType.of("f32") is rlxd.f32
     assert rlxd.DType.of(ml_dtypes.bfloat16) is rlxd.bf16
+    assert rlxd.DType.of(ml_dtypes.float8_e4m3fn) is rlxd.DType.of("fp8e4m3") is rlxd.fp8e4m3
+    assert rlxd.DType.of(ml_dtypes.float8_e5m2) is rlxd.fp8e5m2
 
 
 def test_options_hold_only_what_was_given():

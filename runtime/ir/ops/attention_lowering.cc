@@ -36,6 +36,8 @@ double Lowest(DType dtype) {
   if (dtype == DType::kF64) return std::numeric_limits<double>::lowest();
   if (dtype == DType::kF16) return -65504;
   if (dtype == DType::kBF16) return -3.3895313892515355e38;
+  if (dtype == DType::kFp8E4M3) return -448;
+  if (dtype == DType::kFp8E5M2) return -57344;
   return std::numeric_limits<float>::lowest();
 }
 

@@ -7,6 +7,7 @@
 #include "runtime/ir/ops/families.h"
 #include "runtime/ir/ops/matmul.h"
 #include "runtime/ir/ops/rules.h"
+#include "runtime/tensor/float8.h"
 #include "runtime/tensor/quant_scheme.h"
 
 namespace rlx {

@@ -192,9 +192,10 @@ OpSample SampleNot(Rng& rng) {
 }
 
 OpSample SampleCast(Rng& rng) {
-  constexpr DType kReal[] = {DType::kBool, DType::kU8,  DType::kI8,  DType::kI16,
-                             DType::kBF16, DType::kF16, DType::kU32, DType::kI32,
-                             DType::kI64,  DType::kF32, DType::kF64};
+  constexpr DType kReal[] = {DType::kBool,   DType::kU8,  DType::kI8,  DType::kI16,
+                             DType::kBF16,   DType::kF16, DType::kU32, DType::kI32,
+                             DType::kI64,    DType::kF32, DType::kF64, DType::kFp8E4M3,
+                             DType::kFp8E5M2};
   const DType from = kReal[Draw(rng, 0, std::size(kReal) - 1)];
   const DType to = kReal[Draw(rng, 0, std::size(kReal) - 1)];
   const double high = from == DType::kBool ? 1 : 100;

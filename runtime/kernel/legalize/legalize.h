@@ -16,6 +16,7 @@ enum class Property : uint8_t {
   kNoRounding,  // no floor, ceil, round
   kNoF16Casts,  // no cast to or from f16
   kNoBF16Casts,
+  kNoFp8Casts,
 };
 
 // kInternal, naming the first instruction that breaks one of `properties`.
@@ -30,9 +31,10 @@ absl::StatusOr<Kernel> ExpandMath32(const Kernel& kernel);
 // floor, ceil and round of f32 and f64 become additions of a large number. Gives kNoRounding.
 absl::StatusOr<Kernel> ExpandRounding(const Kernel& kernel);
 
-// Casts to and from f16 or bf16 become integer operations on their bits. Gives kNoF16Casts,
-// kNoBF16Casts.
+// Casts to and from f16, bf16 or the 8-bit floats become integer operations on their bits. From f64
+// they round once. Gives kNoF16Casts, kNoBF16Casts, kNoFp8Casts.
 absl::StatusOr<Kernel> ExpandF16(const Kernel& kernel);
 absl::StatusOr<Kernel> ExpandBF16(const Kernel& kernel);
+absl::StatusOr<Kernel> ExpandFp8(const Kernel& kernel);
 
 }  // namespace rlx::kernel

@@ -22,6 +22,8 @@ bool Breaks(const Kernel& kernel, const Inst& inst, Property property) {
       return casts(Type::kF16);
     case Property::kNoBF16Casts:
       return casts(Type::kBF16);
+    case Property::kNoFp8Casts:
+      return casts(Type::kFp8E4M3) || casts(Type::kFp8E5M2);
   }
   return false;
 }

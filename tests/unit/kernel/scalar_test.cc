@@ -47,10 +47,17 @@ TEST(Scalar, IntegersWrap) {
   EXPECT_EQ(Evaluate(Op::kMul, kU32, kU32, {0xffffffffLL, 0xffffffffLL, 0}), 1);
 }
 
-TEST(Scalar, NarrowFloatsRoundToEvenByWayOfF32) {
+TEST(Scalar, NarrowFloatsRoundOnceToEven) {
   EXPECT_EQ(CastDouble(kF16, 1.0), 0x3c00);
   EXPECT_EQ(CastDouble(kF16, 65520), 0x7c00);        // rounds to infinity
   EXPECT_EQ(CastDouble(kBF16, 1.00390625), 0x3f80);  // half way, to even
+  EXPECT_EQ(CastDouble(kBF16, 1.00390625 + 0x1p-40), 0x3f81);
+  EXPECT_EQ(CastDouble(kF16, 1 + 0x1p-11 + 0x1p-40), 0x3c01);
+  EXPECT_EQ(CastDouble(kFp8E4M3, 1.0625), 0x38);
+  EXPECT_EQ(CastDouble(kFp8E4M3, 1.0625 + 0x1p-40), 0x39);
+  EXPECT_EQ(CastDouble(kFp8E4M3, -1e9), 0xfe);
+  EXPECT_EQ(CastDouble(kFp8E5M2, kInf), 0x7c);
+  EXPECT_EQ(ToDouble(kFp8E5M2, 0x7b), 57344);
   EXPECT_EQ(ToDouble(kF16, 0x0001), std::ldexp(1.0, -24));
   EXPECT_EQ(ToDouble(kBF16, 0xff80), -kInf);
 }

@@ -36,7 +36,7 @@ TEST(Text, ConstantsOfEveryTypeRoundTrip) {
   for (int t = 1; t < kTypeCount; ++t) {
     for (double v : {0.0, 1.0, 0.3, 1e-40, 77.0}) b.Float(static_cast<Type>(t), v);
   }
-  for (Type t : {Type::kF16, Type::kBF16, Type::kF32, Type::kF64}) {
+  for (Type t : {Type::kFp8E4M3, Type::kFp8E5M2, Type::kF16, Type::kBF16, Type::kF32, Type::kF64}) {
     const double infinity = std::numeric_limits<double>::infinity();
     for (double v : {-0.0, infinity, -infinity, std::numeric_limits<double>::quiet_NaN()})
       b.Float(t, v);

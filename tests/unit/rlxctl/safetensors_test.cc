@@ -28,10 +28,12 @@ TEST(Safetensors, NamesSlicesOfTheFile) {
       R"({"__metadata__":{"format":"pt"},
           "w":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]},
           "n":{"dtype":"I64","shape":[],"data_offsets":[24,32]},
-          "h":{"dtype":"BF16","shape":[1,1,2],"data_offsets":[32,36]}}   )";
-  const auto tensors = ParseSafetensors(File(header, 36));
+          "h":{"dtype":"BF16","shape":[1,1,2],"data_offsets":[32,36]},
+          "q":{"dtype":"F8_E4M3","shape":[3],"data_offsets":[36,39]}}   )";
+  const auto tensors = ParseSafetensors(File(header, 39));
   ASSERT_TRUE(tensors.ok()) << tensors.status();
-  ASSERT_EQ(tensors->size(), 3u);
+  ASSERT_EQ(tensors->size(), 4u);
+  EXPECT_EQ(tensors->at("q").dtype, v1::DTYPE_FP8E4M3);
   const TensorSlice& w = tensors->at("w");
   EXPECT_EQ(w.dtype, v1::DTYPE_F32);
   EXPECT_THAT(w.shape, ElementsAre(2, 3));
@@ -59,8 +61,8 @@ TEST(Safetensors, NamesTheTensorThatIsWrong) {
   };
   ASSERT_EQ(error(R"({"dtype":"F32","shape":[2,3],"data_offsets":[0,24]})"), "");
   EXPECT_THAT(error("3"), HasSubstr("tensor \"w\": is described by no object"));
-  EXPECT_THAT(error(R"({"dtype":"F8_E4M3","shape":[24],"data_offsets":[0,24]})"),
-              HasSubstr("tensor \"w\": rlxd has no element type \"F8_E4M3\""));
+  EXPECT_THAT(error(R"({"dtype":"F8_E8M0","shape":[24],"data_offsets":[0,24]})"),
+              HasSubstr("tensor \"w\": rlxd has no element type \"F8_E8M0\""));
   EXPECT_THAT(error(R"({"shape":[24],"data_offsets":[0,24]})"), HasSubstr("no element type"));
   EXPECT_THAT(error(R"({"dtype":"F32","data_offsets":[0,24]})"), HasSubstr("has no shape"));
   EXPECT_THAT(error(R"({"dtype":"F32","shape":[6],"data_offsets":[0]})"),

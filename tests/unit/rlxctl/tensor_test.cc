@@ -47,8 +47,23 @@ TEST(Tensor, ReadsHalfPrecision) {
   EXPECT_EQ(at(v1::DTYPE_BF16, 0xC020), -2.5);
 }
 
+TEST(Tensor, ReadsEightBitFloats) {
+  const auto at = [](v1::DType dtype, uint8_t bits) {
+    return ElementAt(dtype, {reinterpret_cast<const char*>(&bits), 1}, 0);
+  };
+  EXPECT_EQ(at(v1::DTYPE_FP8E4M3, 0x38), 1.0);
+  EXPECT_EQ(at(v1::DTYPE_FP8E4M3, 0xFE), -448.0);
+  EXPECT_EQ(at(v1::DTYPE_FP8E4M3, 0x01), std::ldexp(1.0, -9));
+  EXPECT_EQ(at(v1::DTYPE_FP8E4M3, 0x78), 256.0);
+  EXPECT_TRUE(std::isnan(at(v1::DTYPE_FP8E4M3, 0x7F)));
+  EXPECT_EQ(at(v1::DTYPE_FP8E5M2, 0x3C), 1.0);
+  EXPECT_EQ(at(v1::DTYPE_FP8E5M2, 0x7B), 57344.0);
+  EXPECT_EQ(at(v1::DTYPE_FP8E5M2, 0xFC), -HUGE_VAL);
+  EXPECT_TRUE(std::isnan(at(v1::DTYPE_FP8E5M2, 0x7D)));
+}
+
 TEST(Tensor, FillsEveryDType) {
-  for (int number = v1::DTYPE_BOOL; number <= v1::DTYPE_C64; ++number) {
+  for (int number = v1::DTYPE_BOOL; number <= v1::DTYPE_FP8E5M2; ++number) {
     const auto dtype = static_cast<v1::DType>(number);
     std::string ones;
     AppendFilled(ones, dtype, 2, Fill::kOnes, 0, 1);

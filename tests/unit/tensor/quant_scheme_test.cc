@@ -10,6 +10,7 @@
 #include <random>
 #include <vector>
 
+#include "runtime/tensor/float8.h"
 #include "runtime/tensor/host_tensor.h"
 
 namespace rlx {

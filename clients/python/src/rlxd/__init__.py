@@ -19,7 +19,23 @@ A module is built, compiled, opened with its weights, and run:
 from rlxd.blobs import Blob
 from rlxd.client import Client
 from rlxd.dims import Dim
-from rlxd.dtypes import DType, bf16, bool_, c64, f16, f32, f64, i8, i16, i32, i64, u8, u32
+from rlxd.dtypes import (
+    DType,
+    bf16,
+    bool_,
+    c64,
+    f16,
+    f32,
+    f64,
+    fp8e4m3,
+    fp8e5m2,
+    i8,
+    i16,
+    i32,
+    i64,
+    u8,
+    u32,
+)
 from rlxd.errors import (
     Aborted,
     AlreadyExists,
@@ -87,6 +103,8 @@ __all__ = [
     "f16",
     "f32",
     "f64",
+    "fp8e4m3",
+    "fp8e5m2",
     "i16",
     "i32",
     "i64",

@@ -26,10 +26,12 @@ class DType(enum.Enum):
     F32 = 10
     F64 = 11
     C64 = 12
+    FP8E4M3 = 13
+    FP8E5M2 = 14
 
     @property
     def numpy(self) -> np.dtype[Any]:
-        """The NumPy dtype: little endian; bf16 is ml_dtypes.bfloat16."""
+        """The NumPy dtype: little endian; bf16 and fp8 are ml_dtypes'."""
         return _TO_NUMPY[self]
 
     @property
@@ -72,6 +74,8 @@ _TO_NUMPY: dict[DType, np.dtype[Any]] = {
     DType.F32: np.dtype("<f4"),
     DType.F64: np.dtype("<f8"),
     DType.C64: np.dtype("<c8"),
+    DType.FP8E4M3: np.dtype(ml_dtypes.float8_e4m3fn),
+    DType.FP8E5M2: np.dtype(ml_dtypes.float8_e5m2),
 }
 _FROM_NUMPY = {numpy: dtype for dtype, numpy in _TO_NUMPY.items()}
 
@@ -87,3 +91,5 @@ i64 = DType.I64
 f32 = DType.F32
 f64 = DType.F64
 c64 = DType.C64
+fp8e4m3 = DType.FP8E4M3
+fp8e5m2 = DType.FP8E5M2

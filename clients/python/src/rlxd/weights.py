@@ -26,7 +26,7 @@ _MAX_HEADER_BYTES = 100_000_000
 _SAFETENSORS = {
     "BOOL": DType.BOOL, "U8": DType.U8, "I8": DType.I8, "I16": DType.I16, "BF16": DType.BF16,
     "F16": DType.F16, "U32": DType.U32, "I32": DType.I32, "I64": DType.I64, "F32": DType.F32,
-    "F64": DType.F64, "C64": DType.C64,
+    "F64": DType.F64, "C64": DType.C64, "F8_E4M3": DType.FP8E4M3, "F8_E5M2": DType.FP8E5M2,
 }  # fmt: skip
 
 

@@ -15,9 +15,7 @@ namespace {
 
 using kernel::Type;
 
-bool IsFloat(Type t) {
-  return kernel::Has(kernel::kFloats, t) || t == Type::kF16 || t == Type::kBF16;
-}
+bool IsFloat(Type t) { return kernel::Has(kernel::kFloats | kernel::kNarrowFloats, t); }
 
 // Memory with an unmapped page on either side; the elements stand at one end or the other.
 class Guarded {

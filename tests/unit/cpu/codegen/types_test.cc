@@ -16,7 +16,8 @@ using kernel::Type;
 using kernel::Value;
 using enum kernel::Type;
 
-constexpr Type kTypes[] = {kBool, kI8, kU8, kI16, kI32, kU32, kI64, kF16, kBF16, kF32, kF64};
+constexpr Type kTypes[] = {kBool, kI8,      kU8,      kI16,  kI32, kU32, kI64,
+                           kF16,  kFp8E4M3, kFp8E5M2, kBF16, kF32, kF64};
 
 // Values in and out of range of the other types, with infinities and NaN where there are any.
 Elements Interesting(Type t) {
@@ -39,6 +40,10 @@ Elements Interesting(Type t) {
                    65504.0,
                    65519.0,
                    65520.0,
+                   448.0,
+                   464.0,
+                   57344.0,
+                   61440.0,
                    2147483647.0,
                    2147483648.0,
                    -2147483649.0,
@@ -47,6 +52,8 @@ Elements Interesting(Type t) {
                    -1e19,
                    1e38,
                    6e-8,
+                   0x1p-10,
+                   0x1.8p-16,
                    3e-5,
                    1e-40,
                    1e-300,
@@ -87,6 +94,37 @@ TEST(Types, SixteenBitFloatsAgreeEverywhere) {
     const auto n = static_cast<int64_t>(all.size()), m = static_cast<int64_t>(around.size());
     ExpectAgrees({kernel::test::CastKernel(16, t, kF32, n), {all, Filled(kF32, n, 1)}, {}, n / 16});
     ExpectAgrees({kernel::test::CastKernel(16, kF32, t, m), {around, Filled(t, m, 1)}, {}, m / 16});
+  }
+}
+
+// All 256 codes widened; narrowed, f32s and f64s at and around every code and every middle between
+// two codes. The f64s next to a middle would round as the middle itself by way of f32.
+TEST(Types, EightBitFloatsAgreeEverywhere) {
+  for (Type t : {kFp8E4M3, kFp8E5M2}) {
+    Elements all, singles, doubles;
+    for (Bits bits = 0; bits < 256; ++bits) {
+      all.push_back(bits);
+      const double v = kernel::ToDouble(t, bits), next = kernel::ToDouble(t, bits ^ 1);
+      for (double at :
+           {v, (v + next) / 2, (v + kernel::ToDouble(t, (bits + 1) & 255)) / 2, 2 * v}) {
+        const Bits single = kernel::EncodeFloat(kF32, at), wide = kernel::EncodeFloat(kF64, at);
+        for (Bits delta : {-1, 0, 1}) {
+          singles.push_back(static_cast<Bits>(static_cast<uint32_t>(single + delta)));
+          doubles.push_back(wide + delta);
+        }
+      }
+    }
+    SCOPED_TRACE(std::string(Name(t)));
+    const auto widened = [&](Type to) {
+      ExpectAgrees({kernel::test::CastKernel(16, t, to, 256), {all, Filled(to, 256, 1)}, {}, 16});
+    };
+    const auto narrowed = [&](Type from, const Elements& x) {
+      const auto n = static_cast<int64_t>(x.size());
+      ExpectAgrees({kernel::test::CastKernel(16, from, t, n), {x, Filled(t, n, 1)}, {}, n / 16});
+    };
+    for (Type to : {kF32, kF64, kF16, kBF16}) widened(to);
+    narrowed(kF32, singles);
+    narrowed(kF64, doubles);
   }
 }
 
