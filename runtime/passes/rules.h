@@ -36,13 +36,15 @@ enum class Reason : uint8_t {
   kLayerOtherForm,
   kBackendRefuses,
   kPassSkipped,
+  kOtherScaling,
+  kQuantizedForm,
 };
 struct ReasonInfo {
   std::string_view name;
   bool actionable;
   std::string_view hint;
 };
-inline constexpr std::array<ReasonInfo, 15> kReasons = {{
+inline constexpr std::array<ReasonInfo, 17> kReasons = {{
     {"other_op", false, ""},
     {"multi_consumer", true, "let one node alone read the intermediate value, or compute it twice"},
     {"graph_output", false, "the value is an output of the module and has to be written"},
@@ -60,9 +62,14 @@ inline constexpr std::array<ReasonInfo, 15> kReasons = {{
     {"layer_other_form", false, "a layer is a block and a feed-forward part, each with its norm"},
     {"backend_refuses", false, "the back end has no kernel for these types and extents"},
     {"pass_skipped", false, "the pass stays out under these options"},
+    {"other_scaling", false,
+     "codes that are quantized again with their own numbers need no arithmetic"},
+    {"quantized_form", false,
+     "i8 codes, one scale for activations and one a column for weights, and an i32 bias at the "
+     "products' scale"},
 }};
 constexpr const ReasonInfo& Info(Reason reason) { return kReasons[static_cast<size_t>(reason)]; }
 
-static_assert(kReasons.size() == static_cast<size_t>(Reason::kPassSkipped) + 1);
+static_assert(kReasons.size() == static_cast<size_t>(Reason::kQuantizedForm) + 1);
 
 }  // namespace rlx::passes

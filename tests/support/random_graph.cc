@@ -38,6 +38,8 @@ void Step(Draft& g) {
     run(BlockSteps());
   else if (kind == 8 && g.options.table)
     TableStep(g);
+  else if (kind == 9 && g.options.idioms && g.Flip())
+    QuantizedStep(g);
   else
     run(PlainSteps());
 }
