@@ -4,7 +4,7 @@
 #include <chrono>
 
 #include "runtime/base/clock.h"
-#include "runtime/base/limit.h"
+#include "runtime/base/fault.h"
 #include "runtime/base/text.h"
 
 namespace rlx::server {
@@ -33,7 +33,12 @@ Call::Call(Frontend& frontend, const Method& method, const grpc::CallbackServerC
   method_.metrics.Started();
 }
 
-grpc::Status Call::End(const absl::Status& status, const FusionReport* misses) {
+FusionReport& Call::misses() {
+  if (misses_ == nullptr) misses_ = std::make_unique<FusionReport>();
+  return *misses_;
+}
+
+grpc::Status Call::End(const absl::Status& status) {
   const double seconds = MonotonicSeconds() - start_;
   method_.metrics.Finished(status.code(), seconds);
   if (status.ok()) {
@@ -44,8 +49,8 @@ grpc::Status Call::End(const absl::Status& status, const FusionReport* misses) {
     return grpc::Status::OK;
   }
   if (status.code() == absl::StatusCode::kResourceExhausted) {
-    const LimitDetail limit = LimitOf(status);
-    if (!limit.name.empty()) frontend_.metrics.LimitRejected(limit.name);
+    const Fault fault = FaultOf(status);
+    if (!fault.limit.empty()) frontend_.metrics.LimitRejected(fault.limit);
   }
   const bool ours =
       status.code() == absl::StatusCode::kInternal || status.code() == absl::StatusCode::kDataLoss;
@@ -55,7 +60,7 @@ grpc::Status Call::End(const absl::Status& status, const FusionReport* misses) {
                      {"method", method_.name},
                      {"status", text},
                      {"seconds", seconds}});
-  return ToGrpc(status, misses);
+  return ToGrpc(status, misses_.get());
 }
 
 }  // namespace rlx::server

@@ -3,10 +3,12 @@
 
 #include <grpcpp/server_context.h>
 
+#include <memory>
 #include <optional>
 #include <stop_token>
 
 #include "runtime/base/cancel.h"
+#include "runtime/ir/report.h"
 #include "server/frontend.h"
 #include "server/status.h"
 
@@ -48,8 +50,11 @@ class Call {
   // The caller has gone. Any thread.
   void Stop() { stop_.request_stop(); }
 
+  // Where a compile leaves the misses that assert_fusion_clean refused: End tells of them.
+  FusionReport& misses();
+
   // Counts, logs failures, and converts for the wire. Exactly once, last.
-  grpc::Status End(const absl::Status& status, const FusionReport* misses = nullptr);
+  grpc::Status End(const absl::Status& status);
 
  private:
   Frontend& frontend_;
@@ -59,6 +64,7 @@ class Call {
   std::stop_source stop_;
   CancelToken cancel_;
   double start_ = 0;
+  std::unique_ptr<FusionReport> misses_;  // few calls have any
 };
 
 }  // namespace rlx::server

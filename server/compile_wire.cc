@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/compile_wire.h"
 
-#include "runtime/base/status.h"
+#include "runtime/base/fault.h"
 #include "runtime/stages/stages.h"
 #include "runtime/wire/enums.h"
 #include "runtime/wire/module.h"
@@ -41,12 +41,12 @@ absl::StatusOr<Module> ModuleFrom(const v1::CompileSpec& spec, const engine::Pri
       RLX_ASSIGN(const SharedBytes bytes, ReadBlob(spec.module_blob().sha256(), who, engine));
       const uint64_t size = spec.module_blob().size();
       if (size != 0 && size != bytes.size()) {
-        return InvalidArgument("spec.module_blob has ", bytes.size(), " bytes, not ", size);
+        return InvalidField("spec.module_blob", bytes.size(), " bytes, not ", size);
       }
       v1::GraphModule module;
       if (bytes.size() > INT32_MAX ||
           !module.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
-        return InvalidArgument("spec.module_blob is no GraphModule");
+        return InvalidField("spec.module_blob", "no GraphModule");
       }
       return wire::ModuleFromWire(module, limits, blobs);
     }
@@ -89,8 +89,8 @@ absl::StatusOr<engine::CompileSpec> SpecFromWire(const v1::CompileSpec& spec,
   }
   const auto device = wire::FromWire(spec.target().device());
   if (!device) {
-    return InvalidArgument("spec.target.device: unknown value ",
-                           static_cast<int>(spec.target().device()));
+    return InvalidField("spec.target.device", "unknown value ",
+                        static_cast<int>(spec.target().device()));
   }
   out.device = *device;
   out.profile = spec.target().profile();

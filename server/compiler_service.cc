@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/compiler_service.h"
 
+#include "runtime/base/fault.h"
 #include "runtime/wire/enums.h"
 #include "runtime/wire/module.h"
 #include "runtime/wire/report.h"
@@ -40,8 +41,7 @@ std::optional<engine::Compiled> RecallQuickly(const v1::CompileRequest& request,
 }
 
 absl::StatusOr<engine::Compiled> CompileNow(EventStream& stream, Call& call,
-                                            const v1::CompileRequest& request,
-                                            FusionReport* misses) {
+                                            const v1::CompileRequest& request) {
   const std::optional<Digest256> recall = RecallKey(request);
   if (recall) {
     if (auto known = call.engine().Recall(call.who(), *recall)) return *std::move(known);
@@ -52,18 +52,17 @@ absl::StatusOr<engine::Compiled> CompileNow(EventStream& stream, Call& call,
       .skip_cache_lookup = request.skip_cache_lookup(),
       .do_not_cache = request.do_not_cache(),
       .progress = [&](const engine::CompileProgress& p) { PushProgress(stream, p); },
-      .misses = misses};
+      .misses = &call.misses()};
   return call.engine().Compile(call.who(), std::move(spec), how, call.cancel());
 }
 
 grpc::Status EndCompile(EventStream& stream, Call& call,
-                        const absl::StatusOr<engine::Compiled>& compiled,
-                        const FusionReport& misses) {
+                        const absl::StatusOr<engine::Compiled>& compiled) {
   if (compiled.ok()) {
     PushResult(stream, *compiled);
     LogReports(*compiled, call.frontend());
   }
-  return call.End(compiled.status(), &misses);
+  return call.End(compiled.status());
 }
 
 }  // namespace
@@ -72,14 +71,12 @@ grpc::ServerWriteReactor<v1::CompileEvent>* CompilerService::Compile(
     grpc::CallbackServerContext* context, const v1::CompileRequest* request) {
   // The request lives until the reactor is done.
   const auto produce = [request](EventStream& s, Call& call) {
-    FusionReport misses;
-    const auto compiled = CompileNow(s, call, *request, &misses);
-    return EndCompile(s, call, compiled, misses);
+    return EndCompile(s, call, CompileNow(s, call, *request));
   };
   const auto recall = [request](EventStream& s, Call& call) -> std::optional<grpc::Status> {
     auto known = RecallQuickly(*request, call);
     if (!known) return std::nullopt;
-    return EndCompile(s, call, *std::move(known), {});
+    return EndCompile(s, call, *std::move(known));
   };
   return EventStream::Start(frontend_, compile_, *context, *request, produce, recall);
 }
@@ -90,12 +87,11 @@ grpc::ServerWriteReactor<v1::CompileEvent>* CompilerService::WaitCompile(
       frontend_, wait_, *context, *request, [request](EventStream& s, Call& call) {
         const auto operation = RandomId::FromHex(request->operation());
         if (!operation) return call.End(InvalidArgument("operation is not an id"));
-        FusionReport misses;
         const engine::CompileCall how{
             .progress = [&](const engine::CompileProgress& p) { PushProgress(s, p); },
-            .misses = &misses};
+            .misses = &call.misses()};
         const auto compiled = call.engine().WaitCompile(call.who(), *operation, how, call.cancel());
-        return EndCompile(s, call, compiled, misses);
+        return EndCompile(s, call, compiled);
       });
 }
 
@@ -104,7 +100,7 @@ grpc::ServerUnaryReactor* CompilerService::Inspect(grpc::CallbackServerContext* 
                                                    v1::CompileResult* response) {
   const auto handle = [request, response](Call& call) -> absl::Status {
     const auto key = Digest256::FromBytes(request->key());
-    if (!key) return InvalidArgument("key has ", request->key().size(), " bytes instead of 32");
+    if (!key) return InvalidField("key", request->key().size(), " bytes instead of 32");
     RLX_ASSIGN(const engine::Compiled compiled,
                call.engine().Inspect(call.who(), *key, call.cancel()));
     CompiledToWire(compiled, *response);
@@ -119,7 +115,7 @@ grpc::ServerUnaryReactor* CompilerService::Lower(grpc::CallbackServerContext* co
                                                  v1::LowerResponse* response) {
   const auto handle = [request, response](Call& call) -> absl::Status {
     const auto stage = wire::FromWire(request->stage());
-    if (!stage) return InvalidArgument("stage: unknown value ", static_cast<int>(request->stage()));
+    if (!stage) return InvalidField("stage", "unknown value ", static_cast<int>(request->stage()));
     RLX_ASSIGN(const engine::CompileSpec spec,
                SpecFromWire(request->spec(), call.who(), call.engine()));
     RLX_ASSIGN(const engine::Lowered lowered, call.engine().Lower(spec, *stage, call.cancel()));

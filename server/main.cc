@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <google/protobuf/stubs/logging.h>
 #include <grpc/support/log.h>
 #include <signal.h>
 
@@ -37,31 +38,40 @@ int Wait(const sigset_t& set) {
   return signal;
 }
 
-// Where gRPC's own lines go: it knows no context, only a function.
-std::atomic<Logger*> grpc_log{nullptr};
+// Where the libraries' own lines go: they know no context, only a function.
+std::atomic<Logger*> library_log{nullptr};
 std::atomic<bool> closing{false};
 
 // gRPC calls errors what the network does to it, and what closing the ports under it does.
 void LogOfGrpc(gpr_log_func_args* line) {
-  Logger* const log = grpc_log.load();
+  Logger* const log = library_log.load();
   if (log == nullptr) return;
   const bool warn = line->severity == GPR_LOG_SEVERITY_ERROR && !closing.load();
   log->Log(warn ? LogLevel::kWarning : LogLevel::kDebug, "grpc", {{"message", line->message}});
 }
 
+// What protobuf complains of is what a client sent, and its status says so.
+void LogOfProtobuf(google::protobuf::LogLevel level, const char*, int, const std::string& message) {
+  Logger* const log = library_log.load();
+  if (log == nullptr) return;
+  const bool fatal = level == google::protobuf::LOGLEVEL_FATAL;
+  log->Log(fatal ? LogLevel::kError : LogLevel::kDebug, "protobuf", {{"message", message}});
+}
+
 // The same lines as ours, as long as the daemon serves.
-class GrpcLines {
+class LibraryLines {
  public:
-  explicit GrpcLines(Logger& log) {
-    grpc_log.store(&log);
+  explicit LibraryLines(Logger& log) {
+    library_log.store(&log);
     gpr_set_log_function(LogOfGrpc);
+    google::protobuf::SetLogHandler(LogOfProtobuf);
   }
-  ~GrpcLines() { grpc_log.store(nullptr); }
+  ~LibraryLines() { library_log.store(nullptr); }
 };
 
 int Serve(const Settings& settings, const sigset_t& signals, double started) {
   Logger log(ToLogLevel(settings.config.log_level()));
-  const GrpcLines grpc_lines(log);
+  const LibraryLines library_lines(log);
   device::Registry registry;
   const absl::Status loaded = registry.LoadFolder(settings.config.backend_dir());
   if (!loaded.ok()) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/run.h"
 
-#include "runtime/base/limit.h"
+#include "runtime/base/fault.h"
 #include "runtime/wire/enums.h"
 #include "runtime/wire/tensor.h"
 

@@ -2,6 +2,7 @@
 #include "server/session_service.h"
 
 #include "runtime/base/clock.h"
+#include "runtime/base/fault.h"
 #include "runtime/stages/stages.h"
 #include "runtime/wire/enums.h"
 #include "runtime/wire/module.h"
@@ -34,13 +35,12 @@ absl::StatusOr<engine::WeightSource> WeightFromWire(const v1::WeightBinding& fro
   return out;
 }
 
-absl::StatusOr<engine::OpenSpec> OpenFromWire(const v1::OpenRequest& request, Call& call,
-                                              FusionReport* misses) {
+absl::StatusOr<engine::OpenSpec> OpenFromWire(const v1::OpenRequest& request, Call& call) {
   engine::OpenSpec out;
   switch (request.executable_case()) {
     case v1::OpenRequest::kKey: {
       const auto key = Digest256::FromBytes(request.key());
-      if (!key) return InvalidArgument("key has ", request.key().size(), " bytes instead of 32");
+      if (!key) return InvalidField("key", request.key().size(), " bytes instead of 32");
       out.executable = *key;
       break;
     }
@@ -51,7 +51,7 @@ absl::StatusOr<engine::OpenSpec> OpenFromWire(const v1::OpenRequest& request, Ca
           engine::OpenSpec::Compile{std::move(spec),
                                     {.skip_cache_lookup = request.compile().skip_cache_lookup(),
                                      .do_not_cache = request.compile().do_not_cache(),
-                                     .misses = misses}};
+                                     .misses = &call.misses()}};
       break;
     }
     default:
@@ -60,16 +60,16 @@ absl::StatusOr<engine::OpenSpec> OpenFromWire(const v1::OpenRequest& request, Ca
   if (request.has_device()) {
     out.device = wire::FromWire(request.device().device());
     if (!out.device) {
-      return InvalidArgument("device.device: unknown value ",
-                             static_cast<int>(request.device().device()));
+      return InvalidField("device.device", "unknown value ",
+                          static_cast<int>(request.device().device()));
     }
     out.profile = request.device().profile();
   }
   for (const v1::WeightBinding& binding : request.weights()) {
     auto weight = WeightFromWire(binding);
     if (!weight.ok()) {
-      return Annotate(weight.status(), "weights[", out.weights.size(), "] \"", binding.param(),
-                      "\"");
+      const std::string field = Cat("weights[", out.weights.size(), "]");
+      return InField(Annotate(weight.status(), field, " \"", binding.param(), "\""), field);
     }
     out.weights.push_back(*std::move(weight));
   }
@@ -87,7 +87,7 @@ grpc::ServerUnaryReactor* SessionService::Open(grpc::CallbackServerContext* cont
                                                const v1::OpenRequest* request,
                                                v1::OpenResponse* response) {
   const auto handle = [request, response](Call& call) -> absl::Status {
-    RLX_ASSIGN(engine::OpenSpec spec, OpenFromWire(*request, call, nullptr));
+    RLX_ASSIGN(engine::OpenSpec spec, OpenFromWire(*request, call));
     RLX_ASSIGN(const engine::Opened opened,
                call.engine().OpenSession(call.who(), std::move(spec), call.cancel()));
     response->set_handle(ToBytes(opened.handle));

@@ -4,7 +4,7 @@
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "rlx/v1/error.pb.h"
-#include "runtime/base/limit.h"
+#include "runtime/base/fault.h"
 #include "runtime/ir/report.h"
 #include "runtime/wire/report.h"
 
@@ -15,6 +15,7 @@ constexpr int kRetryMillis = 500;
 // Statuses travel in HTTP/2 trailers, which gRPC holds to 8 KiB in all, details encoded in base64.
 constexpr size_t kMaxMessageBytes = 1500;
 constexpr size_t kMaxMissBytes = 2500;
+constexpr size_t kMaxNameBytes = 200;
 
 std::string_view Reason(const absl::Status& status) {
   switch (status.code()) {
@@ -33,21 +34,34 @@ std::string_view Reason(const absl::Status& status) {
   }
 }
 
-std::string Message(const absl::Status& status) {
-  std::string out(status.message().data(), status.message().size());
-  if (out.size() <= kMaxMessageBytes) return out;
-  size_t end = kMaxMessageBytes;
-  while (end > 0 && (static_cast<unsigned char>(out[end]) & 0xC0) == 0x80) --end;  // whole UTF-8
-  return out.substr(0, end) + "...";
+// At most `most` bytes of `text` and dots for the rest, in whole UTF-8 characters.
+std::string Short(std::string_view text, size_t most) {
+  if (text.size() <= most) return std::string(text);
+  while (most > 0 && (static_cast<unsigned char>(text[most]) & 0xC0) == 0x80) --most;
+  return Cat(text.substr(0, most), "...");
+}
+
+std::string ShortMessage(const absl::Status& status) {
+  return Short(Message(status), kMaxMessageBytes);
+}
+
+v1::ErrorDetail DetailOf(const absl::Status& status) {
+  const Fault fault = FaultOf(status);
+  v1::ErrorDetail out;
+  out.set_reason(!fault.limit.empty()    ? "limit_exceeded"
+                 : !fault.reason.empty() ? fault.reason
+                                         : std::string(Reason(status)));
+  if (fault.node) out.set_node(*fault.node);
+  out.set_node_name(Short(fault.node_name, kMaxNameBytes));
+  out.set_field(Short(fault.field, kMaxNameBytes));
+  out.set_limit(fault.limit);
+  out.set_limit_value(fault.limit_value);
+  return out;
 }
 
 void AddDetails(const absl::Status& status, const FusionReport* misses, google::rpc::Status& out) {
-  const LimitDetail limit = LimitOf(status);
-  v1::ErrorDetail detail;
-  detail.set_reason(limit.name.empty() ? std::string(Reason(status)) : "limit_exceeded");
-  detail.set_limit(limit.name);
-  detail.set_limit_value(limit.value);
-  if (!detail.reason().empty()) out.add_details()->PackFrom(detail);
+  if (const v1::ErrorDetail detail = DetailOf(status); !detail.reason().empty())
+    out.add_details()->PackFrom(detail);
   const bool again = status.code() == absl::StatusCode::kUnavailable ||
                      status.code() == absl::StatusCode::kResourceExhausted;
   if (again) {
@@ -75,7 +89,7 @@ void AddDetails(const absl::Status& status, const FusionReport* misses, google::
 void ToRpcStatus(const absl::Status& status, google::rpc::Status& out) {
   out.set_code(static_cast<int>(status.code()));
   if (status.ok()) return;
-  out.set_message(Message(status));
+  out.set_message(ShortMessage(status));
   AddDetails(status, nullptr, out);
 }
 
@@ -83,7 +97,7 @@ grpc::Status ToGrpc(const absl::Status& status, const FusionReport* misses) {
   if (status.ok()) return grpc::Status::OK;
   google::rpc::Status details;
   details.set_code(static_cast<int>(status.code()));
-  details.set_message(Message(status));
+  details.set_message(ShortMessage(status));
   AddDetails(status, misses, details);
   const std::string bytes = details.details().empty() ? "" : details.SerializeAsString();
   return grpc::Status(static_cast<grpc::StatusCode>(status.code()), details.message(), bytes);

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "runtime/base/limit.h"
+#include "runtime/base/fault.h"
 
 namespace rlx::engine {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/engine/host_memory.h"
 
-#include "runtime/base/limit.h"
+#include "runtime/base/fault.h"
 
 namespace rlx::engine {
 

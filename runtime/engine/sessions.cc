@@ -4,7 +4,7 @@
 #include <limits>
 
 #include "runtime/base/clock.h"
-#include "runtime/base/limit.h"
+#include "runtime/base/fault.h"
 #include "runtime/base/status.h"
 #include "runtime/cache/blob_store.h"
 #include "runtime/engine/padded_run.h"

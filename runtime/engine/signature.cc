@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "runtime/base/checked.h"
-#include "runtime/base/limit.h"
+#include "runtime/base/fault.h"
 #include "runtime/base/status.h"
 
 namespace rlx::engine {
@@ -63,7 +63,8 @@ absl::Status MatchNames(std::string_view what, const std::vector<IoEntry>& decla
     const std::string_view name = name_at(i);
     const size_t place = FindName(declared, name, i);
     if (place == declared.size()) {
-      return InvalidArgument("unknown ", what, " \"", Short(name), "\"");
+      return WithReason(InvalidArgument("unknown ", what, " \"", Short(name), "\""),
+                        Cat("unknown_", what));
     }
     if (order[place] != kAbsent) {
       return InvalidArgument(what, " \"", Short(name), "\" is given twice");
@@ -71,7 +72,9 @@ absl::Status MatchNames(std::string_view what, const std::vector<IoEntry>& decla
     order[place] = i;
   }
   for (size_t i = 0; i < declared.size(); ++i) {
-    if (order[i] == kAbsent) return InvalidArgument(what, " \"", declared[i].name, "\" is missing");
+    if (order[i] != kAbsent) continue;
+    return WithReason(InvalidArgument(what, " \"", declared[i].name, "\" is missing"),
+                      Cat("missing_", what));
   }
   return absl::OkStatus();
 }
@@ -85,7 +88,8 @@ absl::StatusOr<std::vector<size_t>> MatchWeights(const std::vector<IoEntry>& par
   for (size_t i = 0; i < weights.size(); ++i) {
     const auto place = places.find(weights[i].param);
     if (place == places.end()) {
-      return InvalidArgument("unknown weight \"", Short(weights[i].param), "\"");
+      return WithReason(InvalidArgument("unknown weight \"", Short(weights[i].param), "\""),
+                        "unknown_weight");
     }
     if (order[place->second] != kAbsent) {
       return InvalidArgument("weight \"", Short(weights[i].param), "\" is given twice");
@@ -93,7 +97,9 @@ absl::StatusOr<std::vector<size_t>> MatchWeights(const std::vector<IoEntry>& par
     order[place->second] = i;
   }
   for (size_t i = 0; i < params.size(); ++i) {
-    if (order[i] == kAbsent) return InvalidArgument("weight \"", params[i].name, "\" is missing");
+    if (order[i] != kAbsent) continue;
+    return WithReason(InvalidArgument("weight \"", params[i].name, "\" is missing"),
+                      "missing_weight");
   }
   return order;
 }

@@ -5,7 +5,7 @@
 #include <set>
 
 #include "runtime/base/checked.h"
-#include "runtime/base/limit.h"
+#include "runtime/base/fault.h"
 #include "runtime/ir/op_info.h"
 
 namespace rlx {
@@ -28,6 +28,16 @@ std::string PathOf(const std::vector<Task>& tasks, const Task& task) {
   }
   std::reverse(labels.begin(), labels.end());
   return Join(labels, "");
+}
+
+// `status` with the place it is about: the path for people, the node of the main graph that it is,
+// or is within, for programs.
+absl::Status At(const std::vector<Task>& tasks, const Task& task, NodeId id, absl::Status status) {
+  const Graph& main = *tasks.front().graph;
+  NodeId top = id;
+  for (const Task* t = &task; t->owner_task >= 0; t = &tasks[t->owner_task]) top = t->owner;
+  return Annotate(AtNode(std::move(status), top, main.node(top).name), PathOf(tasks, task),
+                  NodeLabel(id, task.graph->node(id)));
 }
 
 // What is counted over all graphs of a module.
@@ -223,11 +233,11 @@ absl::StatusOr<std::vector<Task>> CheckStructure(const Graph& main, const Limits
     for (NodeId id = 0; id < task.graph->size(); ++id) {
       const Node& node = task.graph->node(id);
       if (static_cast<int>(node.op) >= kOpKindCount)
-        return InvalidArgument(PathOf(tasks, task), "%", id, ": unknown op ",
-                               static_cast<int>(node.op));
+        return WithReason(InvalidArgument(PathOf(tasks, task), "%", id, ": unknown op ",
+                                          static_cast<int>(node.op)),
+                          "unknown_op");
       absl::Status status = CheckNode(task, id, limits, level, totals);
-      if (!status.ok())
-        return Annotate(std::move(status), PathOf(tasks, task), NodeLabel(id, node));
+      if (!status.ok()) return At(tasks, task, id, std::move(status));
       for (const auto& subgraph : node.subgraphs)
         tasks.push_back({subgraph.get(), task.depth + 1, static_cast<int>(t), id});
     }
@@ -257,8 +267,7 @@ absl::Status CheckTypes(const std::vector<Task>& tasks, const Limits& limits) {
   for (const Task& task : tasks) {
     for (NodeId id = 0; id < task.graph->size(); ++id) {
       absl::Status status = CheckInference(*task.graph, id, ranges, limits);
-      if (!status.ok())
-        return Annotate(std::move(status), PathOf(tasks, task), NodeLabel(*task.graph, id));
+      if (!status.ok()) return At(tasks, task, id, std::move(status));
     }
   }
   return absl::OkStatus();
@@ -272,9 +281,10 @@ absl::Status CheckSignature(const Graph& main) {
   for (NodeId id = 0; id < main.size(); ++id) {
     const Node& node = main.node(id);
     if (node.op != OpKind::kInput && node.op != OpKind::kParam) continue;
-    if (node.name.empty()) return InvalidArgument(NodeLabel(main, id), " has no name");
+    if (node.name.empty())
+      return AtNode(InvalidArgument(NodeLabel(main, id), " has no name"), id, "");
     if (!names.insert(node.name).second)
-      return InvalidArgument(NodeLabel(main, id), ": the name is taken");
+      return AtNode(InvalidArgument(NodeLabel(main, id), ": the name is taken"), id, node.name);
   }
   names.clear();
   for (const Output& output : main.outputs()) {

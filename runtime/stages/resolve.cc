@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <bit>
 
-#include "runtime/base/status.h"
+#include "runtime/base/fault.h"
 #include "runtime/device/backend.h"
 #include "runtime/ir/op_info.h"
 #include "runtime/passes/precision.h"
@@ -17,8 +17,7 @@ constexpr size_t kMaxSaltBytes = 64;
 
 absl::Status CheckClaimNames(std::string_view field, const std::set<std::string>& claims) {
   for (const std::string& claim : claims) {
-    if (!IsClaimName(claim))
-      return InvalidArgument(field, ": no op kind is called \"", claim, "\"");
+    if (!IsClaimName(claim)) return InvalidField(field, "no op kind is called \"", claim, "\"");
   }
   return absl::OkStatus();
 }
@@ -26,7 +25,7 @@ absl::Status CheckClaimNames(std::string_view field, const std::set<std::string>
 absl::Status CheckPassNames(const std::set<std::string>& names) {
   for (const std::string& name : names) {
     if (!std::ranges::count(AllPasses(), name, &passes::Pass::name)) {
-      return InvalidArgument("disabled_passes: no pass is called \"", name, "\"");
+      return InvalidField("options.disabled_passes", "no pass is called \"", name, "\"");
     }
   }
   return absl::OkStatus();
@@ -37,28 +36,28 @@ absl::Status CheckAlignment(int64_t alignment) {
       std::has_single_bit(static_cast<uint64_t>(alignment))) {
     return absl::OkStatus();
   }
-  return InvalidArgument("arena_alignment: ", alignment, " is not a power of two from ",
-                         kMinAlignment, " to ", kMaxAlignment);
+  return InvalidField("options.arena_alignment", alignment, " is not a power of two from ",
+                      kMinAlignment, " to ", kMaxAlignment);
 }
 
 absl::Status CheckLimits(const FusionLimits& limits) {
   if (limits.max_elementwise_steps == 0) {
-    return InvalidArgument("fusion.limits.max_elementwise_steps: 0 is less than 1");
+    return InvalidField("options.fusion_opts.limits.max_elementwise_steps", "0 is less than 1");
   }
   if (limits.max_elementwise_inputs == 0) {
-    return InvalidArgument("fusion.limits.max_elementwise_inputs: 0 is less than 1");
+    return InvalidField("options.fusion_opts.limits.max_elementwise_inputs", "0 is less than 1");
   }
   return absl::OkStatus();
 }
 
 absl::Status CheckPolicy(const PrecisionPolicy& policy) {
   if (policy.kind != PrecisionPolicyKind::kCustom && !policy.custom.empty()) {
-    return InvalidArgument("policy: custom entries without the custom kind");
+    return InvalidField("options.policy", "custom entries without the custom kind");
   }
   const auto names = passes::PrecisionClassNames();
   for (const auto& [name, precision] : policy.custom) {
     if (std::ranges::count(names, name) > 0) continue;
-    return InvalidArgument("policy.custom: no class of ops is called \"", name, "\"");
+    return InvalidField("options.policy.custom", "no class of ops is called \"", name, "\"");
   }
   return absl::OkStatus();
 }
@@ -72,7 +71,8 @@ PrecisionPolicy PolicyFor(Precision precision) {
 
 absl::Status CheckBinding(const DimBinding& binding) {
   for (const auto& [symbol, size] : binding) {
-    if (size < 1) return InvalidArgument("dim_binding: ", symbol, " = ", size, " is less than 1");
+    if (size < 1)
+      return InvalidField("options.dim_binding", symbol, " = ", size, " is less than 1");
   }
   return absl::OkStatus();
 }
@@ -148,13 +148,13 @@ absl::StatusOr<ResolvedOptions> Resolve(DeviceKind device, const CompileOptions&
   RLX_TRY(CheckAlignment(out.arena_alignment));
   RLX_TRY(CheckPolicy(out.policy));
   RLX_TRY(CheckBinding(out.dim_binding));
-  RLX_TRY(
-      CheckClaimNames("supported_ops", options.supported_ops.value_or(std::set<std::string>{})));
-  RLX_TRY(CheckClaimNames("kernel_dispatch.force_common_kinds", out.force_common_kinds));
-  RLX_TRY(CheckClaimNames("kernel_dispatch.force_native_kinds", out.force_native_kinds));
+  RLX_TRY(CheckClaimNames("options.supported_ops",
+                          options.supported_ops.value_or(std::set<std::string>{})));
+  RLX_TRY(CheckClaimNames("options.kernel_dispatch.force_common_kinds", out.force_common_kinds));
+  RLX_TRY(CheckClaimNames("options.kernel_dispatch.force_native_kinds", out.force_native_kinds));
   RLX_TRY(CheckPassNames(out.disabled_passes));
   if (out.salt.size() > kMaxSaltBytes) {
-    return InvalidArgument("salt: ", out.salt.size(), " bytes, at most ", kMaxSaltBytes);
+    return InvalidField("options.salt", out.salt.size(), " bytes, at most ", kMaxSaltBytes);
   }
   ResolveClaims(options, backend, target, out);
   out.common_kinds = CommonKinds(out);
@@ -168,8 +168,8 @@ absl::StatusOr<ResolvedOptions> ResolveFor(const Module& module, DeviceKind devi
   RLX_ASSIGN(ResolvedOptions resolved, Resolve(device, options, backend, target));
   if (!module.plan || !resolved.dim_binding.empty()) return resolved;
   if (options.arena_alignment && *options.arena_alignment > module.plan->alignment) {
-    return InvalidArgument("arena_alignment is ", *options.arena_alignment,
-                           ", the module's plan is made for ", module.plan->alignment);
+    return InvalidField("options.arena_alignment", *options.arena_alignment,
+                        " is asked, the module's plan is made for ", module.plan->alignment);
   }
   resolved.arena_alignment = module.plan->alignment;
   return resolved;

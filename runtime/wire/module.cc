@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <deque>
 
-#include "runtime/base/limit.h"
+#include "runtime/base/fault.h"
 #include "runtime/ir/op_info.h"
 #include "runtime/wire/enums.h"
 #include "runtime/wire/tensor.h"
@@ -100,7 +100,10 @@ struct Reader {
     graph->name = from.name();
     for (int n = 0; n < from.nodes_size(); ++n) {
       absl::Status status = ReadNode(g, from.nodes(n), *graph);
-      if (!status.ok()) return Annotate(status, Place(g, n, from.nodes(n)));
+      if (!status.ok()) {
+        if (g == 0) status = AtNode(std::move(status), n, from.nodes(n).name());
+        return Annotate(std::move(status), Place(g, n, from.nodes(n)));
+      }
     }
     for (const v1::Output& output : from.outputs()) {
       RLX_ASSIGN(Value value,
@@ -128,7 +131,9 @@ struct Reader {
   absl::Status ReadNode(int g, const v1::Node& from, Graph& graph) {
     const OpInfo* info = FindOp(from.op());
     if (info == nullptr) {
-      return InvalidArgument("unknown op \"", std::string_view(from.op()).substr(0, 64), "\"");
+      return WithReason(
+          InvalidArgument("unknown op \"", std::string_view(from.op()).substr(0, 64), "\""),
+          "unknown_op");
     }
     Node node{.op = info->kind};
     node.name = from.name();

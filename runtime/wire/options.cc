@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/wire/options.h"
 
-#include "runtime/base/status.h"
+#include "runtime/base/fault.h"
 #include "runtime/wire/enums.h"
 
 namespace rlx::wire {
@@ -11,7 +11,7 @@ constexpr size_t kMaxSaltBytes = 64;
 
 template <typename Theirs>
 absl::Status Unknown(std::string_view field, Theirs value) {
-  return InvalidArgument("options.", field, ": unknown value ", static_cast<int>(value));
+  return InvalidField(Cat("options.", field), "unknown value ", static_cast<int>(value));
 }
 
 std::set<std::string> Names(const v1::NameList& list) {
@@ -102,8 +102,7 @@ absl::StatusOr<CompileOptions> OptionsFromWire(const v1::CompileOptions& from) {
   if (from.has_disabled_passes()) out.disabled_passes = Names(from.disabled_passes());
   if (from.has_salt()) {
     if (from.salt().size() > kMaxSaltBytes) {
-      return InvalidArgument("options.salt has ", from.salt().size(), " bytes, more than ",
-                             kMaxSaltBytes);
+      return InvalidField("options.salt", from.salt().size(), " bytes, at most ", kMaxSaltBytes);
     }
     out.salt = from.salt();
   }

@@ -4,8 +4,6 @@
 #include <sstream>
 #include <thread>
 
-#include "google/rpc/status.pb.h"
-#include "rlx/v1/error.pb.h"
 #include "tests/server/fixture.h"
 
 namespace rlx::server {
@@ -162,29 +160,6 @@ TEST_F(CompileTest, AllTwelveDevicesCompile) {
     EXPECT_EQ(compiled.result.runnable(), device == v1::DEVICE_CPU);
     EXPECT_EQ(compiled.result.reason().empty(), device == v1::DEVICE_CPU);
   }
-}
-
-TEST_F(CompileTest, UncleanFusionFailsWhenAsked) {
-  // A product that two read and a bias that cannot join it.
-  v1::GraphModule module = LinearModule(8, 16, 32);
-  v1::Graph& graph = *module.mutable_graphs(0);
-  AddNode(graph, "neg", {3});
-  AddOutput(graph, "z", 6);
-  v1::CompileRequest request = RequestFor(module);
-  request.mutable_spec()->mutable_options()->set_assert_fusion_clean(true);
-  const Compiled refused = Compile(request);
-  ASSERT_EQ(refused.status.error_code(), grpc::FAILED_PRECONDITION)
-      << refused.status.error_message();
-  google::rpc::Status details;
-  ASSERT_TRUE(details.ParseFromString(refused.status.error_details()));
-  v1::FusionMisses misses;
-  bool found = false;
-  for (const auto& any : details.details()) found = found || any.UnpackTo(&misses);
-  ASSERT_TRUE(found);
-  ASSERT_GE(misses.missed_size(), 1);
-  EXPECT_EQ(misses.missed(0).rule(), "matmul_bias_act");
-  request.mutable_spec()->mutable_options()->set_assert_fusion_clean(false);
-  EXPECT_TRUE(Compile(request).status.ok());
 }
 
 TEST_F(CompileTest, LowerExplainAndExplainKeyAnswer) {

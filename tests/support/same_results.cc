@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/support/same_results.h"
 
-#include <cmath>
 #include <random>
 
 #include "runtime/base/text.h"
+#include "tests/support/oracle.h"
 
 namespace rlx::test {
 namespace {
@@ -26,22 +26,6 @@ HostTensor RandomTensor(const TensorType& type, std::mt19937_64& rng) {
   std::vector<double> values(type.dtype == DType::kC64 ? 2 * size : size);
   for (double& value : values) value = static_cast<double>(rng() >> 11) * 0x1p-52 - 1;
   return HostTensor::FromDoubles(type.dtype, dims, values);
-}
-
-AssertionResult SameValues(const std::string& name, const EvalTensor& a, const EvalTensor& b,
-                           double tolerance) {
-  if (a.dtype != b.dtype || a.dims != b.dims) {
-    return AssertionFailure() << name << " changed its type";
-  }
-  if (a.i != b.i) return AssertionFailure() << name << " has other integers";
-  for (size_t k = 0; k < a.f.size(); ++k) {
-    if (std::isnan(a.f[k]) && std::isnan(b.f[k])) continue;
-    const double limit = tolerance * std::max(1.0, std::abs(a.f[k]));
-    if (a.f[k] != b.f[k] && !(std::abs(a.f[k] - b.f[k]) <= limit)) {
-      return AssertionFailure() << name << "[" << k << "] was " << a.f[k] << " and is " << b.f[k];
-    }
-  }
-  return AssertionSuccess();
 }
 
 }  // namespace
@@ -66,8 +50,8 @@ AssertionResult SameResults(const Graph& before, const Graph& after, uint64_t se
   for (size_t i = 0; i < expected->size(); ++i) {
     const Output &was = before.outputs()[i], &is = after.outputs()[i];
     if (was.name != is.name) return AssertionFailure() << was.name << " became " << is.name;
-    if (auto same = SameValues(was.name, (*expected)[i], (*actual)[i], tolerance); !same)
-      return same;
+    auto same = CompareToOracle((*actual)[i], (*expected)[i], {tolerance, tolerance});
+    if (!same) return same << ", output " << was.name;
   }
   return AssertionSuccess();
 }

@@ -15,7 +15,7 @@ namespace rlx::test {
 TensorMap RandomInputs(const Graph& graph, uint64_t seed);
 
 // Whether two graphs with one signature have outputs of one name, type and, on random inputs,
-// value: exact ones equal, floats within `tolerance` absolutely or relatively.
+// value: exact ones equal, floats within `tolerance` of theirs or of the output's greatest.
 ::testing::AssertionResult SameResults(const Graph& before, const Graph& after, uint64_t seed,
                                        double tolerance = 1e-5);
 

@@ -3,8 +3,8 @@
 
 #include <thread>
 
+#include "runtime/base/fault.h"
 #include "runtime/base/file.h"
-#include "runtime/base/limit.h"
 #include "runtime/base/status.h"
 #include "runtime/cache/disk_store.h"
 #include "tests/unit/engine/engine_fixture.h"
@@ -256,7 +256,7 @@ TEST_F(CompileTest, AFullQueueRefuses) {
   ASSERT_TRUE(Eventually([&] { return engine->Stats().compiles_queued == 1; }));
   const auto refused = Compile(SymbolicMlp());
   EXPECT_TRUE(absl::IsResourceExhausted(refused.status())) << refused.status();
-  EXPECT_EQ(LimitOf(refused.status()).name, "max_queued_compiles");
+  EXPECT_EQ(FaultOf(refused.status()).limit, "max_queued_compiles");
   Release();
   running.join();
   queued.join();

@@ -3,7 +3,7 @@
 
 #include <thread>
 
-#include "runtime/base/limit.h"
+#include "runtime/base/fault.h"
 #include "runtime/base/status.h"
 #include "tests/unit/engine/engine_fixture.h"
 
@@ -123,7 +123,7 @@ TEST_F(SessionTest, SmallWeightsMayComeInline) {
   MlpWeights();
   const absl::Status status = OpenWith(weights);
   EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
-  EXPECT_EQ(LimitOf(status).name, "max_inline_weight_bytes");
+  EXPECT_EQ(FaultOf(status).limit, "max_inline_weight_bytes");
 }
 
 TEST_F(SessionTest, BlobsOfOthersAreNotThere) {
@@ -215,7 +215,7 @@ TEST_F(SessionTest, IdleWeightsGoWhenMemoryIsWanted) {
   EXPECT_GE(observer.evicted_bytes, set);
   const auto refused = OpenMlp();
   EXPECT_TRUE(absl::IsResourceExhausted(refused.status())) << refused.status();
-  EXPECT_EQ(LimitOf(refused.status()).name, "host_memory_bytes");
+  EXPECT_EQ(FaultOf(refused.status()).limit, "host_memory_bytes");
   const std::vector<float> x = MlpInput();
   EXPECT_TRUE(Run(opened->handle, x, {4, 8}).ok()) << "what is used stays";
 }
@@ -283,7 +283,7 @@ TEST_F(SessionTest, IdleContextsGoWhenMemoryIsWanted) {
   EXPECT_EQ(evicted(), before) << "the least recently used go: the last two are there still";
   HeldRun first(*engine, handles[3], x, {4, 8}), second(*engine, handles[4], x, {4, 8});
   const auto refused = Run(handles[0], x, {4, 8});
-  EXPECT_EQ(LimitOf(refused.status()).name, "host_memory_bytes") << "what is in use stays";
+  EXPECT_EQ(FaultOf(refused.status()).limit, "host_memory_bytes") << "what is in use stays";
   EXPECT_TRUE(first.Finish().ok() && second.Finish().ok());
   EXPECT_TRUE(Run(handles[0], x, {4, 8}).ok());
 }
@@ -338,7 +338,7 @@ TEST_F(SessionTest, SessionsAreBounded) {
   ASSERT_TRUE(first.ok() && OpenAddOne().ok());
   const auto third = OpenAddOne();
   EXPECT_TRUE(absl::IsResourceExhausted(third.status())) << third.status();
-  EXPECT_EQ(LimitOf(third.status()).name, "max_sessions");
+  EXPECT_EQ(FaultOf(third.status()).limit, "max_sessions");
   ASSERT_TRUE(engine->CloseSession({}, first->handle, {}).ok());
   EXPECT_TRUE(OpenAddOne().ok());
 }

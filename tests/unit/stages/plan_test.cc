@@ -128,7 +128,7 @@ TEST(Plan, KeepsItsAlignment) {
   request.options = wider;
   const absl::Status refused = CompileModuleStages(module, request).status();
   EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_THAT(refused.ToString(), HasSubstr("arena_alignment is 128"));
+  EXPECT_THAT(refused.ToString(), HasSubstr("options.arena_alignment: 128 is asked"));
 }
 
 TEST(Plan, BelongsToLirAlone) {
