@@ -24,9 +24,13 @@ add_compile_options(-fPIC -pthread)
 # folder first), so that the same source gives the same binary anywhere.
 file(RELATIVE_PATH to_source "${PROJECT_BINARY_DIR}" "${PROJECT_SOURCE_DIR}")
 add_compile_options("-ffile-prefix-map=${PROJECT_SOURCE_DIR}/=" "-ffile-prefix-map=${to_source}=")
-# g++ 12 reports std::string's own memcpy as overlapping (GCC PR 105329). A designated initializer that
-# leaves members at their default is meant.
-set(RLX_WARNINGS -Wall -Wextra -Wno-restrict -Wno-missing-field-initializers)
+set(RLX_WARNINGS -Wall -Wextra)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # g++ 12 reports std::string's own memcpy as overlapping (GCC PR 105329).
+  list(APPEND RLX_WARNINGS -Wno-restrict)
+endif()
+# A designated initializer that leaves members at their default is meant.
+list(APPEND RLX_WARNINGS -Wno-missing-field-initializers)
 if(RLX_WERROR)
   list(APPEND RLX_WARNINGS -Werror)
 endif()
@@ -36,8 +40,10 @@ if(RLX_SANITIZE)
   add_link_options(-fsanitize=${RLX_SANITIZE})
   # Checked code is not timed; -O1 compiles in two thirds of the time of -O2.
   string(REPLACE "-O2" "-O1" CMAKE_CXX_FLAGS_RELEASE "${CMAKE_CXX_FLAGS_RELEASE}")
-  # The sanitizers' instrumentation hides initialisation from the optimiser's data flow.
-  list(APPEND RLX_WARNINGS -Wno-maybe-uninitialized)
+  # The sanitizers' instrumentation hides initialisation from g++'s data flow.
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    list(APPEND RLX_WARNINGS -Wno-maybe-uninitialized)
+  endif()
   if(RLX_SANITIZE MATCHES "thread")
     # std::atomic_thread_fence in library headers; TSAN does not model it and g++ says so.
     list(APPEND RLX_WARNINGS -Wno-tsan)

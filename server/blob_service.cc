@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/blob_service.h"
+#include "runtime/base/fault.h"
 
 #include "runtime/base/status.h"
 #include "server/unary.h"
@@ -43,7 +44,7 @@ class WriteReactor final : public grpc::ServerReadReactor<v1::WriteRequest>,
     if (ok) call_.Received(chunk_.ByteSizeLong());
     const bool taken = call_.frontend().executor.Submit(
         [self = shared_from_this(), ok] { ok ? self->Append() : self->Complete(); });
-    if (!taken) End(ResourceExhausted("too many calls wait already"));
+    if (!taken) End(TooManyCalls());
   }
   void OnCancel() override { call_.Stop(); }
   void OnDone() override { self_.reset(); }
@@ -58,11 +59,12 @@ class WriteReactor final : public grpc::ServerReadReactor<v1::WriteRequest>,
 
   absl::Status AppendChunk() {
     RLX_TRY(call_.cancel().Check());
+    RLX_TRY(Refusal(chunk_));
     if (!begun_) RLX_TRY(Begin());
     if (chunk_.data().size() > call_.frontend().limits.max_chunk_bytes) {
-      return InvalidArgument("data has ", chunk_.data().size(),
-                             " bytes, more than max_chunk_bytes ",
-                             call_.frontend().limits.max_chunk_bytes);
+      return LimitExceeded("max_chunk_bytes",
+                           static_cast<int64_t>(call_.frontend().limits.max_chunk_bytes),
+                           "data has ", chunk_.data().size(), " bytes");
     }
     return writer_ ? writer_->Append(chunk_.data()) : absl::OkStatus();
   }
@@ -143,6 +145,7 @@ class ReadReactor final : public grpc::ServerWriteReactor<v1::ReadResponse> {
       : call_(frontend, method, context, Call::Kind::kTransfer) {}
 
   absl::Status Begin(const v1::ReadRequest& request) {
+    RLX_TRY(Refusal(request));
     RLX_ASSIGN(const Digest256 digest, DigestOf(request.blob()));
     RLX_ASSIGN(const SharedBytes blob, call_.engine().blobs().Read(call_.who().name, digest));
     RLX_TRY(CheckSize(request.blob(), digest, blob.size()));

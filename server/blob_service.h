@@ -3,6 +3,7 @@
 
 #include "rlx/v1/blobs.grpc.pb.h"
 #include "server/call.h"
+#include "server/guarded_requests.h"
 
 namespace rlx::server {
 

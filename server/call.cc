@@ -23,6 +23,30 @@ std::optional<CancelToken::Clock::time_point> Deadline(const grpc::CallbackServe
 
 }  // namespace
 
+void RecordEnd(Frontend& frontend, const Method& method, const absl::Status& status,
+               double seconds) {
+  method.metrics.Finished(status.code(), seconds);
+  if (status.ok()) {
+    if (frontend.log.Enabled(LogLevel::kDebug)) {
+      frontend.log.Debug(
+          "rpc", {{"service", method.service}, {"method", method.name}, {"seconds", seconds}});
+    }
+    return;
+  }
+  const std::string limit = FaultOf(status).limit;
+  if (!limit.empty()) frontend.metrics.LimitRejected(limit);
+  const bool ours =
+      status.code() == absl::StatusCode::kInternal || status.code() == absl::StatusCode::kDataLoss;
+  const std::string text = Cat(status);
+  frontend.log.Log(ours ? LogLevel::kError : LogLevel::kInfo, "rpc failed",
+                   {{"service", method.service},
+                    {"method", method.name},
+                    {"status", text},
+                    {"seconds", seconds}});
+}
+
+absl::Status TooManyCalls() { return TryLater(ResourceExhausted("too many calls wait already")); }
+
 Call::Call(Frontend& frontend, const Method& method, const grpc::CallbackServerContext& context,
            Kind kind)
     : frontend_(frontend),
@@ -39,27 +63,7 @@ FusionReport& Call::misses() {
 }
 
 grpc::Status Call::End(const absl::Status& status) {
-  const double seconds = MonotonicSeconds() - start_;
-  method_.metrics.Finished(status.code(), seconds);
-  if (status.ok()) {
-    if (frontend_.log.Enabled(LogLevel::kDebug)) {
-      frontend_.log.Debug(
-          "rpc", {{"service", method_.service}, {"method", method_.name}, {"seconds", seconds}});
-    }
-    return grpc::Status::OK;
-  }
-  if (status.code() == absl::StatusCode::kResourceExhausted) {
-    const Fault fault = FaultOf(status);
-    if (!fault.limit.empty()) frontend_.metrics.LimitRejected(fault.limit);
-  }
-  const bool ours =
-      status.code() == absl::StatusCode::kInternal || status.code() == absl::StatusCode::kDataLoss;
-  const std::string text = Cat(status);
-  frontend_.log.Log(ours ? LogLevel::kError : LogLevel::kInfo, "rpc failed",
-                    {{"service", method_.service},
-                     {"method", method_.name},
-                     {"status", text},
-                     {"seconds", seconds}});
+  RecordEnd(frontend_, method_, status, MonotonicSeconds() - start_);
   return ToGrpc(status, misses_.get());
 }
 

@@ -24,6 +24,13 @@ struct Method {
       : service(service), name(name), metrics(frontend.metrics.Method(service, name)) {}
 };
 
+// Counts an answer and logs a failure: of a call, or of one request of a stream.
+void RecordEnd(Frontend& frontend, const Method& method, const absl::Status& status,
+               double seconds);
+
+// What the executor's full queue says.
+absl::Status TooManyCalls();
+
 // What surrounds every call, in one place: who asks, the deadline, cancellation, counters, the log
 // line. Made when the call arrives, ended once.
 class Call {

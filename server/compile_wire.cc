@@ -4,6 +4,7 @@
 #include "runtime/base/fault.h"
 #include "runtime/stages/stages.h"
 #include "runtime/wire/enums.h"
+#include "runtime/wire/message_cost.h"
 #include "runtime/wire/module.h"
 #include "runtime/wire/options.h"
 #include "runtime/wire/report.h"
@@ -43,9 +44,15 @@ absl::StatusOr<Module> ModuleFrom(const v1::CompileSpec& spec, const engine::Pri
       if (size != 0 && size != bytes.size()) {
         return InvalidField("spec.module_blob", bytes.size(), " bytes, not ", size);
       }
-      v1::GraphModule module;
+      const auto limit = static_cast<size_t>(limits.max_module_bytes);
       if (bytes.size() > INT32_MAX ||
-          !module.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+          wire::ParsedBytes(bytes.span(), *v1::GraphModule::descriptor(), limit) >= limit) {
+        return InField(LimitExceeded("max_module_bytes", limits.max_module_bytes,
+                                     "spec.module_blob: the module's bytes in memory"),
+                       "spec.module_blob");
+      }
+      v1::GraphModule module;
+      if (!module.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
         return InvalidField("spec.module_blob", "no GraphModule");
       }
       return wire::ModuleFromWire(module, limits, blobs);

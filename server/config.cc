@@ -414,6 +414,7 @@ engine::EngineOptions ToEngineOptions(const Settings& settings) {
   out.default_lease_seconds = std::min(out.default_lease_seconds, out.max_lease_seconds);
   out.max_inline_weight_bytes = c.limits().max_inline_weight_bytes();
   out.limits.max_nodes = static_cast<int64_t>(c.limits().max_nodes());
+  out.limits.max_sources = 4 * out.limits.max_nodes;
   out.limits.max_constant_bytes = static_cast<int64_t>(c.limits().max_constant_bytes());
   out.limits.max_nesting = c.limits().max_nesting();
   out.limits.max_tensor_bytes = static_cast<int64_t>(c.limits().max_tensor_bytes());

@@ -66,6 +66,8 @@ void LimitsToWire(const engine::EngineOptions& options, const WireLimits& wire, 
   out.set_max_stream_requests(wire.max_stream_requests);
   out.set_max_constraints(static_cast<uint32_t>(options.limits.max_constraints));
   out.set_max_variants(static_cast<uint32_t>(options.max_variants));
+  out.set_max_sources(static_cast<uint64_t>(options.limits.max_sources));
+  out.set_max_module_bytes(static_cast<uint64_t>(options.limits.max_module_bytes));
 }
 
 std::string_view ClassName(OpClass op_class) {

@@ -7,6 +7,7 @@
 #include "rlx/v1/capabilities.grpc.pb.h"
 #include "rlx/v1/devices.grpc.pb.h"
 #include "server/call.h"
+#include "server/guarded_requests.h"
 
 namespace rlx::server {
 

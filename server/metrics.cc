@@ -233,6 +233,9 @@ void CollectEngine(engine::Engine& engine, Snapshot& out) {
   out.SetGauge("rlxd_host_memory_limit_bytes", "Budget of weight sets and arenas", {},
                d(s.host_memory_limit));
   out.SetGauge("rlxd_compile_inflight", "Compiles that run", {}, d(s.compiles_running));
+  out.SetGauge("rlxd_recalled_requests", "Callers' words kept for hits to speak in", {},
+               d(s.recalled_requests));
+  out.SetGauge("rlxd_recalled_bytes", "Bytes of them", {}, d(s.recalled_bytes));
   out.SetGauge("rlxd_compile_queue_length", "Compiles that wait", {}, d(s.compiles_queued));
   CollectVariants(s, out);
 }

@@ -25,7 +25,8 @@ void RunStreamReactor::OnReadDone(bool ok) {
   std::unique_lock lock(mutex_);
   reading_ = false;
   if (finished_) return;
-  if (!ok) {
+  refused_ = ok ? Refusal(incoming_) : absl::OkStatus();
+  if (!ok || !refused_.ok()) {
     last_read_ = true;
     return Advance(std::move(lock));
   }
@@ -47,7 +48,7 @@ void RunStreamReactor::OnReadDone(bool ok) {
     if (!taken) {
       v1::RunStreamResponse refused;
       refused.set_id(shared->id());
-      ToRpcStatus(ResourceExhausted("too many calls wait already"), *refused.mutable_status());
+      ToRpcStatus(TooManyCalls(), *refused.mutable_status());
       call_.Sent(refused.ByteSizeLong());
       answers_.push_back(std::move(refused));
       --running_;
@@ -68,7 +69,7 @@ void RunStreamReactor::Answer(const v1::RunStreamRequest& request) {
   }
   const double seconds = MonotonicSeconds() - start;
   quick_.Ran(request.run().handle(), status.ok() ? seconds : 1);
-  run_.metrics.Finished(status.code(), seconds);
+  RecordEnd(call_.frontend(), run_, status, seconds);
   ToRpcStatus(status, *response.mutable_status());
   if (!status.ok()) response.clear_run();
   call_.Sent(response.ByteSizeLong());
@@ -122,7 +123,7 @@ void RunStreamReactor::Advance(std::unique_lock<std::mutex> lock) {
   if (read) StartRead(&incoming_);
   if (write) StartWrite(next);
   if (!end) return;
-  absl::Status status = broken ? call_.cancel().Check() : absl::OkStatus();
+  absl::Status status = broken ? call_.cancel().Check() : refused_;
   if (status.ok() && !last) status = Unavailable("the server is draining");
   Finish(call_.End(status));
 }

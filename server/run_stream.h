@@ -8,6 +8,7 @@
 
 #include "rlx/v1/sessions.grpc.pb.h"
 #include "server/call.h"
+#include "server/guarded_requests.h"
 #include "server/quick_runs.h"
 
 namespace rlx::server {
@@ -51,6 +52,7 @@ class RunStreamReactor final
   bool broken_ = false;
   bool closing_ = false;
   bool finished_ = false;
+  absl::Status refused_;  // what was read last, when it was no request
   std::optional<std::stop_callback<std::function<void()>>> on_closing_;
 };
 

@@ -3,6 +3,7 @@
 
 #include "rlx/v1/sessions.grpc.pb.h"
 #include "server/call.h"
+#include "server/guarded_requests.h"
 #include "server/quick_runs.h"
 
 namespace rlx::server {

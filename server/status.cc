@@ -62,9 +62,7 @@ v1::ErrorDetail DetailOf(const absl::Status& status) {
 void AddDetails(const absl::Status& status, const FusionReport* misses, google::rpc::Status& out) {
   if (const v1::ErrorDetail detail = DetailOf(status); !detail.reason().empty())
     out.add_details()->PackFrom(detail);
-  const bool again = status.code() == absl::StatusCode::kUnavailable ||
-                     status.code() == absl::StatusCode::kResourceExhausted;
-  if (again) {
+  if (status.code() == absl::StatusCode::kUnavailable || FaultOf(status).passing) {
     google::rpc::RetryInfo retry;
     retry.mutable_retry_delay()->set_nanos(kRetryMillis * 1'000'000);
     out.add_details()->PackFrom(retry);

@@ -15,7 +15,7 @@ class Status;
 namespace rlx::server {
 
 // A status for the wire: same code, same message, with details where they help a program: the limit
-// that was passed, how long to wait before trying again (ResourceExhausted, Unavailable), the
+// that was passed, how long to wait before trying again (where that helps), the
 // misses of assert_fusion_clean (when `misses` has any).
 grpc::Status ToGrpc(const absl::Status& status, const FusionReport* misses = nullptr);
 

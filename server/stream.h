@@ -12,6 +12,7 @@
 
 #include "runtime/base/status.h"
 #include "server/call.h"
+#include "server/guarded_requests.h"
 
 namespace rlx::server {
 
@@ -35,12 +36,16 @@ class StreamReactor final : public grpc::ServerWriteReactor<Message>,
     auto self = std::make_shared<StreamReactor>(frontend, method, context);
     self->call_.Received(request.ByteSizeLong());
     self->self_ = self;
+    if (const absl::Status read = Refusal(request); !read.ok()) {
+      self->Close(self->call_.End(read));
+      return self.get();
+    }
     if (quick && self->Try(quick)) return self.get();
     const bool taken = frontend.executor.Submit([self, produce = std::move(produce)] {
       const absl::Status begun = self->call_.cancel().Check();
       self->Close(begun.ok() ? produce(*self, self->call_) : self->call_.End(begun));
     });
-    if (!taken) self->Close(self->call_.End(ResourceExhausted("too many calls wait already")));
+    if (!taken) self->Close(self->call_.End(TooManyCalls()));
     return self.get();
   }
 

@@ -9,6 +9,7 @@
 
 #include "runtime/base/status.h"
 #include "server/call.h"
+#include "server/guarded_requests.h"
 
 namespace rlx::server {
 
@@ -34,7 +35,8 @@ class UnaryReactor final : public grpc::ServerUnaryReactor,
         std::make_shared<UnaryReactor>(frontend, method, context, response, std::move(handle));
     self->call_.Received(request.ByteSizeLong());
     self->self_ = self;
-    self->Begin(where);
+    const absl::Status read = Refusal(request);
+    read.ok() ? self->Begin(where) : self->Finish(self->call_.End(read));
     return self.get();
   }
 
@@ -50,7 +52,7 @@ class UnaryReactor final : public grpc::ServerUnaryReactor,
     if (where == Where::kHere) return Answer();
     const bool taken =
         call_.frontend().executor.Submit([self = shared_from_this()] { self->Answer(); });
-    if (!taken) Finish(call_.End(ResourceExhausted("too many calls wait already")));
+    if (!taken) Finish(call_.End(TooManyCalls()));
   }
 
   // A call that waited too long, or whose caller has gone, is not begun.

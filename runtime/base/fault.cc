@@ -13,6 +13,7 @@ constexpr char kNodeName[] = "rlx.node_name";
 constexpr char kField[] = "rlx.field";
 constexpr char kLimit[] = "rlx.limit";
 constexpr char kLimitValue[] = "rlx.limit_value";
+constexpr char kPassing[] = "rlx.passing";
 
 void Put(absl::Status& status, const char* key, std::string_view text) {
   // By view: compilers do not agree on the name of Cord's constructor from a string.
@@ -43,6 +44,11 @@ absl::Status WithLimit(absl::Status status, std::string_view limit, uint64_t val
   return status;
 }
 
+absl::Status TryLater(absl::Status status) {
+  Put(status, kPassing, "1");
+  return status;
+}
+
 absl::Status InField(absl::Status status, std::string_view field) {
   const std::string inner = Get(status, kField);
   Put(status, kField, inner.empty() ? std::string(field) : Cat(field, ".", inner));
@@ -55,7 +61,8 @@ Fault FaultOf(const absl::Status& status) {
             .node_name = Get(status, kNodeName),
             .field = Get(status, kField),
             .limit = Get(status, kLimit),
-            .limit_value = 0};
+            .limit_value = 0,
+            .passing = !Get(status, kPassing).empty()};
   if (const auto node = ParseInt(Get(status, kNode))) out.node = static_cast<uint32_t>(*node);
   if (const auto value = ParseInt(Get(status, kLimitValue)))
     out.limit_value = static_cast<uint64_t>(*value);

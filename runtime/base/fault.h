@@ -19,12 +19,15 @@ struct Fault {
   std::string field;             // path in the request: "options.arena_alignment", "weights[3]"
   std::string limit;             // a field of Limits or Budgets: "max_nodes"; empty: none
   uint64_t limit_value = 0;
+  bool passing = false;  // goes away by itself: try again later
 };
 
 // Each adds one thing to a failed status; OK stays OK.
 absl::Status WithReason(absl::Status status, std::string_view reason);
 absl::Status AtNode(absl::Status status, int64_t node, std::string_view name);
 absl::Status WithLimit(absl::Status status, std::string_view limit, uint64_t value);
+// Refused only because others are being served.
+absl::Status TryLater(absl::Status status);
 // A status that is about a field already is about that field of `field`: "options" + "salt".
 absl::Status InField(absl::Status status, std::string_view field);
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "runtime/base/clock.h"
+#include "runtime/base/fault.h"
 
 namespace rlx::cache {
 namespace {
@@ -153,7 +154,9 @@ bool BlobStore::Impl::EvictOneLocked() {
 absl::Status BlobStore::Impl::FitBudgetLocked(uint64_t more) {
   while (used_bytes_ + more > limits_.budget_bytes) {
     if (EvictOneLocked()) continue;
-    return ResourceExhausted("the blob budget of ", limits_.budget_bytes, " bytes is in use");
+    return TryLater(WithLimit(
+        ResourceExhausted("the blob budget of ", limits_.budget_bytes, " bytes is in use"),
+        "blob_bytes", limits_.budget_bytes));
   }
   return absl::OkStatus();
 }

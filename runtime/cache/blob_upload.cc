@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "runtime/base/clock.h"
+#include "runtime/base/fault.h"
 #include "runtime/cache/blob_impl.h"
 
 namespace rlx::cache {
@@ -15,12 +16,14 @@ namespace rlx::cache {
 auto BlobStore::Impl::Begin(const std::string& owner, const Digest256& digest, uint64_t size,
                             uint64_t offset) -> absl::StatusOr<std::shared_ptr<Upload>> {
   if (size > limits_.max_blob_bytes) {
-    return ResourceExhausted("blob ", digest, ": ", size, " bytes are more than ",
-                             limits_.max_blob_bytes);
+    return WithLimit(ResourceExhausted("blob ", digest, ": ", size, " bytes are more than ",
+                                       limits_.max_blob_bytes),
+                     "max_blob_bytes", limits_.max_blob_bytes);
   }
   if (BlobCost(size) > limits_.budget_bytes) {
-    return ResourceExhausted("blob ", digest, ": ", size, " bytes are more than the budget of ",
-                             limits_.budget_bytes);
+    return WithLimit(ResourceExhausted("blob ", digest, ": ", size,
+                                       " bytes are more than the budget of ", limits_.budget_bytes),
+                     "blob_bytes", limits_.budget_bytes);
   }
   std::shared_ptr<Upload> upload;
   {

@@ -33,6 +33,7 @@ enum class CompilePhase : uint8_t {
   kDone,
 };
 std::string_view Name(CompilePhase phase);  // "cache_check" … "done": a metric label
+using PhaseSeconds = std::vector<std::pair<CompilePhase, double>>;  // in order
 
 // All that an artifact depends on.
 struct CompileSpec {
@@ -101,6 +102,7 @@ struct SourceTable {
   // A message of the compile of the canonical module, with the nodes that it names (`%3 (erf)`) as
   // the author knows them (`%7 "gelu" (erf)`).
   std::string Translate(std::string_view message) const;
+  size_t MemoryBytes() const;
 };
 
 // One caller's answer.
@@ -110,9 +112,9 @@ struct Compiled {
   std::shared_ptr<const CompileOptions> options;  // as resolved, every field set
   CacheResult cache = CacheResult::kCompiled;
   RandomId operation;
-  double seconds = 0;                                   // of this request, waiting included
-  std::vector<std::pair<CompilePhase, double>> phases;  // of this request, in order
-  std::vector<std::pair<Stage, std::string>> dumps;     // CompileOptions::dump, in order
+  double seconds = 0;                                // of this request, waiting included
+  PhaseSeconds phases;                               // of this request
+  std::vector<std::pair<Stage, std::string>> dumps;  // CompileOptions::dump, in order
 
   const Digest256& key() const { return module->key; }
   // The reports in the caller's own names, without the remarks that only `verbose` shows.

@@ -28,8 +28,9 @@ absl::Status CompilePool::Submit(std::function<void()> work) {
     std::lock_guard lock(mutex_);
     const size_t idle = threads_.size() - running_.size();
     if (queue_.size() >= max_queued_ + idle) {
-      return WithLimit(ResourceExhausted("the compile queue is full (", queue_.size(), " wait)"),
-                       "max_queued_compiles", max_queued_);
+      return TryLater(
+          WithLimit(ResourceExhausted("the compile queue is full (", queue_.size(), " wait)"),
+                    "max_queued_compiles", max_queued_));
     }
     queue_.push_back(std::move(work));
   }

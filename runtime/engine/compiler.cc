@@ -10,7 +10,7 @@
 namespace rlx::engine {
 namespace {
 
-constexpr size_t kMeanings = 4096;
+constexpr size_t kMeaningBytes = size_t{64} << 20;
 
 // Requests that want different things of the caches do not share a compile.
 Digest256 FlightKey(const Digest256& key, const CompileCall& call, bool look_up) {
@@ -49,6 +49,8 @@ struct Compiler::Request {
   DeviceKind device = DeviceKind::kCpu;
   double began = MonotonicSeconds();
   CompilePhase phase = CompilePhase::kCacheCheck;  // where it is
+  // What it compiled, whether or not the caller then refuses it for its fusion.
+  std::optional<std::pair<ModulePtr, PhaseSeconds>> made;
 
   // The answer but for the names of phases past the cache check.
   Compiled Answer(const Meaning& meaning, ModulePtr module, CacheResult cache,
@@ -70,7 +72,7 @@ Compiler::Compiler(const EngineOptions& options, const Targets& targets, Artifac
       targets_(targets),
       artifacts_(artifacts),
       observer_(observer),
-      meanings_(kMeanings),
+      meanings_(kMeaningBytes),
       pool_(options.compile_threads, options.max_queued_compiles),
       flights_([this](std::function<void()> work) { return pool_.Submit(std::move(work)); }),
       operations_(options.reattach_seconds) {}
@@ -162,6 +164,7 @@ absl::StatusOr<Compiled> Compiler::Await(std::shared_ptr<Operation> operation,
   Compiled answer = request.Answer(operation->meaning, result->module, cache, operation->id);
   answer.phases = hub.Phases();
   answer.phases.insert(answer.phases.begin(), {CompilePhase::kCacheCheck, checked});
+  if (first) request.made.emplace(answer.module, answer.phases);
   RLX_TRY(CheckClean(answer, call));
   if (operation->spec != nullptr) RLX_TRY(AddDumps(*operation->spec, cancel, answer));
   if (first && !options_.ir_dump_dir.empty()) WriteIr(*operation->spec, answer.key(), cancel);
@@ -268,11 +271,12 @@ void Compiler::Report(const Request& request, const absl::StatusOr<Compiled>& an
   if (answer.ok()) {
     event.cache = answer->cache;
     event.phase = CompilePhase::kDone;
-    if (answer->cache == CacheResult::kCompiled) {
-      event.phases = &answer->phases;
-      event.fusion = &answer->module->artifact.fusion;
-      event.dispatch = &answer->module->artifact.dispatch;
-    }
+  }
+  if (request.made) {
+    const auto& [module, phases] = *request.made;
+    event.phases = &phases;
+    event.fusion = &module->artifact.fusion;
+    event.dispatch = &module->artifact.dispatch;
   }
   observer_.CompileFinished(event);
 }

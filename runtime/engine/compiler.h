@@ -35,6 +35,9 @@ class Compiler {
 
   double Reap(double now) { return operations_.Reap(now); }
   CompilePool::Load load() const { return pool_.load(); }
+  // Requests and keys whose callers' words are remembered, so that a hit speaks in them.
+  Recollection::Load recalled() const { return meanings_.load(); }
+  void ForgetRequests() { meanings_.Clear(); }
 
  private:
   // One call as it is measured and reported.

@@ -153,6 +153,7 @@ class EngineImpl final : public Engine {
     return artifacts_->List(limit, total);
   }
   absl::StatusOr<cache::Cleared> CacheClear(const std::vector<std::string>& tiers) override {
+    if (tiers.empty() || std::ranges::count(tiers, "memory") > 0) compiler_.ForgetRequests();
     return artifacts_->Clear(tiers);
   }
 
@@ -179,6 +180,9 @@ class EngineImpl final : public Engine {
     const cache::TierStats decoded = artifacts_->Stats().front();
     stats.decoded_modules = static_cast<int64_t>(decoded.entries);
     stats.decoded_bytes = static_cast<int64_t>(decoded.size_bytes);
+    const Recollection::Load recalled = compiler_.recalled();
+    stats.recalled_requests = static_cast<int64_t>(recalled.entries);
+    stats.recalled_bytes = static_cast<int64_t>(recalled.bytes);
     return stats;
   }
 

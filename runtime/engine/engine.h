@@ -77,6 +77,7 @@ struct EngineStats {
   int64_t contexts_evicted = 0;                         // since the start
   int64_t compiles_running = 0, compiles_queued = 0;
   int64_t decoded_modules = 0, decoded_bytes = 0;
+  int64_t recalled_requests = 0, recalled_bytes = 0;  // callers' words, for hits to speak in
   // Sizes of symbolic modules that are ready; runs by what served them; how many were made.
   int64_t variants = 0, variant_bytes = 0;
   uint64_t runs_exact = 0, runs_bucket = 0, runs_larger_bucket = 0, runs_waited = 0;

@@ -22,9 +22,10 @@ bool HostMemory::TryTake(int64_t bytes) {
 absl::StatusOr<HostMemory::Reservation> HostMemory::Reserve(int64_t bytes) {
   while (!TryTake(bytes)) {
     if (bytes <= limit_ && evict_one_()) continue;
-    return WithLimit(
-        ResourceExhausted(bytes, " bytes of host memory are wanted, more than is left"),
-        "host_memory_bytes", static_cast<uint64_t>(limit_));
+    absl::Status refused =
+        WithLimit(ResourceExhausted(bytes, " bytes of host memory are wanted, more than is left"),
+                  "host_memory_bytes", static_cast<uint64_t>(limit_));
+    return bytes <= limit_ ? TryLater(std::move(refused)) : refused;
   }
   Reservation reservation;
   reservation.memory_ = this;

@@ -38,6 +38,15 @@ std::string_view Name(CacheResult result) { return kCacheResults[static_cast<int
 std::string_view Name(RunStage stage) { return kRunStages[static_cast<int>(stage)]; }
 std::string_view Name(CompilePhase phase) { return kPhases[static_cast<int>(phase)]; }
 
+size_t SourceTable::MemoryBytes() const {
+  size_t bytes = sizeof *this + module_name.size() + nodes.capacity() * sizeof(Author);
+  for (const Author& author : nodes) {
+    bytes += author.name.size() + author.sources.capacity() * sizeof(SourceRef);
+    for (const SourceRef& source : author.sources) bytes += source.name.size();
+  }
+  return bytes;
+}
+
 std::string SourceTable::Translate(std::string_view message) const {
   std::string out;
   size_t done = 0, sign = 0;

@@ -13,8 +13,8 @@ struct CompileEvent {
   CacheResult cache = CacheResult::kCompiled;  // when status is OK
   CompilePhase phase = CompilePhase::kDone;    // where it failed, otherwise kDone
   double seconds = 0;
-  // Null unless kCompiled:
-  const std::vector<std::pair<CompilePhase, double>>* phases = nullptr;
+  // Null unless this request compiled, whatever its status:
+  const PhaseSeconds* phases = nullptr;
   const FusionReport* fusion = nullptr;
   const DispatchReport* dispatch = nullptr;
 };

@@ -16,9 +16,9 @@ CompilePhase ProgressHub::phase() const {
   return entered_.back().phase;
 }
 
-std::vector<std::pair<CompilePhase, double>> ProgressHub::Phases() const {
+PhaseSeconds ProgressHub::Phases() const {
   std::lock_guard lock(mutex_);
-  std::vector<std::pair<CompilePhase, double>> out;
+  PhaseSeconds out;
   for (size_t i = 0; i + 1 < entered_.size(); ++i) {
     out.emplace_back(entered_[i].phase, entered_[i + 1].at - entered_[i].at);
   }

@@ -39,7 +39,7 @@ class ProgressHub {
   CompilePhase phase() const;
 
   // Seconds in each phase so far, in order.
-  std::vector<std::pair<CompilePhase, double>> Phases() const;
+  PhaseSeconds Phases() const;
 
  private:
   struct Entered {

@@ -8,33 +8,54 @@
 
 namespace rlx::engine {
 
-// What a request, or a principal's use of a key, turned out to mean.
+// What a request, or a principal's use of a key, turned out to mean. Copies share what is behind
+// the pointers.
 struct Meaning {
   Digest256 key;
   DeviceKind device = DeviceKind::kCpu;
   std::shared_ptr<const SourceTable> names;
   std::shared_ptr<const CompileOptions> options;
+
+  size_t MemoryBytes() const { return sizeof *this + sizeof *options + names->MemoryBytes(); }
 };
 
-// The most recent meanings, by digest: a bounded memory. Thread safe.
+// The most recent meanings, by digest, as many as `budget_bytes` hold. Thread safe.
 class Recollection {
  public:
-  explicit Recollection(size_t entries) : entries_(entries) {}
+  struct Load {
+    size_t entries = 0, bytes = 0;
+  };
+  explicit Recollection(size_t budget_bytes) : budget_(budget_bytes) {}
 
   void Put(const Digest256& digest, Meaning meaning) {
     std::lock_guard lock(mutex_);
-    map_.Insert(digest, std::move(meaning));
-    if (map_.size() > entries_) map_.Erase(map_.entries().back().first);
+    bytes_ += meaning.MemoryBytes();
+    Forget(map_.Insert(digest, std::move(meaning)));
+    while (bytes_ > budget_) Forget(map_.Erase(map_.entries().back().first));
   }
   std::optional<Meaning> Get(const Digest256& digest) {
     std::lock_guard lock(mutex_);
     const Meaning* found = map_.Use(digest);
     return found != nullptr ? std::optional(*found) : std::nullopt;
   }
+  void Clear() {
+    std::lock_guard lock(mutex_);
+    map_.Clear();
+    bytes_ = 0;
+  }
+  Load load() const {
+    std::lock_guard lock(mutex_);
+    return {map_.size(), bytes_};
+  }
 
  private:
-  const size_t entries_;
-  std::mutex mutex_;
+  void Forget(const std::optional<Meaning>& gone) {
+    if (gone) bytes_ -= gone->MemoryBytes();
+  }
+
+  const size_t budget_;
+  mutable std::mutex mutex_;
+  size_t bytes_ = 0;
   cache::LruMap<Digest256, Meaning> map_;
 };
 

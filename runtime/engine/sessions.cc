@@ -80,8 +80,8 @@ absl::StatusOr<Compiled> Sessions::Obtain(const Principal& who, OpenSpec& spec,
 
 absl::Status Sessions::CheckRoomLocked() const {
   if (sessions_.size() < options_.max_sessions) return absl::OkStatus();
-  return WithLimit(ResourceExhausted(sessions_.size(), " sessions are open"), "max_sessions",
-                   options_.max_sessions);
+  return TryLater(WithLimit(ResourceExhausted(sessions_.size(), " sessions are open"),
+                            "max_sessions", options_.max_sessions));
 }
 
 uint32_t Sessions::Granted(uint32_t lease_seconds) const {

@@ -17,6 +17,8 @@ struct Limits {
   int64_t max_constant_bytes = int64_t{64} << 20;  // of all constants together
   int64_t max_symbols = 256;
   int64_t max_constraints = 1024;
+  int64_t max_module_bytes = int64_t{512} << 20;  // of a module's message, once parsed
+  int64_t max_sources = 400'000;                  // that a module brings, over all nodes
 };
 
 // The specification of a well-formed graph, for untrusted input and after every pass: known ops of

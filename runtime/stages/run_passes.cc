@@ -56,7 +56,7 @@ void Preview(const passes::Pass& pass, const Graph& graph, std::string_view why,
 
 Limits GrownLimits() {
   Limits limits;
-  limits.max_nodes = limits.max_operands = limits.max_constant_bytes =
+  limits.max_nodes = limits.max_operands = limits.max_constant_bytes = limits.max_sources =
       std::numeric_limits<int64_t>::max();
   return limits;
 }

@@ -30,6 +30,7 @@ struct Reader {
   std::vector<std::shared_ptr<Graph>> graphs;
   std::vector<int64_t> depth;
   std::vector<bool> used;
+  int64_t sources = 0;  // met so far
 
   absl::StatusOr<Module> Run() {
     RLX_TRY(CheckSize());
@@ -157,8 +158,16 @@ struct Reader {
       node.attrs.push_back({attribute.name(), std::move(value)});
     }
     for (const v1::SourceRef& source : from.sources()) {
-      node.sources.push_back(
-          {FromWire(source.kind()).value_or(SourceRef::Kind::kMir), source.id(), source.name()});
+      if (++sources > limits.max_sources)
+        return LimitExceeded("max_sources", limits.max_sources, "the module has ", sources,
+                             " sources");
+      if (static_cast<int64_t>(source.name().size()) > limits.max_name_bytes)
+        return LimitExceeded("max_name_bytes", limits.max_name_bytes, "a source's name has ",
+                             source.name().size(), " bytes");
+      const auto kind = source.kind() == v1::SourceRef::KIND_UNSPECIFIED ? SourceRef::Kind::kMir
+                                                                         : FromWire(source.kind());
+      if (!kind) return InvalidArgument("unknown source kind ", static_cast<int>(source.kind()));
+      node.sources.push_back({*kind, source.id(), source.name()});
     }
     RLX_TRY(Infer(graph, node, *info));
     graph.Add(std::move(node));

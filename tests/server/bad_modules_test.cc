@@ -49,6 +49,19 @@ void ShareSubgraph(v1::CompileRequest& request) {
 const Bad kBad[] = {
     {"UnknownOp", [](auto& r) { Main(r).mutable_nodes(3)->set_op("matmull"); },
      grpc::INVALID_ARGUMENT, "matmull"},
+    {"UnknownSourceKind",
+     [](auto& r) {
+       Main(r).mutable_nodes(3)->add_sources()->set_kind(static_cast<v1::SourceRef::Kind>(99));
+     },
+     grpc::INVALID_ARGUMENT, "source kind 99"},
+    {"TooManySources",
+     [](auto& r) {
+       for (int i = 0; i <= 400'000; ++i) Main(r).mutable_nodes(i % 3)->add_sources()->set_id(i);
+     },
+     grpc::RESOURCE_EXHAUSTED, "max_sources"},
+    {"LongSourceName",
+     [](auto& r) { Main(r).mutable_nodes(3)->add_sources()->set_name(std::string(513, 's')); },
+     grpc::RESOURCE_EXHAUSTED, "max_name_bytes"},
     {"ForwardNode", [](auto& r) { Main(r).mutable_nodes(3)->mutable_operands(0)->set_node(5); },
      grpc::INVALID_ARGUMENT, "node 3"},
     {"DanglingNode", [](auto& r) { Main(r).mutable_nodes(3)->mutable_operands(0)->set_node(99); },

@@ -99,6 +99,26 @@ TEST_F(ErrorDetailTest, WeightsAreNamedByReasonAndField) {
   EXPECT_EQ(Find<v1::ErrorDetail>(OpenWith(open)).field(), "weights[1]");
 }
 
+TEST_F(ErrorDetailTest, WhatWasCompiledIsCountedThoughItIsRefused) {
+  ExpectMisses(Compile(UncleanRequest()).status);
+  EXPECT_NE(Metrics().find("rlxd_fusion_rejected_total{"), std::string::npos);
+  EXPECT_EQ(Metric("rlxd_compile_duration_seconds_count{phase=\"codegen\",target=\"cpu\"}"), 1);
+}
+
+TEST_F(ErrorDetailTest, OnlyWhatPassesIsWorthTryingAgain) {
+  const auto retries = [](const grpc::Status& status) {
+    return status.error_details().find("google.rpc.RetryInfo") != std::string::npos;
+  };
+  Start({"--max_nodes=4", "--max_sessions=1"});
+  EXPECT_FALSE(retries(Compile(LinearModule(8, 16, 32)).status));
+  v1::OpenRequest open;
+  *open.mutable_compile() = RequestFor(IdentityModule());
+  EXPECT_TRUE(OpenWith(open).ok());
+  const grpc::Status full = OpenWith(open);
+  EXPECT_EQ(Find<v1::ErrorDetail>(full).limit(), "max_sessions");
+  EXPECT_TRUE(retries(full));
+}
+
 TEST_F(ErrorDetailTest, LimitsSayWhatTheyAre) {
   Start({"--max_nodes=3"});
   const grpc::Status status = Compile(LinearModule(8, 16, 32)).status;
