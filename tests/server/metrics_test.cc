@@ -12,7 +12,6 @@ namespace {
 struct Row {
   std::string type;
   std::set<std::string> labels;
-  friend bool operator==(const Row&, const Row&) = default;
 };
 using Rows = std::map<std::string, Row>;
 
