@@ -297,14 +297,15 @@ absl::Status ReadEnvironment(Settings& out) {
   out.log_fusion = IsOn("RLX_FUSION_REPORT");
   out.log_dispatch = IsOn("RLX_DISPATCH_REPORT");
   out.ir_dump_dir = Environment("RLX_IR_DUMP");
+  out.trace_dir = Environment("RLX_TRACE_PERFETTO");
   if (IsOn("RLX_VERBOSE")) out.defaults.verbose = true;
   if (IsOn("RLX_METAL_NO_FUSION")) out.metal.fusion.skip_fusion = true;
   if (IsOn("RLX_METAL_UNFUSE_REGIONS")) out.metal.fusion.unfuse_elementwise_regions = true;
   RLX_TRY(ReadAlignment(out.defaults));
   const std::string_view text = Environment("RLX_KERNEL_DISPATCH");
-  if (text == "common" || text == "force_common") {
+  if (text == "common" || text == "force_common" || text == "ForceCommon") {
     out.defaults.kernel_dispatch.policy = DispatchPolicy::kForceCommon;
-  } else if (text == "native" || text == "force_native") {
+  } else if (text == "native" || text == "force_native" || text == "ForceNative") {
     out.defaults.kernel_dispatch.policy = DispatchPolicy::kForceNative;
   } else if (!text.empty() && text != "prefer_native") {
     return InvalidArgument("RLX_KERNEL_DISPATCH: \"", text,
@@ -383,15 +384,18 @@ std::string HelpText() {
       "\n";
   for (const Flag& flag : kFlags) out += Cat("  --", flag.name, "\n      ", flag.doc, "\n");
   out +=
-      "\nenvironment, read once at start as defaults of compile options:\n"
+      "\nenvironment, read once at start; what a request says wins, but for the RLX_METAL_ ones:\n"
       "  RLX_FUSION_REPORT=1         log the fusion report of every compile\n"
       "  RLX_DISPATCH_REPORT=1       log the dispatch report of every compile\n"
       "  RLX_IR_DUMP=FOLDER          leave HIR, MIR and LIR of every compile there, as KEY.ir.txt\n"
+      "  RLX_TRACE_PERFETTO=FOLDER   leave a trace of every compile there, as KEY.compile.json, "
+      "and\n"
+      "                              of each executable's last run, as KEY.run.json (slows runs)\n"
       "  RLX_VERBOSE=1               report remarks that nobody can act on, too\n"
       "  RLX_KERNEL_DISPATCH         prefer_native, force_common or force_native\n"
       "  RLX_ARENA_ALIGN             arena_alignment in bytes, a power of two from 16 to 4096\n"
-      "  RLX_METAL_NO_FUSION=1       skip_fusion on Metal\n"
-      "  RLX_METAL_UNFUSE_REGIONS=1  unfuse_elementwise_regions on Metal\n";
+      "  RLX_METAL_NO_FUSION=1       skip_fusion on Metal, always\n"
+      "  RLX_METAL_UNFUSE_REGIONS=1  unfuse_elementwise_regions on Metal, always\n";
   return out;
 }
 
@@ -421,6 +425,7 @@ engine::EngineOptions ToEngineOptions(const Settings& settings) {
   out.defaults = settings.defaults;
   out.device_defaults[DeviceKind::kMetal] = settings.metal;
   out.ir_dump_dir = settings.ir_dump_dir;
+  out.trace_dir = settings.trace_dir;
   return out;
 }
 

@@ -21,8 +21,9 @@ struct Settings {
   bool log_fusion = false;    // RLX_FUSION_REPORT
   bool log_dispatch = false;  // RLX_DISPATCH_REPORT
   std::string ir_dump_dir;    // RLX_IR_DUMP
+  std::string trace_dir;      // RLX_TRACE_PERFETTO
   CompileOptions defaults;    // RLX_KERNEL_DISPATCH …
-  CompileOptions metal;       // RLX_METAL_…: the same for Metal alone
+  CompileOptions metal;       // RLX_METAL_…: on for Metal, whatever a request says
 };
 
 // `args` without the program's name. InvalidArgument naming the flag, or the file and line.

@@ -6,6 +6,7 @@
 #include "runtime/base/status.h"
 #include "runtime/engine/observer.h"
 #include "runtime/engine/options.h"
+#include "runtime/engine/trace_files.h"
 
 namespace rlx::engine {
 namespace {
@@ -168,6 +169,7 @@ absl::StatusOr<Compiled> Compiler::Await(std::shared_ptr<Operation> operation,
   RLX_TRY(CheckClean(answer, call));
   if (operation->spec != nullptr) RLX_TRY(AddDumps(*operation->spec, cancel, answer));
   if (first && !options_.ir_dump_dir.empty()) WriteIr(*operation->spec, answer.key(), cancel);
+  if (first && !options_.trace_dir.empty()) WriteCompileTrace(options_.trace_dir, answer);
   return answer;
 }
 

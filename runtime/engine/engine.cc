@@ -259,7 +259,9 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(EngineOptions options,
                                                        EngineObserver* observer) {
   EngineObserver& listener = observer != nullptr ? *observer : Nobody();
   options = Completed(std::move(options));
-  if (!options.ir_dump_dir.empty()) RLX_TRY(EnsureDir(options.ir_dump_dir));
+  for (const std::string& folder : {options.ir_dump_dir, options.trace_dir}) {
+    if (!folder.empty()) RLX_TRY(EnsureDir(folder));
+  }
   std::vector<Warning> warnings;
   auto caches = Caches::Open(options, listener);
   if (!caches.ok() && !options.cache_dir.empty()) {

@@ -40,10 +40,14 @@ struct EngineOptions {
   uint32_t max_lease_seconds = 86400;
   uint64_t max_inline_weight_bytes = uint64_t{16} << 20;
   Limits limits;
-  CompileOptions defaults;                               // what requests inherit
-  std::map<DeviceKind, CompileOptions> device_defaults;  // the same for one device; these first
+  CompileOptions defaults;  // what requests inherit
+  // The same for one device; these first. A fusion switch that is on here stays on, whatever a
+  // request says.
+  std::map<DeviceKind, CompileOptions> device_defaults;
   // Where each compile leaves its HIR, MIR and LIR as `KEY.ir.txt`; empty: nowhere.
   std::string ir_dump_dir;
+  // Where each compile and each run leaves its trace (trace_files.h); empty: nowhere.
+  std::string trace_dir;
   std::string salt;  // disowns every artifact made under another
 };
 

@@ -56,7 +56,14 @@ CompileOptions Inherit(const CompileOptions& request, DeviceKind device,
                        const EngineOptions& engine) {
   const auto own = engine.device_defaults.find(device);
   if (own == engine.device_defaults.end()) return WithDefaults(request, engine.defaults);
-  return WithDefaults(WithDefaults(request, own->second), engine.defaults);
+  CompileOptions out = WithDefaults(WithDefaults(request, own->second), engine.defaults);
+  const auto keep_on = [](std::optional<bool>& field, const std::optional<bool>& device) {
+    if (device == true) field = true;
+  };
+  const FusionOptions& device_fusion = own->second.fusion;
+  keep_on(out.fusion.skip_fusion, device_fusion.skip_fusion);
+  keep_on(out.fusion.unfuse_elementwise_regions, device_fusion.unfuse_elementwise_regions);
+  return out;
 }
 
 CompileOptions AsCompileOptions(const stages::ResolvedOptions& options) {

@@ -16,7 +16,8 @@ struct EngineOptions;
 // `request` with what it leaves open taken from `defaults`.
 CompileOptions WithDefaults(CompileOptions request, const CompileOptions& defaults);
 
-// What a request means: its own fields, then what its device inherits, then what all do.
+// What a request means: its own fields, then what its device inherits, then what all do. Fusion
+// switches that are on for its device stay on.
 CompileOptions Inherit(const CompileOptions& request, DeviceKind device,
                        const EngineOptions& engine);
 

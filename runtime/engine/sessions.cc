@@ -8,6 +8,7 @@
 #include "runtime/base/status.h"
 #include "runtime/cache/blob_store.h"
 #include "runtime/engine/padded_run.h"
+#include "runtime/engine/trace_files.h"
 #include "runtime/ir/verify.h"
 
 namespace rlx::engine {
@@ -156,7 +157,9 @@ absl::StatusOr<RunTiming> Sessions::Run(const Principal& who, const RunSpec& spe
   running_.fetch_add(1, std::memory_order_relaxed);
   Renew(*session);
   RunStage stage = RunStage::kAdmission;
-  const absl::StatusOr<RunTiming> timing = RunIn(*session, spec, outputs, cancel, stage);
+  const absl::StatusOr<RunTiming> timing =
+      options_.trace_dir.empty() ? RunIn(*session, spec, outputs, cancel, stage)
+                                 : RunAndTrace(*session, spec, outputs, cancel, stage);
   Renew(*session);
   session->runs.fetch_add(1, std::memory_order_relaxed);
   running_.fetch_sub(1, std::memory_order_relaxed);
@@ -166,6 +169,16 @@ absl::StatusOr<RunTiming> Sessions::Run(const Principal& who, const RunSpec& spe
     event.compute_seconds = timing->compute_seconds;
   }
   observer_.RunFinished(event);
+  return timing;
+}
+
+absl::StatusOr<RunTiming> Sessions::RunAndTrace(Session& session, RunSpec spec,
+                                                OutputMemory outputs, const CancelToken& cancel,
+                                                RunStage& stage) {
+  std::vector<TracedStep> steps;
+  if (spec.trace == nullptr) spec.trace = &steps;
+  RLX_ASSIGN(const RunTiming timing, RunIn(session, spec, outputs, cancel, stage));
+  WriteRunTrace(options_.trace_dir, session.compiled.key(), timing, *spec.trace);
   return timing;
 }
 

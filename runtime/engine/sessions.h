@@ -57,6 +57,8 @@ class Sessions {
   absl::StatusOr<SessionPtr> Find(const Principal& who, const RandomId& handle);
   absl::StatusOr<Compiled> Obtain(const Principal& who, OpenSpec& spec, const CancelToken& cancel);
   absl::Status CheckRoomLocked() const;
+  absl::StatusOr<RunTiming> RunAndTrace(Session& session, RunSpec spec, OutputMemory outputs,
+                                        const CancelToken& cancel, RunStage& stage);
   absl::StatusOr<RunTiming> RunIn(Session& session, const RunSpec& spec, OutputMemory outputs,
                                   const CancelToken& cancel, RunStage& stage);
   absl::StatusOr<RunTiming> RunSymbolic(Session& session, const RunSpec& spec,

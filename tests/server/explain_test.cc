@@ -24,19 +24,6 @@ class ExplainTest : public DaemonTest {
   }
 };
 
-// y = softmax(x): one generated kernel.
-v1::GraphModule SoftmaxModule() {
-  v1::GraphModule module = LinearModule(4, 8, 8);
-  module.set_name("soft");
-  v1::Graph& graph = *module.mutable_graphs(0);
-  graph.clear_nodes();
-  graph.clear_outputs();
-  AddInput(graph, "input", "x", {4, 8});
-  SetInt(AddNode(graph, "softmax", {0}), "axis", 1);
-  AddOutput(graph, "y", 1);
-  return module;
-}
-
 TEST_F(ExplainTest, TellsOfEachNodeWhatItBecame) {
   v1::ExplainRequest request;
   *request.mutable_spec() = RequestFor(LinearModule(8, 16, 32)).spec();

@@ -18,7 +18,7 @@ void DaemonTest::SetUp() {
   Start();
 }
 
-void DaemonTest::Start(std::vector<std::string> flags) {
+void DaemonTest::Start(std::vector<std::string> flags, Logger* log) {
   Stop();
   flags.insert(flags.begin(), {"--listen=127.0.0.1:0", "--metrics_listen=127.0.0.1:0",
                                "--cache_dir=" + cache_dir(), "--threads=2"});
@@ -26,7 +26,7 @@ void DaemonTest::Start(std::vector<std::string> flags) {
   ASSERT_TRUE(settings.ok()) << Cat(settings.status());
   device::Registry registry;
   ASSERT_TRUE(registry.Add(cpu::MakeCpuBackend()).ok());
-  auto daemon = Daemon::Start(*settings, std::move(registry), log_);
+  auto daemon = Daemon::Start(*settings, std::move(registry), log == nullptr ? log_ : *log);
   ASSERT_TRUE(daemon.ok()) << Cat(daemon.status());
   daemon_ = *std::move(daemon);
   const auto channel = NewChannel();
@@ -159,6 +159,18 @@ v1::GraphModule LinearModule(int64_t m, int64_t k, int64_t n) {
   AddNode(graph, "add", {3, 2});
   AddNode(graph, "gelu", {4});
   AddOutput(graph, "y", 5);
+  return module;
+}
+
+v1::GraphModule SoftmaxModule() {
+  v1::GraphModule module = LinearModule(4, 8, 8);
+  module.set_name("soft");
+  v1::Graph& graph = *module.mutable_graphs(0);
+  graph.clear_nodes();
+  graph.clear_outputs();
+  AddInput(graph, "input", "x", {4, 8});
+  SetInt(AddNode(graph, "softmax", {0}), "axis", 1);
+  AddOutput(graph, "y", 1);
   return module;
 }
 

@@ -27,8 +27,9 @@ class DaemonTest : public ::testing::Test {
   void SetUp() override;
   void TearDown() override { Stop(); }
 
-  // Restarts with further flags ("--max_nodes=10"); the cache folder stays.
-  void Start(std::vector<std::string> flags = {});
+  // Restarts with further flags ("--max_nodes=10"); the cache folder stays. `log` (instead of log_)
+  // outlives the daemon.
+  void Start(std::vector<std::string> flags = {}, Logger* log = nullptr);
   void Stop();
   bool Serves();  // answers GetCapabilities
 
@@ -74,6 +75,8 @@ void AddOutput(v1::Graph& graph, const std::string& name, uint32_t node);
 v1::GraphModule IdentityModule();
 // y[m,n] = gelu(x[m,k] · w[k,n] + b[n]); w and b are params.
 v1::GraphModule LinearModule(int64_t m, int64_t k, int64_t n);
+// y[4,8] = softmax(x): one generated kernel.
+v1::GraphModule SoftmaxModule();
 v1::CompileRequest RequestFor(v1::GraphModule module);
 v1::Tensor Floats(std::initializer_list<int64_t> dims, float value);
 void SetInt(v1::Node& node, const std::string& name, int64_t value);

@@ -196,33 +196,6 @@ TEST(Settings, AConfigurationThatIsNotThereIsNamedWhole) {
   EXPECT_NE(Message(read.status()).find("--config " + path), std::string::npos);
 }
 
-TEST(Settings, TheEnvironmentGivesDefaults) {
-  const std::map<const char*, const char*> variables = {
-      {"RLX_FUSION_REPORT", "1"},       {"RLX_DISPATCH_REPORT", "on"},
-      {"RLX_IR_DUMP", "/tmp/ir"},       {"RLX_ARENA_ALIGN", "128"},
-      {"RLX_METAL_NO_FUSION", "1"},     {"RLX_METAL_UNFUSE_REGIONS", ""},
-      {"RLX_KERNEL_DISPATCH", "common"}};
-  for (const auto& [name, value] : variables) setenv(name, value, 1);
-  const auto read = ReadSettings({});
-  setenv("RLX_ARENA_ALIGN", "48", 1);
-  const auto wrong = ReadSettings({});
-  for (const auto& [name, value] : variables) unsetenv(name);
-  ASSERT_TRUE(read.ok());
-  EXPECT_TRUE(read->log_fusion && read->log_dispatch);
-  const engine::EngineOptions options = ToEngineOptions(*read);
-  EXPECT_EQ(options.ir_dump_dir, "/tmp/ir");
-  EXPECT_EQ(options.defaults.arena_alignment, 128);
-  EXPECT_EQ(options.defaults.kernel_dispatch.policy, DispatchPolicy::kForceCommon);
-  const CompileOptions& metal = options.device_defaults.at(DeviceKind::kMetal);
-  EXPECT_EQ(metal.fusion.skip_fusion, true);
-  EXPECT_EQ(metal.fusion.unfuse_elementwise_regions, std::nullopt);
-  ASSERT_FALSE(wrong.ok());
-  EXPECT_NE(std::string(wrong.status().message()).find("RLX_ARENA_ALIGN"), std::string::npos);
-  for (const auto& [name, value] : variables) {
-    EXPECT_NE(HelpText().find(name), std::string::npos) << name;
-  }
-}
-
 TEST(Settings, FlagsWinOverTheFile) {
   TempDir dir;
   const std::string path = dir.path() + "/rlxd.pbtxt";

@@ -165,6 +165,18 @@ TEST(Arrows, EveryIncludeIsDrawn) {
   }
 }
 
+// The daemon's environment is read in one place.
+TEST(Arrows, OnlyTheServersConfigReadsTheEnvironment) {
+  int readers = 0;
+  for (const std::string& file : SourceFiles()) {
+    if (!StartsWithAny(file, {"runtime/", "backends/", "server/"})) continue;
+    const bool reads = ReadFile(file, 1 << 24)->find("getenv(") != std::string::npos;
+    EXPECT_TRUE(!reads || file == "server/config.cc") << file;
+    readers += reads ? 1 : 0;
+  }
+  EXPECT_EQ(readers, 1);
+}
+
 // The build links what the drawing says, and draws no room that is not here.
 TEST(Arrows, TheBuildLinksTheSame) {
   std::string build = *ReadFile("CMakeLists.txt", 1 << 20);
