@@ -131,6 +131,16 @@ Timing Compile(const Form& form, int nodes, DeviceKind device, const device::Bac
   return {seconds, graph.size(), *std::move(result)};
 }
 
+// The fastest of five: what pages cost that the allocator did not have yet is the first's.
+Timing Fastest(const Form& form, int nodes, DeviceKind device, const device::Backend* cpu) {
+  Timing best = Compile(form, nodes, device, cpu);
+  for (int run = 1; run < 5; ++run) {
+    Timing next = Compile(form, nodes, device, cpu);
+    if (next.seconds < best.seconds) best = std::move(next);
+  }
+  return best;
+}
+
 void Line(std::string_view what, double once, double twice) {
   if (twice < 2e-3) return;
   std::printf("    %-34s %8.1f %8.1f ms  x%.2f\n", std::string(what).c_str(), once * 1e3,
@@ -138,8 +148,8 @@ void Line(std::string_view what, double once, double twice) {
 }
 
 void Report(const Form& form, int nodes, DeviceKind device, const device::Backend* cpu) {
-  const Timing once = Compile(form, nodes, device, cpu),
-               twice = Compile(form, 2 * nodes, device, cpu);
+  const Timing once = Fastest(form, nodes, device, cpu),
+               twice = Fastest(form, 2 * nodes, device, cpu);
   std::printf("%s on %s: %d nodes %.0f ms, %d nodes %.0f ms, x%.2f\n",
               std::string(form.name).c_str(), std::string(Name(device)).c_str(), once.nodes,
               once.seconds * 1e3, twice.nodes, twice.seconds * 1e3, twice.seconds / once.seconds);

@@ -25,64 +25,69 @@ std::vector<size_t> ByFalling(const Requests& requests, const Weight& weight) {
   return order;
 }
 
+// Where a request was placed.
+struct Span {
+  int64_t begin, end;
+};
+
 // Requests placed so far, by the time they live: finds all that live together with another in time
 // proportional to their number.
 class PlacedInTime {
  public:
-  explicit PlacedInTime(const Requests& requests) : requests_(requests) {
+  explicit PlacedInTime(const Requests& requests) {
     int32_t last = 0;
     for (const ArenaRequest& request : requests) last = std::max(last, request.last);
     while (width_ <= last) width_ *= 2;
     covering_.resize(2 * static_cast<size_t>(width_));
   }
 
-  void Add(size_t r) {
-    const ArenaRequest& request = requests_[r];
-    starts_.emplace(request.first, r);
+  void Add(const ArenaRequest& request, Span span) {
+    starts_.emplace(request.first, span);
     // The nodes of a segment tree over the steps that its life is made of.
     int32_t low = request.first + width_, high = request.last + width_ + 1;
     for (; low < high; low /= 2, high /= 2) {
-      if (low % 2 != 0) covering_[static_cast<size_t>(low++)].push_back(r);
-      if (high % 2 != 0) covering_[static_cast<size_t>(--high)].push_back(r);
+      if (low % 2 != 0) covering_[static_cast<size_t>(low++)].push_back(span);
+      if (high % 2 != 0) covering_[static_cast<size_t>(--high)].push_back(span);
     }
   }
 
   // Those that hold data when it begins, and those that begin while it does.
-  void LivingWith(const ArenaRequest& request, std::vector<size_t>& out) const {
+  void LivingWith(const ArenaRequest& request, std::vector<Span>& out) const {
     out.clear();
     for (int32_t node = request.first + width_; node > 0; node /= 2) {
       const auto& here = covering_[static_cast<size_t>(node)];
       out.insert(out.end(), here.begin(), here.end());
     }
-    for (auto it = starts_.upper_bound({request.first, SIZE_MAX});
+    for (auto it = starts_.upper_bound(request.first);
          it != starts_.end() && it->first <= request.last; ++it) {
       out.push_back(it->second);
     }
   }
 
  private:
-  const Requests& requests_;
   int32_t width_ = 1;
-  std::vector<std::vector<size_t>> covering_;
-  std::set<std::pair<int32_t, size_t>> starts_;
+  std::vector<std::vector<Span>> covering_;
+  std::multimap<int32_t, Span> starts_;
 };
 
-ArenaPlan FirstFit(const Requests& requests, const std::vector<size_t>& order, int64_t alignment) {
+// Gives up, larger than `most`, once it is.
+ArenaPlan FirstFit(const Requests& requests, const std::vector<size_t>& order, int64_t alignment,
+                   int64_t most) {
   ArenaPlan plan{.offsets = std::vector<int64_t>(requests.size()), .bytes = 0};
   PlacedInTime placed(requests);
-  std::vector<size_t> neighbours;
+  std::vector<Span> neighbours;
   for (size_t r : order) {
     placed.LivingWith(requests[r], neighbours);
-    std::sort(neighbours.begin(), neighbours.end(),
-              [&](size_t a, size_t b) { return plan.offsets[a] < plan.offsets[b]; });
+    std::ranges::sort(neighbours, {}, &Span::begin);
     int64_t at = 0;
-    for (size_t other : neighbours) {
-      if (plan.offsets[other] >= at + requests[r].bytes) break;
-      at = std::max(at, AlignUp(plan.offsets[other] + requests[other].bytes, alignment));
+    for (const Span& other : neighbours) {
+      if (other.begin >= at + requests[r].bytes) break;
+      at = std::max(at, AlignUp(other.end, alignment));
     }
     plan.offsets[r] = at;
     plan.bytes = std::max(plan.bytes, at + requests[r].bytes);
-    placed.Add(r);
+    if (plan.bytes > most) break;
+    placed.Add(requests[r], {at, at + requests[r].bytes});
   }
   return plan;
 }
@@ -135,6 +140,9 @@ class FreeList {
   std::set<std::pair<int64_t, int64_t>> by_size_;
   int64_t end_ = 0;
 };
+
+// Within so small a part of the bound no other order is tried.
+constexpr int64_t kCloseEnough = 50;
 
 ArenaPlan SweepOverTime(const Requests& requests, int64_t alignment) {
   const std::vector<size_t> order =
@@ -203,14 +211,15 @@ std::optional<ArenaPlan> PlanArena(const std::vector<ArenaRequest>& requests, in
     return static_cast<double>(r.bytes) * static_cast<double>(life(r));
   };
   const std::vector<size_t> orders[] = {
+      // by size first: the plan is never larger than that one
       ByFalling(requests, [](const ArenaRequest& r) { return r.bytes; }),
       ByFalling(requests, area),
       ByFalling(requests, life),
   };
   for (const std::vector<size_t>& order : orders) {
-    ArenaPlan plan = FirstFit(requests, order, alignment);
+    ArenaPlan plan = FirstFit(requests, order, alignment, best.bytes);
     if (plan.bytes < best.bytes) best = std::move(plan);
-    if (best.bytes <= bound) break;
+    if (best.bytes - bound <= bound / kCloseEnough) break;
   }
   return best;
 }

@@ -21,7 +21,7 @@ struct ArenaPlan {
 
 // Places buffers so that two that live at the same time do not overlap; offsets are multiples of
 // `alignment` (a power of two). Tries several orders and keeps the smallest arena, stopping early
-// at one that cannot be beaten: a sweep over time with a free list, then first fit (each at the
+// at one that can hardly be beaten: a sweep over time with a free list, then first fit (each at the
 // lowest offset that is free for its whole life) by falling size, by falling size × life, and by
 // falling life. So it is never larger than first fit by size. O(n log n + pairs that live
 // together); beyond kMaxPairs of those the sweep alone. None when the total overflows int64.
