@@ -293,8 +293,9 @@ class Parser {
     Node completed = node;
     std::vector<DimConstraint> constraints;
     const bool sound = std::all_of(node.subgraphs.begin(), node.subgraphs.end(), [](const auto& g) {
-      return std::all_of(g->outputs().begin(), g->outputs().end(),
-                         [&g](const Output& output) { return g->Has(output.value); });
+      return std::ranges::all_of(g->nodes(), [](const Node& n) { return !n.results.empty(); }) &&
+             std::ranges::all_of(g->outputs(),
+                                 [&g](const Output& output) { return g->Has(output.value); });
     });
     if (sound && CompleteAndInfer(graph, completed, constraints).ok()) {
       graph.AddConstraints(constraints);

@@ -262,9 +262,11 @@ absl::Status CheckInference(const Graph& graph, NodeId id, const Ranges& ranges,
   return absl::OkStatus();
 }
 
+// Inner graphs first: an op may take the types of its own for granted.
 absl::Status CheckTypes(const std::vector<Task>& tasks, const Limits& limits) {
   const Ranges ranges(tasks.front().graph->symbols);
-  for (const Task& task : tasks) {
+  for (auto at = tasks.rbegin(); at != tasks.rend(); ++at) {
+    const Task& task = *at;
     for (NodeId id = 0; id < task.graph->size(); ++id) {
       absl::Status status = CheckInference(*task.graph, id, ranges, limits);
       if (!status.ok()) return At(tasks, task, id, std::move(status));

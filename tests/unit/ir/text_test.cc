@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "runtime/base/status.h"
+#include "runtime/base/text.h"
 #include "runtime/ir/builder.h"
 #include "runtime/ir/op_info.h"
 #include "runtime/ir/verify.h"
@@ -151,6 +152,21 @@ TEST(Text, HostileNestingIsRefused) {
   std::string text = "mir \"m\" {";
   for (int i = 0; i < 5000; ++i) text += "%0 = elementwise_region() graph \"\" {";
   EXPECT_THAT(Message(ParseModule(text).status()), HasSubstr("nested too deeply"));
+}
+
+// With the result declared or left to inference, and anywhere inside.
+TEST(Text, ABodyWithoutTypesIsRefused) {
+  for (const char* declared : {"", " : f32[2]"}) {
+    const auto module = ParseModule(Cat(R"(mir "m" {
+      %0 = input "x" : f32[2]
+      %1 = elementwise_region(%0) graph "" {
+        %0 = input
+        %1 = exp(%0)
+        output "" = %1
+      })",
+                                        declared, "\noutput \"y\" = %1\n}"));
+    EXPECT_FALSE(module.ok() && Verify(*module).ok());
+  }
 }
 
 // Whatever the parser accepts after a random edit, it prints back to the same.
