@@ -114,7 +114,7 @@ class AttentionBlocks {
     if (graph_.node(user).op == OpKind::kMatMul) {
       const NodeId sum = rewriter_.uses().OnlyUser({user, 0});
       const auto with_bias = sum < 0 ? std::nullopt : ReadProjection(graph_, {sum, 0});
-      if (with_bias && fixed_[with_bias->bias.node]) root = sum;
+      if (with_bias && Fixed(with_bias->bias)) root = sum;
     }
     const std::optional<Linear> out = ReadProjection(graph_, {root, 0});
     if (!out || out->x != heads || out->nodes.back() != user) return NoProjection(attention);
@@ -224,6 +224,9 @@ class AttentionBlocks {
     }
     return !fixed_[match.x.node];
   }
+
+  // Whether a bias was read at all, and is made of weights alone.
+  bool Fixed(Value bias) const { return bias.valid() && fixed_[bias.node]; }
 
   static bool OneProduct(const BlockMatch& match, const Graph& graph) {
     const auto& [q, k, v] = match.parts;

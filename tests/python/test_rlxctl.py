@@ -383,7 +383,7 @@ def test_a_damaged_file_is_a_clear_error(
 def test_a_refusal_keeps_its_details(ctl: Ctl, module: Path) -> None:
     done = ctl("compile", module, "--arena-alignment=48", "--json")
     assert done.returncode == ERROR
-    assert done.stderr.startswith("rlxctl: invalid argument: arena_alignment: 48 is not")
+    assert done.stderr.startswith("rlxctl: invalid argument: options.arena_alignment: 48 is not")
     error = json.loads(done.stdout)["error"]
     assert error["code"] == "invalid_argument" and error["detail"]["reason"]
     gone = ctl("run", f"--key={'0' * 64}")

@@ -110,7 +110,8 @@ TEST(Types, EightBitFloatsAgreeEverywhere) {
         const Bits single = kernel::EncodeFloat(kF32, at), wide = kernel::EncodeFloat(kF64, at);
         for (Bits delta : {-1, 0, 1}) {
           singles.push_back(static_cast<Bits>(static_cast<uint32_t>(single + delta)));
-          doubles.push_back(wide + delta);
+          doubles.push_back(
+              static_cast<Bits>(static_cast<uint64_t>(wide) + static_cast<uint64_t>(delta)));
         }
       }
     }
