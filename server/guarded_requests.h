@@ -37,14 +37,15 @@ struct GuardedTraits {
 }  // namespace rlx::server
 
 // Where gRPC looks for the above; every request of every service, held complete by a test.
-#define RLX_GUARDED_REQUESTS(X)                                                                \
-  X(CacheClearRequest)                                                                         \
-  X(CacheListRequest)                                                                          \
-  X(CacheStatsRequest) X(CloseRequest) X(CompileRequest) X(DrainRequest) X(ExplainKeyRequest)  \
-      X(ExplainRequest) X(ExportSourceRequest) X(FindMissingRequest) X(GetCapabilitiesRequest) \
-          X(InspectRequest) X(KeepAliveRequest) X(ListDevicesRequest) X(ListSessionsRequest)   \
-              X(LowerRequest) X(OpenRequest) X(QueryWriteRequest) X(ReadRequest) X(RunRequest) \
-                  X(RunStreamRequest) X(WaitCompileRequest) X(WriteRequest)
+// clang-format off: it indents a list of this kind further at every call
+#define RLX_GUARDED_REQUESTS(X) \
+  X(CacheClearRequest) X(CacheListRequest) X(CacheStatsRequest) X(CloseRequest) \
+  X(CompileRequest) X(DrainRequest) X(ExplainKeyRequest) X(ExplainRequest) \
+  X(ExportSourceRequest) X(FindMissingRequest) X(GetCapabilitiesRequest) X(InspectRequest) \
+  X(KeepAliveRequest) X(ListDevicesRequest) X(ListSessionsRequest) X(LowerRequest) \
+  X(OpenRequest) X(QueryWriteRequest) X(ReadRequest) X(RunRequest) X(RunStreamRequest) \
+  X(WaitCompileRequest) X(WriteRequest)
+// clang-format on
 
 #define RLX_GUARDED_TRAITS(Request)                       \
   template <>                                             \
