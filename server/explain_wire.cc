@@ -102,21 +102,31 @@ void FatesToWire(const stages::Explanation& what, v1::ExplainResponse& out) {
   }
 }
 
+// The program's own nesting bounds the recursion.
+void StepToWire(const device::Step& step, NodeId node, bool weights, uint32_t depth,
+                v1::ExplainResponse& out) {
+  v1::ExplainedStep& to = *out.add_steps();
+  to.set_weights(weights);
+  to.set_node(node);
+  to.set_kind(std::string(device::Name(step.kind)));
+  to.set_label(step.label);
+  to.set_routine(step.routine);
+  if (step.kernel >= 0) to.set_kernel(static_cast<uint32_t>(step.kernel));
+  to.set_groups(static_cast<uint64_t>(step.groups));
+  to.set_flops(static_cast<uint64_t>(step.cost_flops));
+  to.set_bytes(static_cast<uint64_t>(step.cost_bytes));
+  to.set_depth(depth);
+  if (step.kind == device::Step::Kind::kLoop) {
+    to.set_turns(static_cast<uint64_t>(device::LoopParts(step).most));
+  }
+  for (const auto& body : step.bodies) {
+    for (const device::Step& inner : body) StepToWire(inner, node, weights, depth + 1, out);
+  }
+}
+
 void StepsToWire(const std::vector<device::Step>& steps, const std::vector<NodeId>& nodes,
                  bool weights, v1::ExplainResponse& out) {
-  for (size_t i = 0; i < steps.size(); ++i) {
-    const device::Step& step = steps[i];
-    v1::ExplainedStep& to = *out.add_steps();
-    to.set_weights(weights);
-    to.set_node(nodes[i]);
-    to.set_kind(std::string(device::Name(step.kind)));
-    to.set_label(step.label);
-    to.set_routine(step.routine);
-    if (step.kernel >= 0) to.set_kernel(static_cast<uint32_t>(step.kernel));
-    to.set_groups(static_cast<uint64_t>(step.groups));
-    to.set_flops(static_cast<uint64_t>(step.cost_flops));
-    to.set_bytes(static_cast<uint64_t>(step.cost_bytes));
-  }
+  for (size_t i = 0; i < steps.size(); ++i) StepToWire(steps[i], nodes[i], weights, 0, out);
 }
 
 void NodesToWire(const engine::Explained& explained, const Module& module,

@@ -67,8 +67,11 @@ class CpuBackend final : public device::Backend {
     return {kinds.begin(), kinds.end()};
   }
 
-  // Every rule reads operands by strides, or makes a dense copy first.
-  bool AcceptsStrided(const Graph&, NodeId, int) const override { return true; }
+  // Every rule reads operands by strides, or makes a dense copy first; bodies take theirs as if
+  // they were inputs.
+  bool AcceptsStrided(const Graph& graph, NodeId id, int) const override {
+    return Info(graph.node(id).op).op_class != OpClass::kControlFlow;
+  }
 
   absl::Status Lower(NodeId id, device::ProgramBuilder& builder) const override {
     std::string why;

@@ -6,8 +6,8 @@
 #include "backends/cpu/aligned_memory.h"
 #include "backends/cpu/codegen/codegen.h"
 #include "backends/cpu/routine.h"
+#include "backends/cpu/run_steps.h"
 #include "runtime/base/check.h"
-#include "runtime/base/clock.h"
 #include "runtime/base/status.h"
 
 namespace rlx::cpu {
@@ -17,91 +17,9 @@ using device::Buffer;
 using device::Program;
 using device::Step;
 
-// Below this a launch stays on one thread: handing work over costs a few microseconds.
-constexpr int64_t kParallelBytes = 128 << 10;
 // A run that costs less than this many nanoseconds in all leases nobody.
 constexpr double kTinyRunNanos = 20'000;
 constexpr double kFlopsPerNano = 20, kBytesPerNano = 8;
-
-// A step with its names resolved.
-struct Prepared {
-  const Step* step = nullptr;
-  const Routine* routine = nullptr;
-  KernelFn kernel = nullptr;
-  int64_t copy_bytes = 0;
-  std::vector<std::vector<Prepared>> bodies;
-};
-
-// What steps run on: every buffer's address, by number.
-struct Frame {
-  const MathKernels& math;
-  Team& team;
-  std::span<void* const> addresses;
-  std::span<void*> arguments;  // room for the buffers of one step
-  void* scratch = nullptr;
-  std::vector<device::StepTime>* trace = nullptr;  // null: nobody asks
-};
-
-// Times the step that it lives for, if anybody asks.
-class StepTimer {
- public:
-  StepTimer(std::vector<device::StepTime>* trace, const Step& step) : trace_(trace) {
-    if (trace_ == nullptr) return;
-    at_ = trace_->size();
-    trace_->push_back({&step, MonotonicSeconds(), 0});
-  }
-  ~StepTimer() {
-    if (trace_ != nullptr) (*trace_)[at_].end = MonotonicSeconds();
-  }
-  StepTimer(const StepTimer&) = delete;
-  StepTimer& operator=(const StepTimer&) = delete;
-
- private:
-  std::vector<device::StepTime>* const trace_;
-  size_t at_ = 0;
-};
-
-void RunLaunch(const Prepared& prepared, const Frame& frame, std::span<void*> arguments) {
-  const Step& step = *prepared.step;
-  if (frame.team.size() == 1 || step.cost_bytes < kParallelBytes) {
-    prepared.kernel(arguments.data(), step.ints.data(), 0, step.groups);
-    return;
-  }
-  const int64_t grain = std::max<int64_t>(1, step.groups / (int64_t{4} * frame.team.size()));
-  frame.team.ParallelFor(0, step.groups, grain, [&](int64_t begin, int64_t end, int) {
-    prepared.kernel(arguments.data(), step.ints.data(), begin, end);
-  });
-}
-
-absl::Status RunSteps(std::span<const Prepared> steps, const Frame& frame,
-                      const CancelToken& cancel) {
-  for (const Prepared& prepared : steps) {
-    RLX_TRY(cancel.Check());
-    const Step& step = *prepared.step;
-    const StepTimer timer(frame.trace, step);
-    const std::span<void*> arguments = frame.arguments.first(step.buffers.size());
-    for (size_t i = 0; i < step.buffers.size(); ++i) {
-      arguments[i] = step.buffers[i] < 0 ? nullptr : frame.addresses[step.buffers[i]];
-    }
-    switch (step.kind) {
-      case Step::Kind::kLaunch:
-        RunLaunch(prepared, frame, arguments);
-        break;
-      case Step::Kind::kCall:
-        RLX_TRY(prepared.routine->run({frame.math, frame.team, step, arguments, frame.scratch}));
-        break;
-      case Step::Kind::kCopy:
-        std::memcpy(arguments[1], arguments[0], static_cast<size_t>(prepared.copy_bytes));
-        break;
-      case Step::Kind::kBranch: {
-        const bool taken = *static_cast<const uint8_t*>(arguments[0]) != 0;
-        RLX_TRY(RunSteps(prepared.bodies[taken ? 0 : 1], frame, cancel));
-        break;
-      }
-    }
-  }
-  return absl::OkStatus();
-}
 
 class CpuWeights final : public device::Weights {
  public:
@@ -126,9 +44,8 @@ class CpuExecutable final : public device::Executable,
       RLX_ASSIGN(code_, LoadedObject::Load(program_->object));
     }
     RLX_TRY(Prepare(program_->weight_steps, weight_steps_));
-    nanos_ = 0;
     RLX_TRY(Prepare(program_->steps, steps_));
-    tiny_ = nanos_ < kTinyRunNanos;
+    tiny_ = Nanos(program_->steps) < kTinyRunNanos;
     params_read_.resize(program_->params.size());
     FindParamsRead(program_->steps);
     return absl::OkStatus();
@@ -188,8 +105,6 @@ class CpuExecutable final : public device::Executable,
     for (const Step& step : steps) {
       Prepared& prepared = out.emplace_back(Prepared{.step = &step});
       most_buffers_ = std::max(most_buffers_, step.buffers.size());
-      nanos_ += static_cast<double>(step.cost_flops) / kFlopsPerNano +
-                static_cast<double>(step.cost_bytes) / kBytesPerNano;
       if (step.kind == Step::Kind::kLaunch) {
         prepared.kernel = code_->Find(program_->kernels[step.kernel].name);
         if (prepared.kernel == nullptr) {
@@ -212,6 +127,16 @@ class CpuExecutable final : public device::Executable,
     return absl::OkStatus();
   }
 
+  // A step's cost is that of its bodies too.
+  static double Nanos(const std::vector<Step>& steps) {
+    double nanos = 0;
+    for (const Step& step : steps) {
+      nanos += static_cast<double>(step.cost_flops) / kFlopsPerNano +
+               static_cast<double>(step.cost_bytes) / kBytesPerNano;
+    }
+    return nanos;
+  }
+
   // Params that a run reads; the others are only packed when weights are bound.
   void FindParamsRead(const std::vector<Step>& steps) {
     for (const Step& step : steps) {
@@ -230,7 +155,6 @@ class CpuExecutable final : public device::Executable,
   std::vector<Prepared> weight_steps_, steps_;
   size_t most_buffers_ = 0;
   size_t routine_scratch_ = 0;
-  double nanos_ = 0;
   bool tiny_ = false;
   std::vector<bool> params_read_;
 };

@@ -11,9 +11,10 @@ std::span<const Rule* const> AllRules() {
   static const std::vector<const Rule*> rules = [] {
     std::vector<const Rule*> all;
     // Hand-written routines before generated kernels.
-    for (auto list : {GemmRules(), DequantGemmRules(), AttentionRules(), ConvRules(), GatherRules(),
-                      TopKRules(), DequantizeRules(), SampleRules(), LinearAlgebraRules(),
-                      ComplexRules(), RecurrenceRules(), ScatterRules(), GeneratedRules()}) {
+    for (auto list :
+         {GemmRules(), DequantGemmRules(), AttentionRules(), ConvRules(), GatherRules(),
+          TopKRules(), DequantizeRules(), SampleRules(), LinearAlgebraRules(), ComplexRules(),
+          RecurrenceRules(), ScatterRules(), ControlFlowRules(), GeneratedRules()}) {
       for (const Rule& rule : list) all.push_back(&rule);
     }
     return all;

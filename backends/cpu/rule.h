@@ -46,5 +46,6 @@ std::span<const Rule> LinearAlgebraRules();
 std::span<const Rule> ComplexRules();
 std::span<const Rule> RecurrenceRules();
 std::span<const Rule> ScatterRules();
+std::span<const Rule> ControlFlowRules();
 
 }  // namespace rlx::cpu

@@ -65,7 +65,7 @@ class Maker {
  private:
   void CountSteps() {
     for (const v1::ExplainedStep& step : answer_.steps()) {
-      if (!step.weights() && step.node() >= 0 && step.node() < lir_) {
+      if (!step.weights() && step.depth() == 0 && step.node() >= 0 && step.node() < lir_) {
         ++model_.steps_of_lir[step.node()];
       }
     }
@@ -364,11 +364,13 @@ RunCounts CountRun(const ExplainModel& model) {
     return counts;
   }
   for (const v1::ExplainedStep& step : model.answer->steps()) {
-    if (step.weights()) continue;
+    if (step.weights() || step.depth() > 0) continue;
     ++counts.total;
     counts.launches += step.kind() == "launch" ? 1 : 0;
     counts.calls += step.kind() == "call" ? 1 : 0;
     counts.copies += step.kind() == "copy" ? 1 : 0;
+    counts.loops += step.kind() == "loop" ? 1 : 0;
+    counts.branches += step.kind() == "branch" ? 1 : 0;
   }
   return counts;
 }

@@ -66,7 +66,7 @@ std::string UnitShape(const ExplainModel& model, const Unit& unit);
 // What a run does, by the steps where there are any, else by the nodes that are more than leaves,
 // addresses and weights.
 struct RunCounts {
-  int total = 0, launches = 0, calls = 0, copies = 0;
+  int total = 0, launches = 0, calls = 0, copies = 0, loops = 0, branches = 0;  // outermost steps
   bool estimated = false;
 };
 RunCounts CountRun(const ExplainModel& model);

@@ -218,7 +218,7 @@ class PageData {
       json_.BeginArray().Value(step.node()).Value(step.kind()).Value(step.label());
       json_.Value(step.kind() == "launch" ? Cat("k", step.kernel()) : step.routine());
       json_.Value(step.groups()).Value(step.flops()).Value(step.bytes()).Value(step.weights());
-      json_.EndArray();
+      json_.Value(step.depth()).Value(step.turns()).EndArray();
     }
     json_.EndArray();
   }

@@ -264,7 +264,7 @@ function drawCode() {
     box.append(item);
   }
   box.append(el("h2", {}, plural(D.steps.length, "step")));
-  const rows = D.steps.map((s) => [s[7] ? "once" : "run", s[1], s[3], s[2], s[4] || "", s[5] ? s[5].toLocaleString() : "", s[6] ? bytes(s[6]) : "", s[0] < 0 ? "" : el("button", {class: "more-button", onclick: () => detail("lir", s[0])}, "→" + s[0])]);
+  const rows = D.steps.map((s) => [s[7] ? "once" : "run", "· ".repeat(s[8]) + s[1], s[9] ? "≤ " + s[9].toLocaleString() + " turns" : s[3], s[2], s[4] || "", s[5] ? s[5].toLocaleString() : "", s[6] ? bytes(s[6]) : "", s[0] < 0 ? "" : el("button", {class: "more-button", onclick: () => detail("lir", s[0])}, "→" + s[0])]);
   paged(box, ["when", "kind", "what", "computes", ">groups", ">flops", ">bytes", "node"], rows);
 }
 function paged(box, heads, rows) {

@@ -203,7 +203,9 @@ std::string RunLine(const ExplainModel& model) {
                         ? Cat("about ", Times(run.total, "step"), " (", answer.why_no_steps(), ")")
                         : Cat(Times(run.total, "step"), ": ", Times(run.calls, "call"), ", ",
                               Times(run.launches, "launch"), ", ", run.copies,
-                              run.copies == 1 ? " copy" : " copies");
+                              run.copies == 1 ? " copy" : " copies",
+                              run.loops > 0 ? Cat(", ", Times(run.loops, "loop")) : "",
+                              run.branches > 0 ? Cat(", ", Times(run.branches, "branch")) : "");
   return Cat(out, "; fusion saves ", Times(answer.fusion().launches_saved(), "launch"), " and ",
              BytesText(answer.fusion().bytes_saved()));
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,7 @@ struct Step {
               // ints and floats as the routine documents
     kCopy,    // buffers[0] → buffers[1], equal sizes
     kBranch,  // buffers[0] holds a Bool: bodies[0] if true, else bodies[1]
+    kLoop,    // bodies[1] again and again: LoopParts says what its buffers and ints are
   };
   Kind kind = Kind::kCopy;
   int32_t kernel = -1;
@@ -57,11 +59,43 @@ struct Step {
   friend bool operator==(const Step&, const Step&) = default;
 };
 
-// "launch", "call", "copy", "branch".
+// "launch", "call", "copy", "branch", "loop".
 constexpr std::string_view Name(Step::Kind kind) {
-  constexpr std::string_view kNames[] = {"launch", "call", "copy", "branch"};
+  constexpr std::string_view kNames[] = {"launch", "call", "copy", "branch", "loop"};
   return kNames[static_cast<size_t>(kind)];
 }
+
+// A Loop step, by what its lists mean:
+//
+//   for t = 0, 1, …:
+//     if it has a condition (buffers[0] is not -1) and t < most, or must_end:
+//       bodies[0]; leave unless buffers[0] holds true
+//     leave if t = most: with must_end that is a fault of the data
+//     bodies[1]
+//   bodies[2], with t as it is then
+//
+// While it runs, the buffers behind the first lie further on in turn t, by stride · (t mod 2) bytes
+// for the first `swinging` of them (what a turn writes is what the next reads), by stride · t for
+// the others (slices). That adds to what a loop around it does, and ends with it.
+struct LoopParts {
+  enum Int : size_t { kMost, kMustEnd, kSwinging, kFixedInts };  // of Step::ints; strides follow
+  enum Body : size_t { kHolds, kTurn, kLeave, kBodies };
+
+  explicit LoopParts(const Step& step)
+      : condition(step.buffers[0]),
+        most(step.ints[kMost]),
+        must_end(step.ints[kMustEnd] != 0),
+        swinging(static_cast<size_t>(step.ints[kSwinging])),
+        moving(std::span(step.buffers).subspan(1)),
+        strides(std::span(step.ints).subspan(kFixedInts)) {}
+
+  int32_t condition;
+  int64_t most;
+  bool must_end;
+  size_t swinging;
+  std::span<const int32_t> moving;
+  std::span<const int64_t> strides;  // one each
+};
 
 // A generated kernel, and what a launch must give it.
 struct KernelEntry {

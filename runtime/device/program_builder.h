@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "runtime/device/program.h"
 
 namespace rlx::kernel {
@@ -48,6 +49,10 @@ class ProgramBuilder {
                       std::vector<int64_t> scalars, int64_t groups, std::string label) = 0;
   virtual void Emit(Step step) = 0;
   virtual void Copy(int32_t from, int32_t to) = 0;
+
+  // An `if`, `while` or `scan` as a Branch or Loop step around the steps of its bodies, whose nodes
+  // the back end lowers in their turn: for devices that run such steps.
+  virtual absl::Status ControlFlow(NodeId id) = 0;
 };
 
 }  // namespace rlx::device

@@ -67,7 +67,7 @@ using OutputMemory = FunctionRef<uint8_t*(const OutputSpec&)>;
 // When one step of a run ran. Nested steps follow the one that holds them.
 struct TracedStep {
   std::string label;
-  std::string_view kind;  // "launch", "call", "copy", "branch"
+  std::string_view kind;  // "launch", "call", "copy", "branch", "loop"
   std::string what;       // the kernel or routine
   double start = 0;       // seconds since the first step began
   double seconds = 0;

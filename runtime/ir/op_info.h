@@ -72,7 +72,7 @@ struct OpInfo {
   // The op in terms of others, for composites and fused ops: emits into the builder and returns one
   // value per result. HIR blocks: their lowering under the builder's FusionPolicy. Null: primitive.
   absl::StatusOr<std::vector<Value>> (*decompose)(GraphBuilder&, const Node&) = nullptr;
-  // Draws a random valid instance. Required for every MIR op but leaves and control flow.
+  // Draws a random valid instance. Required for every MIR op but leaves.
   OpSample (*sample)(Rng&) = nullptr;
   std::string_view doc = {};  // one sentence with the formula and operand order
   // What reports call one in an HIR module that the author did not name. Null: a block's name,

@@ -37,8 +37,16 @@ bool IsPointwise(OpKind op) { return IsElementwise(op) && op != OpKind::kElement
 
 bool IsStatic(const Graph& graph, const Node& node) {
   const auto is_static = [](const TensorType& type) { return type.is_static(); };
-  return std::ranges::all_of(node.results, is_static) &&
-         std::ranges::all_of(node.operands, [&](Value v) { return graph.type(v).is_static(); });
+  const auto makes_static = [&](const Node& inner) {
+    return std::ranges::all_of(inner.results, is_static);
+  };
+  return makes_static(node) &&
+         std::ranges::all_of(node.operands, [&](Value v) { return graph.type(v).is_static(); }) &&
+         std::ranges::all_of(node.subgraphs, [&](const auto& nested) {
+           return std::ranges::all_of(nested->nodes(), [&](const Node& inner) {
+             return makes_static(inner) && (inner.subgraphs.empty() || IsStatic(*nested, inner));
+           });
+         });
 }
 
 int64_t CapacityBytes(const Graph& graph, const TensorType& type) {

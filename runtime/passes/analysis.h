@@ -14,8 +14,8 @@ namespace rlx::passes {
 // puts at its place: what regions are made of.
 bool IsPointwise(OpKind op);
 
-// Whether the node's operands and results have constant extents: only then can a back end be asked
-// about it.
+// Whether the node's operands and results, and all values of its nested graphs, have constant
+// extents: only then can a back end be asked about it.
 bool IsStatic(const Graph& graph, const Node& node);
 
 // Bytes of a value with every symbol at its capacity; 0 when one has none, or for an overflow.

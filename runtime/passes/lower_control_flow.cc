@@ -21,6 +21,11 @@
 // for targets that do not run them. A loop is written out when its length is known and that makes
 // kMostNodes nodes at most, loops inside it counted, and kMostInAll with those before it; a longer
 // one stays, and the dispatch report says so.
+//
+// A target that runs them gets them as they are, but for the small: kFewNodes nodes are no more
+// work than the steps of a loop, and fuse with what is around them. What would then be computed
+// although the module does not ask for it (the other branch, steps behind the end) is elementwise,
+// which cannot fail. Nesting beyond kDeepest levels is written out too.
 namespace rlx::passes {
 namespace {
 
@@ -29,6 +34,8 @@ constexpr Rule kRule("control_flow");
 using Values = std::vector<Value>;
 
 constexpr int64_t kMostNodes = 20'000, kMostInAll = 100'000;
+constexpr int64_t kFewNodes = 64;
+constexpr int kDeepest = 16;  // a stored program may nest twice as deep
 
 // Copies of the node: the graph grows.
 void LowerIf(Rewriter& rewriter, NodeId id, Node node) {
@@ -132,9 +139,40 @@ int64_t Own(const Node& node) {
   return Copies(node) * nodes;
 }
 
+// Levels of graphs within the node, regions counted; those beyond `most` are not looked at.
+int Depth(const Node& node, int most) {
+  int deepest = 0;
+  if (most < 0) return deepest;
+  for (const auto& graph : node.subgraphs) {
+    for (const Node& inner : graph->nodes()) deepest = std::max(deepest, Depth(inner, most - 1));
+  }
+  return node.subgraphs.empty() ? 0 : deepest + 1;
+}
+
+// Whether nothing that the bodies compute can fail or cost much: unlike an index out of range.
+bool IsHarmless(const Node& node) {
+  return std::ranges::all_of(node.subgraphs, [](const auto& graph) {
+    return std::ranges::all_of(graph->nodes(), [](const Node& inner) {
+      const bool moves = Info(inner.op).op_class == OpClass::kMovement;
+      return IsLeaf(inner.op) || IsPointwise(inner.op) || (moves && inner.op != OpKind::kGather);
+    });
+  });
+}
+
+// Whether the target runs the node, and had better do.
+bool Stays(const PassContext& context, const Node& node) {
+  const std::string claim(Info(node.op).claim);
+  if (context.native.count(claim) > 0) return true;
+  if (!context.Accepts(claim) || Depth(node, kDeepest) > kDeepest) return false;
+  const bool few = Copies(node) > 0 && Written(node) <= kFewNodes;
+  return !few || (node.op != OpKind::kScan && !IsHarmless(node));
+}
+
 const Lowering* Wanted(const PassContext& context, const Node& node, int64_t left) {
   for (const Lowering& lowering : kLowerings) {
-    if (lowering.kind != node.op || context.Accepts(Info(node.op).claim)) continue;
+    if (lowering.kind != node.op || Stays(context, node)) continue;
+    // Nodes cannot fail a run because a loop has not ended.
+    if (node.op == OpKind::kWhile && node.Bool("must_end")) return nullptr;
     const int64_t copies = Copies(node);
     const bool small = copies == 1 || (copies > 0 && Written(node) <= std::min(left, kMostNodes));
     return small ? &lowering : nullptr;

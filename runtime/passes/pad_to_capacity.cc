@@ -29,12 +29,27 @@ DimBinding Exact(const Graph& graph, const DimBinding& capacity) {
   return exact;
 }
 
+// The same in bodies of control flow, which are padded as the graph around them is.
+absl::Status TakeApart(Graph& graph, PassContext& context) {
+  RLX_TRY(DecomposeWhere(graph, context, WantsParts, "has no rule for padded extents"));
+  for (NodeId id = 0; id < graph.size(); ++id) {
+    Node& node = graph.node(id);
+    if (Info(node.op).op_class != OpClass::kControlFlow || IsStatic(graph, node)) continue;
+    for (auto& nested : node.subgraphs) {
+      Graph body = *nested;
+      RLX_TRY(TakeApart(body, context));
+      nested = std::make_shared<const Graph>(std::move(body));
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<PaddedGraph> PadToCapacity(const Graph& symbolic, const DimBinding& capacity) {
   RLX_ASSIGN(Graph apart, BindSymbols(symbolic, Exact(symbolic, capacity)));
   PassContext context;
-  RLX_TRY(DecomposeWhere(apart, context, WantsParts, "has no rule for padded extents"));
+  RLX_TRY(TakeApart(apart, context));
   RLX_ASSIGN(const Graph bound, BindSymbols(apart, capacity));
   RLX_ASSIGN(PaddedGraph padded, Padder(apart, bound).Run());
   padded.graph.aliases = symbolic.aliases;

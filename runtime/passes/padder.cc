@@ -38,16 +38,40 @@ absl::StatusOr<PaddedGraph> Padder::Run() {
   Node extents{.op = OpKind::kInput, .name = made_.extents.name};
   extents.results = {{DType::kI64, {1}}};
   extents_input_ = {made_.graph.Add(std::move(extents)), 0};
+  RLX_TRY(TakeNodes());
+  RLX_TRY(AddOutputs());
+  RLX_TRY(builder_.status());
+  if (made_.extents.dims.empty()) made_.extents.dims = {1};  // an input has an element
+  return std::move(made_);
+}
+
+absl::StatusOr<PaddedBody> Padder::RunBody(const std::vector<PaddedAxes>& inputs) {
+  body_inputs_ = &inputs;
+  PaddedBody body;
+  const std::vector<NodeId> leaves = bound_.inputs();
+  for (size_t i = 0; i < leaves.size(); ++i) {
+    values_[leaves[i]] = {{{made_.graph.Add(bound_.node(leaves[i])), 0}, inputs[i]}};
+  }
+  RLX_TRY(TakeNodes());
+  RLX_TRY(builder_.status());
+  for (const Output& output : symbolic_.outputs()) {
+    const PaddedValue& value = values_[output.value.node][output.value.result];
+    made_.graph.AddOutput(output.name, value.value);
+    body.outputs.push_back(value.axes);
+  }
+  body.graph = std::move(made_.graph);
+  body.extents = std::move(made_.extents.dims);
+  return body;
+}
+
+absl::Status Padder::TakeNodes() {
   for (NodeId id = 0; id < bound_.size(); ++id) {
     if (!values_[id].empty()) continue;
     if (absl::Status status = Take(id); !status.ok()) {
       return Annotate(std::move(status), NodeLabel(symbolic_, id));
     }
   }
-  RLX_TRY(AddOutputs());
-  RLX_TRY(builder_.status());
-  if (made_.extents.dims.empty()) made_.extents.dims = {1};  // an input has an element
-  return std::move(made_);
+  return absl::OkStatus();
 }
 
 absl::Status Padder::Take(NodeId id) {
@@ -136,6 +160,7 @@ Value Padder::Extent(const Dim& dim) {
   if (place.valid()) return place;
   const auto index = static_cast<int64_t>(made_.extents.dims.size());
   made_.extents.dims.push_back(dim);
+  if (body_inputs_ != nullptr) return place = builder_.Input("", {DType::kI64, {}});
   TensorType& type = made_.graph.node(extents_input_.node).results[0];
   type.shape = {index + 1};
   return place = builder_.Reshape(builder_.Narrow(extents_input_, 0, index, 1), {});
@@ -181,6 +206,11 @@ Value Padder::Fill(const PaddedValue& x, const std::vector<int64_t>& axes, doubl
   }
   if (!keep.valid()) return x.value;
   return builder_.Where(keep, x.value, builder_.Scalar(builder_.type(x.value).dtype, fill));
+}
+
+absl::StatusOr<PaddedBody> PadBody(const Graph& symbolic, const Graph& bound,
+                                   const std::vector<PaddedAxes>& inputs) {
+  return Padder(symbolic, bound).RunBody(inputs);
 }
 
 }  // namespace rlx::passes

@@ -18,6 +18,13 @@ struct PaddedValue {
   bool padded() const { return AnyPadded(axes); }
 };
 
+// A graph inside a node, padded.
+struct PaddedBody {
+  Graph graph;  // the body's inputs, then an i64 scalar for each of `extents`
+  std::vector<Dim> extents;
+  std::vector<PaddedAxes> outputs;
+};
+
 // The walk of PadToCapacity: takes the symbolic graph's nodes in order and appends, for each, what
 // computes it at capacity. Rules (padding_rules.h) do the emitting.
 class Padder {
@@ -26,6 +33,8 @@ class Padder {
   Padder(const Graph& symbolic, const Graph& bound);
 
   absl::StatusOr<PaddedGraph> Run();
+  // The same for a body whose inputs are true in these places. It outlives the walk too.
+  absl::StatusOr<PaddedBody> RunBody(const std::vector<PaddedAxes>& inputs);
 
   // --- For rules. The node at hand:
   const Node& symbolic() const { return symbolic_.node(at_); }
@@ -55,6 +64,7 @@ class Padder {
  private:
   absl::Status Take(NodeId id);
   absl::Status TakeLeaf();
+  absl::Status TakeNodes();
   absl::Status AddOutputs();
   Value Compact(Value x, const PaddedAxis& axis, size_t at);
 
@@ -64,8 +74,12 @@ class Padder {
   GraphBuilder builder_;
   NodeId at_ = 0;
   std::vector<std::vector<PaddedValue>> values_;  // [symbolic node][result]
-  Value extents_input_;
+  Value extents_input_;                           // of a body: none
+  const std::vector<PaddedAxes>* body_inputs_ = nullptr;
   std::map<std::string, Value> extent_, places_;  // by text of the dim, of the axis
 };
+
+absl::StatusOr<PaddedBody> PadBody(const Graph& symbolic, const Graph& bound,
+                                   const std::vector<PaddedAxes>& inputs);
 
 }  // namespace rlx::passes

@@ -33,6 +33,9 @@ PaddingRule PaddingRuleFor(OpKind op) {
       {OpKind::kFusedSwiglu, PadRows},
       {OpKind::kRope, PadRope},
       {OpKind::kAttention, PadAttention},
+      {OpKind::kIf, PadIf},
+      {OpKind::kWhile, PadWhile},
+      {OpKind::kScan, PadScan},
   };
   if (IsElementwise(op)) return PadElementwise;
   const auto found = rules.find(op);

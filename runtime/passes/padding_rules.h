@@ -30,6 +30,9 @@ absl::Status PadRows(Padder& p);       // acts along the last axes alone: norms,
 absl::Status PadFirstAxis(Padder& p);  // acts within each element of the first axis: convolution
 absl::Status PadRope(Padder& p);
 absl::Status PadAttention(Padder& p);
+absl::Status PadIf(Padder& p);
+absl::Status PadWhile(Padder& p);
+absl::Status PadScan(Padder& p);
 
 // The axes of operands that broadcast against each other, at the greatest rank. Refused where two
 // are true in different places.

@@ -18,10 +18,17 @@ std::string WhySkipped(const passes::Pass& pass, const ResolvedOptions& options)
 // client may send; the verifier's other rules stay.
 Limits GrownLimits();
 
-// Runs the pipeline: each pass timed, verified and dumped. Internal, naming the pass, when one
-// fails or leaves a graph that does not verify; Cancelled and DeadlineExceeded between passes.
+// Runs the pipeline, on bodies of control flow too: each pass timed, verified and dumped. Internal,
+// naming the pass, when one fails or leaves a graph that does not verify; Cancelled and
+// DeadlineExceeded between passes.
 absl::Status RunPasses(Graph& graph, const ResolvedOptions& options, passes::PassContext& context,
                        const StageObserver& observer, const CancelToken& cancel,
                        std::vector<PassTiming>& timings);
+
+// The same for the bodies of the control flow that stays: RunPasses ends with it. Precision stays
+// as it is in there.
+absl::Status RunNestedPasses(Graph& graph, const ResolvedOptions& options,
+                             passes::PassContext& context, const CancelToken& cancel,
+                             std::vector<PassTiming>& timings);
 
 }  // namespace rlx::stages

@@ -13,11 +13,26 @@
 namespace rlx::stages {
 namespace {
 
+// Calls visit(graph, id, sources) for each node but leaves, and for those in bodies of control flow
+// with the sources of the node that holds them.
+template <class Visit>
+void VisitRun(const Graph& graph, const Visit& visit,
+              const std::vector<SourceRef>* sources = nullptr) {
+  for (NodeId id = 0; id < graph.size(); ++id) {
+    const Node& node = graph.node(id);
+    if (IsLeaf(node.op)) continue;
+    const std::vector<SourceRef>& own = sources == nullptr ? node.sources : *sources;
+    visit(graph, id, own);
+    if (Info(node.op).op_class != OpClass::kControlFlow) continue;
+    for (const auto& body : node.subgraphs) VisitRun(*body, visit, &own);
+  }
+}
+
 std::map<std::string, int64_t> ClaimCounts(const Graph& graph) {
   std::map<std::string, int64_t> counts;
-  for (const Node& node : graph.nodes()) {
-    if (!IsLeaf(node.op)) ++counts[std::string(Info(node.op).claim)];
-  }
+  VisitRun(graph, [&](const Graph& in, NodeId id, const auto&) {
+    ++counts[std::string(Info(in.node(id).op).claim)];
+  });
   return counts;
 }
 
@@ -48,20 +63,21 @@ device::Claim ClaimFor(const Graph& graph, NodeId id, const ResolvedOptions& opt
 // the same sources.
 std::string BecameWhat(const Graph& before, const Graph& after, const std::string& claim) {
   std::set<SourceRef> sources;
-  for (const Node& node : before.nodes()) {
-    if (Info(node.op).claim == claim) sources.insert(node.sources.begin(), node.sources.end());
-  }
+  VisitRun(before, [&](const Graph& graph, NodeId id, const std::vector<SourceRef>& own) {
+    if (Info(graph.node(id).op).claim == claim) sources.insert(own.begin(), own.end());
+  });
   const std::map<std::string, int64_t> was = ClaimCounts(before), is = ClaimCounts(after);
   const auto grew = [&](const std::string& kind) {
     const auto then = was.find(kind), now = is.find(kind);
     return now != is.end() && (then == was.end() || then->second < now->second);
   };
   std::set<std::string> kinds;
-  for (const Node& node : after.nodes()) {
+  VisitRun(after, [&](const Graph& graph, NodeId id, const std::vector<SourceRef>& own) {
     const bool made = std::ranges::any_of(
-        node.sources, [&](const SourceRef& source) { return sources.count(source) > 0; });
-    if (made && grew(std::string(Info(node.op).claim))) kinds.emplace(Info(node.op).claim);
-  }
+        own, [&](const SourceRef& source) { return sources.count(source) > 0; });
+    const std::string_view kind = Info(graph.node(id).op).claim;
+    if (made && grew(std::string(kind))) kinds.emplace(kind);
+  });
   return kinds.empty() ? "computed at compile time" : Cat("rewritten to ", Join(kinds, ", "));
 }
 
@@ -102,17 +118,16 @@ DispatchReport ReportDispatch(const Graph& before, const Graph& after,
   std::map<std::string, DispatchReport::Kind> kinds;
   for (const auto& [claim, nodes] : ClaimCounts(after))
     kinds[claim] = {claim, nodes, Path::kNative, ""};
-  for (NodeId id = 0; id < after.size(); ++id) {
-    const OpInfo& op = Info(after.node(id).op);
-    if (op.op_class == OpClass::kLeaf) continue;
-    const device::Claim claim = ClaimFor(after, id, options, backend, target);
+  VisitRun(after, [&](const Graph& graph, NodeId id, const auto&) {
+    const OpInfo& op = Info(graph.node(id).op);
+    const device::Claim claim = ClaimFor(graph, id, options, backend, target);
     DispatchReport::Kind& kind = kinds[std::string(op.claim)];
     if (!claim.native) {
       kind.path = Path::kUnsupported;
-      report.unsupported.push_back({passes::Label(after, id), std::string(op.claim), claim.how});
+      report.unsupported.push_back({passes::Label(graph, id), std::string(op.claim), claim.how});
     }
     if (kind.how.empty()) kind.how = claim.how;
-  }
+  });
   for (const auto& [claim, nodes] : ClaimCounts(before)) {
     if (kinds.count(claim) > 0) continue;
     const Path path = options.common_kinds.count(claim) > 0 ? Path::kCommonIr : Path::kRewritten;

@@ -38,7 +38,7 @@ void StepToWire(const Step& from, internal::Step& out) {
 
 absl::StatusOr<Step> StepFromWire(const internal::Step& from, int depth) {
   if (depth > kMaxStepNesting) return DataLoss("steps nest too deeply");
-  if (from.kind() < 0 || from.kind() > static_cast<int>(Step::Kind::kBranch)) {
+  if (from.kind() < 0 || from.kind() > static_cast<int>(Step::Kind::kLoop)) {
     return DataLoss("unknown step kind ", from.kind());
   }
   Step out{.kind = static_cast<Step::Kind>(from.kind())};

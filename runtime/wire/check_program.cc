@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <map>
+
 #include "runtime/base/checked.h"
 #include "runtime/base/status.h"
 #include "runtime/wire/artifact.h"
@@ -7,12 +10,19 @@ namespace rlx::wire {
 namespace {
 
 using device::Buffer;
+using device::LoopParts;
 using device::Program;
 using device::Step;
+
+// How far a buffer may lie from where it says, in the loops around a step.
+struct Reach {
+  int64_t low = 0, high = 0;
+};
 
 struct Checker {
   const Program& program;
   bool weights = false;  // checking the weight steps
+  std::map<int32_t, Reach> reaches = {};
 
   absl::StatusOr<int64_t> Room(const Buffer& buffer) const {
     const auto spec_bytes =
@@ -73,16 +83,85 @@ struct Checker {
     if (buffer.storage == Storage::kArena && buffer.offset + buffer.bytes > arena) {
       return DataLoss("a buffer reaches beyond its arena");
     }
+    const auto reach = reaches.find(b);
+    if (reach == reaches.end()) return absl::OkStatus();
+    RLX_ASSIGN(int64_t room, Room(buffer));
+    if (buffer.storage == Storage::kArena) room = arena;
+    const auto end = CheckedAdd(buffer.offset + buffer.bytes, reach->second.high);
+    if (reach->second.low < -buffer.offset || !end || *end > room) {
+      return DataLoss("a buffer moves out of its place");
+    }
     return absl::OkStatus();
   }
 
-  absl::Status CheckSteps(const std::vector<Step>& steps) const {
+  absl::Status CheckSteps(const std::vector<Step>& steps) {
     for (const Step& step : steps) {
       for (int32_t b : step.buffers) RLX_TRY(CheckUse(b));
       RLX_TRY(CheckForm(step));
-      for (const auto& body : step.bodies) RLX_TRY(CheckSteps(body));
+      if (step.kind == Step::Kind::kLoop) {
+        RLX_TRY(CheckLoop(step));
+      } else if (step.kind == Step::Kind::kBranch) {
+        for (const auto& body : step.bodies) RLX_TRY(CheckSteps(body));
+      } else if (!step.bodies.empty()) {
+        return DataLoss("step \"", step.label, "\" has bodies, which its kind has not");
+      }
     }
     return absl::OkStatus();
+  }
+
+  // Each body with its buffers wherever a turn may put them.
+  absl::Status CheckLoop(const Step& step) {
+    const LoopParts loop(step);
+    const int64_t last[LoopParts::kBodies] = {loop.most - (loop.must_end ? 0 : 1), loop.most - 1,
+                                              loop.most};
+    for (size_t b = 0; b < LoopParts::kBodies; ++b) {
+      const std::map<int32_t, Reach> around = reaches;
+      for (size_t m = 0; m < loop.moving.size(); ++m) {
+        RLX_TRY(Extend(reaches[loop.moving[m]], loop.strides[m],
+                       m < loop.swinging ? std::min<int64_t>(last[b], 1) : last[b]));
+      }
+      RLX_TRY(CheckSteps(step.bodies[b]));
+      reaches = around;
+    }
+    return absl::OkStatus();
+  }
+
+  static absl::Status Extend(Reach& reach, int64_t stride, int64_t times) {
+    const auto way = CheckedMul(stride, times);
+    const auto low = way ? CheckedAdd(reach.low, std::min<int64_t>(*way, 0)) : std::nullopt;
+    const auto high = way ? CheckedAdd(reach.high, std::max<int64_t>(*way, 0)) : std::nullopt;
+    if (!low || !high) return DataLoss("a buffer moves too far");
+    reach = {*low, *high};
+    return absl::OkStatus();
+  }
+
+  // Its lists have the lengths and values that LoopParts reads them by.
+  absl::Status CheckLoopForm(const Step& step) const {
+    if (step.bodies.size() != LoopParts::kBodies || step.buffers.empty() ||
+        step.ints.size() != LoopParts::kFixedInts + step.buffers.size() - 1) {
+      return DataLoss("a loop without its parts");
+    }
+    const LoopParts loop(step);
+    const int64_t swinging = step.ints[LoopParts::kSwinging];
+    if (loop.most < 1 || swinging < 0 || swinging > static_cast<int64_t>(loop.moving.size())) {
+      return DataLoss("a loop of ", loop.most, " turns and ", swinging, " swinging buffers");
+    }
+    if (loop.condition < 0 && (loop.must_end || !step.bodies[LoopParts::kHolds].empty())) {
+      return DataLoss("a loop has nowhere to leave its condition");
+    }
+    std::vector<int32_t> moving(loop.moving.begin(), loop.moving.end());
+    std::ranges::sort(moving);
+    const bool twice = std::ranges::adjacent_find(moving) != moving.end();
+    if (twice || (!moving.empty() && moving.front() < 0) ||
+        std::ranges::binary_search(moving, loop.condition)) {
+      return DataLoss("a loop moves a buffer twice, or none");
+    }
+    return loop.condition < 0 ? absl::OkStatus() : CheckHoldsBool(loop.condition);
+  }
+
+  absl::Status CheckHoldsBool(int32_t b) const {
+    if (program.buffers[b].bytes >= 1) return absl::OkStatus();
+    return DataLoss("a condition of no bytes");
   }
 
   // What a step may write: its own arena, and results of the phase.
@@ -131,8 +210,10 @@ struct Checker {
         }
         return CheckWritable(step, step.buffers[1]);
       case Step::Kind::kBranch:
-        return present(1) && step.bodies.size() == 2 ? absl::OkStatus()
+        return present(1) && step.bodies.size() == 2 ? CheckHoldsBool(step.buffers[0])
                                                      : DataLoss("a branch without two bodies");
+      case Step::Kind::kLoop:
+        return CheckLoopForm(step);
       case Step::Kind::kCall:
         return absl::OkStatus();  // the device knows its routines
     }

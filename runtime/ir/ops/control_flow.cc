@@ -2,6 +2,7 @@
 // Nested graphs: their inputs are the operands given to them, by position; nothing is captured
 // unseen.
 #include "runtime/base/status.h"
+#include "runtime/ir/builder.h"
 #include "runtime/ir/evaluate.h"
 #include "runtime/ir/ops/elementwise.h"
 #include "runtime/ir/ops/families.h"
@@ -75,6 +76,23 @@ absl::Status EvaluateIf(EvalContext& ctx) {
   return absl::OkStatus();
 }
 
+// A product, or what broadcasts to its type.
+OpSample SampleIf(Rng& rng) {
+  const int64_t m = Draw(rng, 1, 5), k = Draw(rng, 1, 9), n = Draw(rng, 1, 6);
+  OpSample sample{{{{DType::kBool, {}}, 0, 1}, FloatOperand({m, k}), FloatOperand({k, n})}, {}};
+  for (bool product : {true, false}) {
+    Graph graph;
+    GraphBuilder b(graph);
+    const Value x = b.Input("x", sample.operands[1].type);
+    const Value w = b.Input("w", sample.operands[2].type);
+    const Value sum = b.Reduce(OpKind::kReduceSum, x, {1}, true);
+    b.Output("out", product ? b.MatMul(x, w) : b.Expand(sum, {m, n}));
+    b.Output("sum", product ? sum : b.Unary(OpKind::kNeg, sum));
+    sample.subgraphs.push_back(std::make_shared<const Graph>(std::move(graph)));
+  }
+  return sample;
+}
+
 // --- while
 
 absl::Status InferWhile(InferContext& ctx) {
@@ -96,19 +114,42 @@ absl::Status InferWhile(InferContext& ctx) {
 
 absl::Status EvaluateWhile(EvalContext& ctx) {
   const auto carries = static_cast<size_t>(ctx.node.Int("carries"));
+  const int64_t most = ctx.node.Int("max_iterations");
+  const bool must_end = ctx.node.Bool("must_end");
   Tensors values;
   for (size_t i = 0; i < carries; ++i) values.push_back(*ctx.operands[i]);
-  for (int64_t step = 0; step < ctx.node.Int("max_iterations"); ++step) {
+  for (int64_t step = 0; step < most || must_end; ++step) {
     TensorRefs inputs = Refs(values);
     inputs.insert(inputs.end(), ctx.operands.begin() + static_cast<int64_t>(carries),
                   ctx.operands.end());
     RLX_ASSIGN(const Tensors condition, EvaluatePositional(*ctx.node.subgraphs[0], inputs));
     if (condition[0].i[0] == 0) break;
+    if (step == most)
+      return InvalidArgument("the condition still holds after ", most, " iterations");
     RLX_ASSIGN(Tensors next, EvaluatePositional(*ctx.node.subgraphs[1], inputs));
     values = std::move(next);
   }
   ctx.results = std::move(values);
   return absl::OkStatus();
+}
+
+// Halves and squashes x while a counter is below a limit.
+OpSample SampleWhile(Rng& rng) {
+  const TensorType x{DType::kF32, {Draw(rng, 1, 3), Draw(rng, 1, 9)}}, count{DType::kI64, {}};
+  OpSample sample{{FloatOperand(x.shape), {count, 0, 3}, {count, 0, 9}},
+                  {{"carries", int64_t{2}}, {"max_iterations", Draw(rng, 1, 12)}}};
+  Graph condition, body;
+  GraphBuilder c(condition), b(body);
+  c.Input("x", x);
+  const Value i = c.Input("i", count);
+  c.Output("on", c.Emit(OpKind::kLt, {i, c.Input("limit", count)}));
+  const Value before = b.Input("x", x), at = b.Input("i", count);
+  b.Input("limit", count);
+  b.Output("x", b.Unary(OpKind::kTanh, b.Mul(before, b.Softmax(before))));
+  b.Output("i", b.Add(at, b.Scalar(DType::kI64, 1)));
+  sample.subgraphs = {std::make_shared<const Graph>(std::move(condition)),
+                      std::make_shared<const Graph>(std::move(body))};
+  return sample;
 }
 
 // --- scan
@@ -189,6 +230,25 @@ absl::Status EvaluateScan(EvalContext& ctx) {
   return absl::OkStatus();
 }
 
+// A plain recurrent cell.
+OpSample SampleScan(Rng& rng) {
+  const int64_t n = Draw(rng, 1, 9), length = Draw(rng, 1, 20);
+  const TensorType row{DType::kF32, {1, n}};
+  OpSample sample{
+      {FloatOperand(row.shape), FloatOperand({n, n}, -0.3, 0.3), FloatOperand({length, 1, n})},
+      {{"carries", int64_t{1}}, {"sequences", int64_t{1}}, {"length", Shape{length}}}};
+  Graph body;
+  GraphBuilder b(body);
+  const Value h = b.Input("h", row), w = b.Input("w", {DType::kF32, {n, n}});
+  const Value x = b.Input("x", row);
+  const Value next = b.Unary(OpKind::kTanh, b.Add(b.MatMul(h, w), x));
+  b.Output("h", next);
+  b.Output("y", b.Mul(next, x));
+  if (Flip(rng)) b.Output("before", h);
+  sample.subgraphs = {std::make_shared<const Graph>(std::move(body))};
+  return sample;
+}
+
 constexpr AttrSpec kCarries = {.name = "carries",
                                .type = AttrType::kInt,
                                .min = 1,
@@ -201,6 +261,11 @@ constexpr AttrSpec kWhileAttrs[] = {
      .min = 1,
      .max = int64_t{1} << 31,
      .doc = "it ends after as many steps even if the condition still holds"},
+    {.name = "must_end",
+     .type = AttrType::kBool,
+     .required = false,
+     .fallback = false,
+     .doc = "a run in which the condition still holds then is INVALID_ARGUMENT"},
 };
 constexpr AttrSpec kScanAttrs[] = {
     {.name = "carries",
@@ -229,6 +294,7 @@ constexpr OpInfo kTable[] = {
      .subgraphs = 2,
      .infer = InferIf,
      .evaluate = EvaluateIf,
+     .sample = SampleIf,
      .doc =
          "(predicate, captures…) graph graph: the outputs of the first graph where the bool scalar "
          "holds, else of the second; the captures are their inputs, by position"},
@@ -243,6 +309,7 @@ constexpr OpInfo kTable[] = {
      .attrs = kWhileAttrs,
      .infer = InferWhile,
      .evaluate = EvaluateWhile,
+     .sample = SampleWhile,
      .doc = "(carries…, captures…) graph graph: while the first graph, a bool scalar, holds, the "
             "carries become the outputs of the second; both take all operands; results are the "
             "carries"},
@@ -257,6 +324,7 @@ constexpr OpInfo kTable[] = {
      .attrs = kScanAttrs,
      .infer = InferScan,
      .evaluate = EvaluateScan,
+     .sample = SampleScan,
      .doc = "(carries…, captures…, sequences…) graph: step t gives the graph the carries, the "
             "captures and slice t of each sequence; its first outputs are the next carries, the "
             "others are stacked along a new axis 0; results are the last carries, then the stacks"},

@@ -63,7 +63,7 @@ int Allocations(const std::function<void()>& work) {
   return allocations;
 }
 
-// A product, attention, a norm and an elementwise region, large enough for two threads.
+// A product, attention, a norm, an elementwise region, large enough for two threads, and a loop.
 constexpr char kLayer[] = R"(mir "layer" {
   %0 = input "x" : f32[4,128,64]
   %1 = param "w" : f32[64,192]
@@ -76,8 +76,20 @@ constexpr char kLayer[] = R"(mir "layer" {
   %8 = exp(%7)
   %9 = mul(%8, %0)
   %10 = softmax(%9) {axis = 2}
+  %11 = transpose(%9) {perm = [1,0,2]}
+  %12 = narrow(%11) {axis = 0, start = 0, length = 1}
+  %13 = reshape(%12) {shape = [4,64]}
+  %14 = scan(%13, %11) {carries = 1, sequences = 1, length = [128]} graph "" {
+    %0 = input "c" : f32[4,64]
+    %1 = input "x" : f32[4,64]
+    %2 = add(%0, %1)
+    %3 = softmax(%2) {axis = 1}
+    output "c" = %3
+    output "s" = %2
+  }
+  %15 = transpose(%14.1) {perm = [1,0,2]}
   output "y" = %10
-  output "z" = %9
+  output "z" = %15
 })";
 
 class WarmRun : public EngineTest {
@@ -118,7 +130,7 @@ TEST_F(WarmRun, AllocatesNothing) {
   const auto opened = OpenLayer();
   ASSERT_TRUE(opened.ok()) << opened.status();
   const std::map<std::string, int64_t> ops = opened->compiled.Fusion().ops_after;
-  for (const char* op : {"matmul", "attention", "elementwise_region", "softmax"}) {
+  for (const char* op : {"matmul", "attention", "elementwise_region", "softmax", "scan"}) {
     EXPECT_EQ(ops.count(op), 1u) << op;
   }
   ASSERT_TRUE(RunOnce(opened->handle).ok());

@@ -53,8 +53,7 @@ TEST(OpRows, HaveWhatTheirClassNeeds) {
     EXPECT_EQ(info->evaluate == nullptr, bound || !mir);
     const bool composite = !mir || info->op_class == OpClass::kComposite;
     EXPECT_TRUE(info->decompose != nullptr || !composite);
-    const bool drawn =
-        mir && info->op_class != OpClass::kLeaf && info->op_class != OpClass::kControlFlow;
+    const bool drawn = mir && info->op_class != OpClass::kLeaf;
     EXPECT_TRUE(info->sample != nullptr || !drawn);
     std::set<std::string_view> names;
     for (const AttrSpec& spec : info->attrs) {

@@ -27,7 +27,7 @@ std::vector<double> ResultOf(const Graph& graph, const TensorMap& inputs, size_t
 constexpr std::string_view kWhile = R"(mir "powers" {
   %0 = input "x" : f32[]
   %1 = input "limit" : f32[]
-  %2 = while(%0, %1) {carries = 1, max_iterations = 5} graph "" {
+  %2 = while(%0, %1) {carries = 1, max_iterations = 5, must_end = false} graph "" {
     %0 = input : f32[]
     %1 = input : f32[]
     %2 = lt(%0, %1) : bool[]
@@ -51,6 +51,17 @@ TEST(While, StopsAtTheConditionOrTheBound) {
   EXPECT_THAT(from(1, 10), ElementsAre(16));
   EXPECT_THAT(from(1, 1e9), ElementsAre(32));
   EXPECT_THAT(from(20, 10), ElementsAre(20));
+}
+
+TEST(While, MayHaveToEnd) {
+  std::string text(kWhile);
+  text.replace(text.find("false"), 5, "true");
+  const Graph graph = test::ParseGraph(text);
+  const TensorMap ends{{"x", F32Tensor({}, {1})}, {"limit", F32Tensor({}, {32})}};
+  EXPECT_THAT(ResultOf(graph, ends), ElementsAre(32));
+  const auto beyond = Evaluate(graph, {{"x", F32Tensor({}, {1})}, {"limit", F32Tensor({}, {33})}});
+  EXPECT_EQ(beyond.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(Message(beyond.status())), HasSubstr("still holds after 5 iterations"));
 }
 
 // Carries a running sum scaled by a capture; stacks what it was before each step.

@@ -122,7 +122,77 @@ TEST(LowerControlFlow, SelectsResultByResult) {
                 context);
 }
 
-TEST(LowerControlFlow, LeavesItToATargetThatRunsIt) { ExpectUntouched(LowerControlFlow, kIf); }
+// A scan of `length` steps, and an `if` in which `op` makes the result of either branch.
+std::string ScanOf(int64_t length) {
+  return Cat(R"(mir "m" {
+    %0 = input "s" : f32[2]
+    %1 = input "xs" : f32[)",
+             length, R"(,2]
+    %2 = scan(%0, %1) {carries = 1, sequences = 1, length = [)",
+             length, R"(]} graph "" {
+      %0 = input "s" : f32[2]
+      %1 = input "x" : f32[2]
+      %2 = softmax(%0)
+      %3 = add(%2, %1)
+      output "s" = %3
+      output "y" = %2
+    }
+    output "s" = %2
+    output "ys" = %2.1
+  })");
+}
+
+std::string IfOf(std::string_view op) {
+  std::string text = kIf;
+  for (std::string_view from : {"add(%0, %1)", "mul(%0, %1)"}) {
+    text.replace(text.find(from), from.size(), op);
+  }
+  return text;
+}
+
+// What is small is written out for a target that runs it too, unless what the module does not ask
+// for might then fail or take long.
+TEST(LowerControlFlow, LeavesItToATargetThatRunsIt) {
+  ExpectUntouched(LowerControlFlow, ScanOf(13));
+  const Outcome few = RunPass(LowerControlFlow, ScanOf(12));
+  EXPECT_EQ(CountOf(few.graph, OpKind::kScan), 0);
+  EXPECT_EQ(CountOf(few.graph, OpKind::kSoftmax), 12);
+  ExpectUntouched(LowerControlFlow, IfOf("softmax(%0)"));
+  EXPECT_EQ(CountOf(RunPass(LowerControlFlow, kIf).graph, OpKind::kWhere), 2);
+}
+
+TEST(LowerControlFlow, LeavesWhatTheRequestWantsNative) {
+  PassContext context;
+  context.native = {"If", "Scan"};
+  ExpectUntouched(LowerControlFlow, kIf, context);
+  ExpectUntouched(LowerControlFlow, ScanOf(2), context);
+}
+
+// Written out, nodes could not say that a loop did not end; and 20,000 of them are enough.
+TEST(LowerControlFlow, LeavesWhatCannotBeWrittenOut) {
+  PassContext context;
+  context.claims = {"MatMul"};
+  ExpectUntouched(LowerControlFlow, ScanOf(4001), context);
+  EXPECT_EQ(CountOf(RunPass(LowerControlFlow, ScanOf(40), context).graph, OpKind::kScan), 0);
+  const auto loop = [](std::string_view must_end) {
+    return Cat(R"(mir "m" {
+    %0 = input "x" : f32[]
+    %1 = while(%0) {carries = 1, max_iterations = 2, must_end = )",
+               must_end, R"(} graph "" {
+      %0 = input "x" : f32[]
+      %1 = lt(%0, %0)
+      output "on" = %1
+    } graph "" {
+      %0 = input "x" : f32[]
+      %1 = neg(%0)
+      output "x" = %1
+    }
+    output "y" = %1
+  })");
+  };
+  ExpectUntouched(LowerControlFlow, loop("true"), context);
+  EXPECT_EQ(CountOf(RunPass(LowerControlFlow, loop("false"), context).graph, OpKind::kWhile), 0);
+}
 
 TEST(LowerControlFlow, LowersNestedBranchesAndKeepsNamesAndSources) {
   PassContext context;

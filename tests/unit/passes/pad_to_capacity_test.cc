@@ -128,6 +128,94 @@ TEST(PadToCapacity, ConvolutionsKeepBatchesApart) {
             "\"y\" = %2\n"));
 }
 
+// Turns behind the end leave the carry alone, whatever lies in the sequences there: an index, say.
+TEST(PadToCapacity, ScansHaveTrueTurnsAlone) {
+  ExpectSameAtEverySize(Parse(R"(
+    %0 = input "start" : f32[3]
+    %1 = input "table" : f32[3,3]
+    %2 = input "xs" : f32[s,3]
+    %3 = input "at" : i64[s,1]
+    %4 = scan(%0, %1, %2, %3) {carries = 1, sequences = 2, length = [s]} graph "" {
+      %0 = input "c" : f32[3]
+      %1 = input "table" : f32[3,3]
+      %2 = input "x" : f32[3]
+      %3 = input "at" : i64[1]
+      %4 = gather(%1, %3)
+      %5 = reshape(%4) {shape = [3]}
+      %6 = mul(%0, %5)
+      %7 = add(%6, %2)
+      output "c" = %7
+      output "before" = %0
+    }
+    output "last" = %4
+    output "all" = %4.1
+  )"));
+}
+
+TEST(PadToCapacity, BodiesArePaddedAsTheGraphAroundThem) {
+  ExpectSameAtEverySize(Parse(R"(
+    %0 = input "c" : f32[b,3]
+    %1 = input "w" : f32[b,s]
+    %2 = input "xs" : f32[p,b,3]
+    %3 = scan(%0, %1, %2) {carries = 1, sequences = 1, length = [p]} graph "" {
+      %0 = input "c" : f32[b,3]
+      %1 = input "w" : f32[b,s]
+      %2 = input "x" : f32[b,3]
+      %3 = reduce_mean(%1) {axes = [1], keep_dims = true}
+      %4 = reduce_mean(%0) {axes = [0], keep_dims = true}
+      %5 = mul(%2, %3)
+      %6 = add(%5, %4)
+      %7 = tanh(%6)
+      output "c" = %7
+      output "y" = %4
+    }
+    output "last" = %3
+    output "all" = %3.1
+  )"));
+  ExpectSameAtEverySize(Parse(R"(
+    %0 = input "x" : f32[b,s]
+    %1 = input "i" : i64[]
+    %2 = input "y" : f32[p,s]
+    %3 = while(%0, %1, %2) {carries = 2, max_iterations = 3} graph "" {
+      %0 = input "x" : f32[b,s]
+      %1 = input "i" : i64[]
+      %2 = input "y" : f32[p,s]
+      %3 = constant {value = i64[] (2)}
+      %4 = lt(%1, %3)
+      output "on" = %4
+    } graph "" {
+      %0 = input "x" : f32[b,s]
+      %1 = input "i" : i64[]
+      %2 = input "y" : f32[p,s]
+      %3 = softmax(%0) {axis = 1}
+      %4 = reduce_mean(%2) {axes = [0], keep_dims = true}
+      %5 = add(%3, %4)
+      %6 = constant {value = i64[] (1)}
+      %7 = add(%1, %6)
+      output "x" = %5
+      output "i" = %7
+    }
+    output "x" = %3
+  )"));
+  ExpectSameAtEverySize(Parse(R"(
+    %0 = input "yes" : bool[]
+    %1 = input "x" : f32[b,s]
+    %2 = if(%0, %1) graph "" {
+      %0 = input "x" : f32[b,s]
+      %1 = reduce_mean(%0) {axes = [1], keep_dims = false}
+      output "y" = %1
+    } graph "" {
+      %0 = input "x" : f32[b,s]
+      %1 = reduce_mean(%0) {axes = [0, 1], keep_dims = true}
+      %2 = reshape(%1) {shape = [1]}
+      %3 = reduce_max(%0) {axes = [1], keep_dims = false}
+      %4 = mul(%3, %2)
+      output "y" = %4
+    }
+    output "y" = %2
+  )"));
+}
+
 // Outputs whose axis mixes two symbols come out dense.
 TEST(PadToCapacity, FlattenedOutputsAreDense) {
   ExpectSameAtEverySize(

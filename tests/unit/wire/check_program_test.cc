@@ -14,7 +14,9 @@ using device::Step;
 
 TensorType Row() { return {DType::kF32, {Dim(16)}}; }
 
-// weights: slot = pack(param); run: arena = kernel(input, slot), branch, output = arena.
+// weights: slot = pack(param); run: arena = kernel(input, slot), branch, output = arena, and a loop
+// of four turns that copies a quarter of the input into the two halves of an arena buffer in turn
+// and from there to the output.
 Program Sound() {
   Program p;
   p.inputs = {{"x", Row()}};
@@ -34,8 +36,19 @@ Program Sound() {
       .kind = Step::Kind::kLaunch, .kernel = 0, .groups = 1, .buffers = {0, 2, 3}, .ints = {7}};
   const Step copy{.kind = Step::Kind::kCopy, .buffers = {3, 4}};
   const Step branch{.kind = Step::Kind::kBranch, .buffers = {3}, .bodies = {{launch}, {}}};
+  p.buffers.push_back({Storage::kInput, 0, 0, 16});   // 6
+  p.buffers.push_back({Storage::kOutput, 0, 0, 16});  // 7
+  p.buffers.push_back({Storage::kArena, 0, 64, 16});  // 8
+  p.buffers.push_back({Storage::kArena, 0, 80, 16});  // 9
+  p.buffers.push_back({Storage::kArena, 0, 112, 1});  // 10
+  const Step in{.kind = Step::Kind::kCopy, .buffers = {6, 9}};
+  const Step out{.kind = Step::Kind::kCopy, .buffers = {9, 7}};
+  const Step last{.kind = Step::Kind::kCopy, .buffers = {8, 9}};
+  Step loop{.kind = Step::Kind::kLoop, .buffers = {10, 8, 9, 6, 7}};
+  loop.ints = {4, 0, 2, 16, -16, 16, 16};
+  loop.bodies = {{}, {in, out}, {last}};
   p.weight_steps = {pack};
-  p.steps = {launch, branch, copy};
+  p.steps = {launch, branch, copy, loop};
   return p;
 }
 
@@ -65,7 +78,7 @@ const Spoil kSpoils[] = {
     {"LaunchLacksABuffer", [](Program& p) { p.steps[0].buffers.pop_back(); }},
     {"LaunchHasABufferMore", [](Program& p) { p.steps[0].buffers.push_back(0); }},
     {"LaunchBufferAbsent", [](Program& p) { p.steps[0].buffers[1] = -1; }},
-    {"LaunchBufferUnknown", [](Program& p) { p.steps[0].buffers[1] = 6; }},
+    {"LaunchBufferUnknown", [](Program& p) { p.steps[0].buffers[1] = 11; }},
     {"LaunchLacksAScalar", [](Program& p) { p.steps[0].ints.clear(); }},
     {"LaunchHasAScalarMore", [](Program& p) { p.steps[0].ints.push_back(0); }},
     {"WritesTheInput", [](Program& p) { p.steps[0].buffers[2] = 0; }},
@@ -75,6 +88,48 @@ const Spoil kSpoils[] = {
     {"CopyLacksItsTarget", [](Program& p) { p.steps[2].buffers.pop_back(); }},
     {"CopyOfUnequalSizes", [](Program& p) { p.buffers[3].bytes = 32; }},
     {"BranchWithOneBody", [](Program& p) { p.steps[1].bodies.pop_back(); }},
+    {"BranchOnNothing", [](Program& p) { p.buffers[3].bytes = 0; }},
+    {"BodiesWhereNoneBelong", [](Program& p) { p.steps[2].bodies = {{}}; }},
+    {"LoopWithTwoBodies", [](Program& p) { p.steps[3].bodies.pop_back(); }},
+    {"LoopWithoutBuffers", [](Program& p) { p.steps[3].buffers.clear(); }},
+    {"LoopWithoutNumbers", [](Program& p) { p.steps[3].ints.clear(); }},
+    {"LoopLacksAStride", [](Program& p) { p.steps[3].ints.pop_back(); }},
+    {"LoopHasAStrideMore", [](Program& p) { p.steps[3].ints.push_back(16); }},
+    {"LoopOfNoTurns", [](Program& p) { p.steps[3].ints[0] = 0; }},
+    {"LoopOfTooManyTurns", [](Program& p) { p.steps[3].ints[0] = 5; }},
+    {"LoopOfEndlessTurns", [](Program& p) { p.steps[3].ints[0] = INT64_MAX; }},
+    {"LoopSwingsTooMany", [](Program& p) { p.steps[3].ints[2] = 5; }},
+    {"LoopSwingsFewerThanNone", [](Program& p) { p.steps[3].ints[2] = -1; }},
+    {"LoopSwingsTooFar", [](Program& p) { p.steps[3].ints[3] = 64; }},
+    {"LoopSwingsTooLow", [](Program& p) { p.steps[3].ints[4] = -96; }},
+    {"LoopSwingsWhereItShouldStep", [](Program& p) { p.steps[3].ints[2] = 0; }},
+    {"LoopStepsTooFar", [](Program& p) { p.steps[3].ints[5] = 17; }},
+    {"LoopStepsBack", [](Program& p) { p.steps[3].ints[6] = -16; }},
+    {"LoopStepOverflows", [](Program& p) { p.steps[3].ints[6] = INT64_MIN; }},
+    {"LoopMovesABufferTwice", [](Program& p) { p.steps[3].buffers[2] = 8; }},
+    {"LoopMovesNothing", [](Program& p) { p.steps[3].buffers[3] = -1; }},
+    {"LoopMovesAnUnknownBuffer", [](Program& p) { p.steps[3].buffers[3] = 11; }},
+    {"LoopMovesItsCondition", [](Program& p) { p.steps[3].buffers[0] = 8; }},
+    {"LoopConditionOfNoBytes", [](Program& p) { p.buffers[10].bytes = 0; }},
+    {"LoopMustEndWithoutACondition",
+     [](Program& p) {
+       p.steps[3].buffers[0] = -1;
+       p.steps[3].ints[1] = 1;
+     }},
+    {"LoopEvaluatesNothing",
+     [](Program& p) {
+       p.steps[3].buffers[0] = -1;
+       p.steps[3].bodies[0] = p.steps[3].bodies[2];
+     }},
+    // Behind its last turn a loop has moved on once more.
+    {"LoopLeavesWithASlice", [](Program& p) { p.steps[3].bodies[2] = p.steps[3].bodies[1]; }},
+    {"LoopAroundALoopThatMovesTheSame",
+     [](Program& p) {
+       Step outer = p.steps[3];
+       outer.bodies = {{}, {p.steps[3]}, {}};
+       p.steps[3] = outer;
+     }},
+    {"FaultInALoop", [](Program& p) { p.steps[3].bodies[1][0].buffers[1] = 6; }},
     {"FaultInABody", [](Program& p) { p.steps[1].bodies[0][0].ints.clear(); }},
     {"WeightStepReadsARequest", [](Program& p) { p.weight_steps[0].buffers[0] = 0; }},
     {"WeightStepWritesAParam", [](Program& p) { p.weight_steps[0].buffers[1] = 1; }},

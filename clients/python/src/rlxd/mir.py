@@ -225,11 +225,17 @@ class MirGraph(ElementwiseOps):
         body: Graph,
         max_iterations: int,
         captures: Sequence[Value] = (),
+        must_end: bool = False,
     ) -> tuple[Value, ...]:
         """The carries after the last step: while `condition`, a boolean scalar, holds, and at most
         `max_iterations` times, they become the outputs of `body`. Both are nested graphs
-        (`subgraph`) whose inputs are the carries, then the captures."""
-        attributes: Attrs = {"carries": len(carries), "max_iterations": max_iterations}
+        (`subgraph`) whose inputs are the carries, then the captures. With `must_end` a run in which
+        the condition still holds then fails (`InvalidArgument`)."""
+        attributes: Attrs = {
+            "carries": len(carries),
+            "max_iterations": max_iterations,
+            "must_end": must_end,
+        }
         first = self.emit("while", (*carries, *captures), attributes, subgraphs=(condition, body))
         return tuple(self.result(first, i) for i in range(len(carries)))
 

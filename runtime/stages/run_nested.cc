@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/base/status.h"
+#include "runtime/ir/op_info.h"
+#include "runtime/stages/pipeline.h"
+
+namespace rlx::stages {
+namespace {
+
+// A body as a module of its own while the passes have it: they know what symbols range over, the
+// verifier demands names, and what they remark on is said of the node that holds it.
+class Body {
+ public:
+  Body(const Graph& outer, const Node& owner, const Graph& body) : graph_(body) {
+    graph_.symbols = outer.symbols;
+    int number = 0;
+    for (NodeId id : graph_.inputs()) {
+      names_.push_back(std::exchange(graph_.node(id).name, Cat("in", number++)));
+    }
+    for (const Output& output : Outputs([&](size_t i) { return Cat("out", i); })) {
+      names_.push_back(output.name);
+    }
+    for (NodeId id = 0; id < graph_.size(); ++id) graph_.node(id).sources = owner.sources;
+  }
+
+  Graph& graph() { return graph_; }
+
+  // The body with its own names again.
+  std::shared_ptr<const Graph> Finish() {
+    graph_.symbols.clear();
+    size_t next = 0;
+    for (NodeId id : graph_.inputs()) graph_.node(id).name = names_[next++];
+    Outputs([&](size_t i) { return names_[next + i]; });
+    for (NodeId id = 0; id < graph_.size(); ++id) graph_.node(id).sources.clear();
+    return std::make_shared<const Graph>(std::move(graph_));
+  }
+
+ private:
+  // Names the outputs anew; returns them as they were.
+  template <class NameOf>
+  std::vector<Output> Outputs(const NameOf& name_of) {
+    std::vector<Output> before = graph_.outputs();
+    graph_.ClearOutputs();
+    for (size_t i = 0; i < before.size(); ++i) graph_.AddOutput(name_of(i), before[i].value);
+    return before;
+  }
+
+  Graph graph_;
+  std::vector<std::string> names_;  // of inputs, then outputs
+};
+
+// Seconds and changes of a body count with the pass; what is counted is the main graph.
+void AddTimings(const std::vector<PassTiming>& nested, std::vector<PassTiming>& timings) {
+  for (size_t i = 0; i < nested.size(); ++i) {
+    timings[i].seconds += nested[i].seconds;
+    timings[i].changed |= nested[i].changed;
+  }
+}
+
+}  // namespace
+
+absl::Status RunNestedPasses(Graph& graph, const ResolvedOptions& options,
+                             passes::PassContext& context, const CancelToken& cancel,
+                             std::vector<PassTiming>& timings) {
+  // What is carried from turn to turn would be rounded in each.
+  ResolvedOptions inside = options;
+  inside.policy = {};
+  for (NodeId id = 0; id < graph.size(); ++id) {
+    Node& node = graph.node(id);
+    if (Info(node.op).op_class != OpClass::kControlFlow) continue;
+    for (auto& nested : node.subgraphs) {
+      Body body(graph, node, *nested);
+      std::vector<PassTiming> seconds;
+      RLX_TRY(Annotate(RunPasses(body.graph(), inside, context, {}, cancel, seconds),
+                       Cat("in a graph of %", id)));
+      AddTimings(seconds, timings);
+      nested = body.Finish();
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace rlx::stages

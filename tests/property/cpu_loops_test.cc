@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+// Random loops and branches, nested in each other, as Loop and Branch steps on the CPU: against the
+// reference evaluator.
+#include <algorithm>
+
+#include "backends/cpu/cpu_backend.h"
+#include "runtime/base/check.h"
+#include "runtime/base/text.h"
+#include "runtime/ir/builder.h"
+#include "runtime/ir/text.h"
+#include "runtime/ir/verify.h"
+#include "runtime/stages/stages.h"
+#include "tests/support/oracle.h"
+#include "tests/support/property.h"
+#include "tests/support/run_on_backend.h"
+#include "tests/support/same_results.h"
+
+namespace rlx::test {
+namespace {
+
+int64_t Draw(Rng& rng, int64_t low, int64_t high) {
+  return low + static_cast<int64_t>(rng() % static_cast<uint64_t>(high - low + 1));
+}
+
+// What every graph of a module takes, in this order: a matrix, a counter and a weight; scans a
+// slice of the matrix's type too. Every body makes the next matrix and counter.
+struct State {
+  Value x, i, w, slice;
+};
+
+// Writes one module. Values stay near 0 and nothing doubles a difference, so that float and double
+// go the same way; branches and ends are decided by counters.
+class Writer {
+ public:
+  explicit Writer(Rng& rng) : rng_(rng), matrix_{DType::kF32, {Draw(rng, 1, 5), Draw(rng, 1, 9)}} {}
+
+  Graph Module() {
+    Graph graph;
+    GraphBuilder b(graph);
+    State s{b.Input("x", matrix_), b.Input("i", kCounter), {}, {}};
+    s.w = Flip() ? b.Param("w", Weight()) : b.Input("w", Weight());
+    if (Flip()) s.x = b.Param("fixed", matrix_);  // perhaps all is done with the weights
+    for (int64_t n = Draw(rng_, 1, 2); n > 0; --n) s = Nest(b, s, 3);
+    b.Output("x", s.x);
+    b.Output("i", s.i);
+    if (Flip()) b.Output("again", s.x);
+    CHECK(b.status().ok(), Message(b.status()));
+    return graph;
+  }
+
+ private:
+  inline static const TensorType kCounter{DType::kI64, {}};
+
+  TensorType Weight() const { return {DType::kF32, {matrix_.shape[1], matrix_.shape[1]}}; }
+  bool Flip() { return Draw(rng_, 0, 1) == 1; }
+
+  State Inputs(GraphBuilder& b, bool slice) {
+    State s{b.Input("", matrix_), b.Input("", kCounter), b.Input("", Weight()), {}};
+    if (slice) s.slice = b.Input("", matrix_);
+    return s;
+  }
+
+  std::shared_ptr<const Graph> Finish(Graph graph, const GraphBuilder& b) {
+    CHECK(b.status().ok(), Message(b.status()));
+    return std::make_shared<const Graph>(std::move(graph));
+  }
+
+  Value Expression(GraphBuilder& b, const State& s) {
+    Value x = s.x;
+    const double k = static_cast<double>(matrix_.shape[1].value());
+    switch (Draw(rng_, 0, 6)) {
+      case 0:
+        x = b.Mul(b.MatMul(x, s.w), b.Scalar(DType::kF32, 0.5 / k));
+        break;
+      case 1:
+        x = b.Softmax(x);
+        break;
+      case 2:
+        x = b.Transpose(b.Unary(OpKind::kSin, b.Transpose(x, {1, 0})), {1, 0});
+        break;
+      case 3:
+        x = b.Add(x, b.Mul(b.Cast(s.i, DType::kF32), b.Scalar(DType::kF32, 0.05)));
+        x = b.Unary(OpKind::kTanh, x);
+        break;
+      case 4:  // of weights alone
+        x = b.Add(b.Mul(x, b.Scalar(DType::kF32, 0.5)),
+                  b.Reduce(OpKind::kReduceMean, s.w, {0}, true));
+        break;
+      case 5:  // as it is
+        break;
+      default:
+        x = b.Unary(OpKind::kNeg, x);
+    }
+    if (s.slice.valid() && Flip()) x = b.Sub(x, s.slice);
+    return Flip() ? x : b.Unary(OpKind::kTanh, x);
+  }
+
+  State Step(GraphBuilder& b, State s, int depth) {
+    if (!Flip()) s.x = Expression(b, s);
+    if (depth > 0 && Draw(rng_, 0, 2) > 0) s = Nest(b, s, depth);
+    if (Flip()) s.x = Expression(b, s);
+    s.i = b.Add(s.i, b.Scalar(DType::kI64, Draw(rng_, 0, 2)));
+    return s;
+  }
+
+  State Nest(GraphBuilder& b, const State& s, int depth) {
+    switch (Draw(rng_, 0, 2)) {
+      case 0:
+        return If(b, s, depth - 1);
+      case 1:
+        return While(b, s, depth - 1);
+      default:
+        return Scan(b, s, depth - 1);
+    }
+  }
+
+  std::shared_ptr<const Graph> Body(int depth) {
+    Graph graph;
+    GraphBuilder b(graph);
+    const State s = Step(b, Inputs(b, false), depth);
+    b.Output("", s.x);
+    b.Output("", s.i);
+    return Finish(std::move(graph), b);
+  }
+
+  State If(GraphBuilder& b, const State& s, int depth) {
+    const Value odd = b.Emit(OpKind::kLt, {s.i, b.Scalar(DType::kI64, Draw(rng_, 0, 6))});
+    const auto made = b.EmitAll(OpKind::kIf, {odd, s.x, s.i, s.w}, {}, {Body(depth), Body(depth)});
+    return Made(made, s);
+  }
+
+  State While(GraphBuilder& b, const State& s, int depth) {
+    Graph condition;
+    GraphBuilder c(condition);
+    const State at = Inputs(c, false);
+    c.Output("", c.Emit(OpKind::kLt, {at.i, c.Scalar(DType::kI64, Draw(rng_, 0, 12))}));
+    const auto made = b.EmitAll(OpKind::kWhile, {s.x, s.i, s.w},
+                                {{"carries", int64_t{2}}, {"max_iterations", Draw(rng_, 1, 9)}},
+                                {Finish(std::move(condition), c), Body(depth)});
+    return Made(made, s);
+  }
+
+  State Scan(GraphBuilder& b, const State& s, int depth) {
+    const int64_t length = Draw(rng_, 1, 7);
+    Graph graph;
+    GraphBuilder body(graph);
+    const State inside = Inputs(body, true), after = Step(body, inside, depth);
+    body.Output("", after.x);
+    body.Output("", after.i);
+    const bool stacks = Flip();
+    if (stacks) {
+      body.Output("", Expression(body, after));
+      body.Output("", Flip() ? inside.slice : Flip() ? inside.x : after.x);
+    }
+    Shape stacked = matrix_.shape;
+    stacked.insert(stacked.begin(), Dim(length));
+    const Value sequence = b.Mul(b.Expand(s.x, stacked), b.Scalar(DType::kF32, 0.75));
+    const auto made =
+        b.EmitAll(OpKind::kScan, {s.x, s.i, s.w, sequence},
+                  {{"carries", int64_t{2}}, {"sequences", int64_t{1}}, {"length", Shape{length}}},
+                  {Finish(std::move(graph), body)});
+    State out = Made(made, s);
+    if (stacks && Flip() && !made.empty()) {
+      const Value read = made[static_cast<size_t>(Draw(rng_, 2, 3))];
+      const Value mean = b.Reduce(OpKind::kReduceMean, read, {0}, false);
+      out.x = b.Unary(OpKind::kTanh, b.Add(out.x, mean));
+    }
+    return out;
+  }
+
+  static State Made(const std::vector<Value>& results, const State& s) {
+    return results.size() < 2 ? s : State{results[0], results[1], s.w, {}};
+  }
+
+  Rng& rng_;
+  TensorType matrix_;
+};
+
+Graph RandomLoops(uint64_t seed) {
+  Rng rng(seed);
+  return Writer(rng).Module();
+}
+
+::testing::AssertionResult RunsAsTheOracle(const Graph& graph, Rng& rng,
+                                           const CompileOptions& options) {
+  static const auto backend = cpu::MakeCpuBackend();
+  static const auto runner = BackendRunner::Create(*backend, 2);
+  if (!runner.ok()) return ::testing::AssertionFailure() << Cat(runner.status());
+  const TensorMap inputs = RandomInputs(graph, rng());
+  const auto want = Evaluate(graph, inputs);
+  if (!want.ok()) return ::testing::AssertionFailure() << Cat(want.status());
+  const auto got = runner->Run(graph, inputs, options);
+  if (!got.ok()) return ::testing::AssertionFailure() << Cat(got.status());
+  for (size_t i = 0; i < want->size(); ++i) {
+    const auto same = CompareToOracle((*got)[i], (*want)[i], {1e-4, 1e-4});
+    if (!same) return ::testing::AssertionFailure() << "output " << i << ": " << same.message();
+  }
+  return ::testing::AssertionSuccess();
+}
+
+// Whatever is small would be written out.
+CompileOptions Native() {
+  CompileOptions options;
+  options.kernel_dispatch.force_native_kinds = {{"If", "While", "Scan"}};
+  return options;
+}
+
+TEST(CpuLoops, RunAsTheOracleSays) {
+  CheckGraphs(400, RandomLoops,
+              [](const Graph& graph, Rng& rng) { return RunsAsTheOracle(graph, rng, Native()); });
+}
+
+TEST(CpuLoops, RunAsTheOracleSaysUnfused) {
+  CheckGraphs(100, RandomLoops, [](const Graph& graph, Rng& rng) {
+    CompileOptions options = Native();
+    options.fusion.skip_fusion = true;
+    return RunsAsTheOracle(graph, rng, options);
+  });
+}
+
+// Some stay, some are written out.
+TEST(CpuLoops, RunAsTheOracleSaysByChoice) {
+  CheckGraphs(150, RandomLoops,
+              [](const Graph& graph, Rng& rng) { return RunsAsTheOracle(graph, rng, {}); });
+}
+
+TEST(CpuLoops, RunAsTheOracleSaysWrittenOut) {
+  CheckGraphs(40, RandomLoops, [](const Graph& graph, Rng& rng) {
+    CompileOptions options;
+    options.kernel_dispatch.force_common_kinds = {{"If", "While", "Scan"}};
+    return RunsAsTheOracle(graph, rng, options);
+  });
+}
+
+}  // namespace
+}  // namespace rlx::test
