@@ -2,6 +2,7 @@
 #include "runtime/ir/graph.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "runtime/base/status.h"
 #include "runtime/ir/op_info.h"
@@ -39,16 +40,20 @@ absl::Status CheckReferences(const Graph& graph) {
 std::vector<bool> Live(const Graph& graph) {
   std::vector<bool> live(graph.size());
   std::vector<NodeId> pending;
-  const auto reach = [&](NodeId id) {
-    if (live[id]) return;
-    live[id] = true;
+  for (const Output& output : graph.outputs()) live[output.value.node] = true;
+  // One sweep in the order of memory, but for operands that come after their user.
+  for (NodeId id = graph.size() - 1; id >= 0; --id) {
+    if (!live[id]) continue;
     pending.push_back(id);
-  };
-  for (const Output& output : graph.outputs()) reach(output.value.node);
-  while (!pending.empty()) {
-    const NodeId id = pending.back();
-    pending.pop_back();
-    for (Value operand : graph.node(id).operands) reach(operand.node);
+    while (!pending.empty()) {
+      const NodeId user = pending.back();
+      pending.pop_back();
+      for (Value operand : graph.node(user).operands) {
+        if (live[operand.node]) continue;
+        live[operand.node] = true;
+        if (operand.node > id) pending.push_back(operand.node);
+      }
+    }
   }
   for (NodeId id = 0; id < graph.size(); ++id)
     if (InSignature(graph.node(id))) live[id] = true;
@@ -136,6 +141,8 @@ absl::StatusOr<std::vector<NodeId>> Graph::Normalize(bool keep_dead) {
   std::vector<NodeId> renumbered(size(), -1);
   for (size_t i = 0; i < sorter.order.size(); ++i)
     renumbered[sorter.order[i]] = static_cast<NodeId>(i);
+  if (static_cast<int>(sorter.order.size()) == size() && std::ranges::is_sorted(sorter.order))
+    return renumbered;  // everything is where it belongs
   std::vector<Node> nodes;
   nodes.reserve(sorter.order.size());
   for (NodeId id : sorter.order) {
@@ -157,23 +164,36 @@ std::vector<bool> WeightOnly(const Graph& graph) {
   return fixed;
 }
 
-Uses::Uses(const Graph& graph) : uses_(graph.size()) {
-  for (NodeId id = 0; id < graph.size(); ++id) uses_[id].resize(graph.node(id).results.size());
+template <class Visit>
+void Uses::ForEach(const Graph& graph, const Visit& visit) {
   for (NodeId id = 0; id < graph.size(); ++id) {
     const std::vector<Value>& operands = graph.node(id).operands;
     for (size_t slot = 0; slot < operands.size(); ++slot)
-      uses_[operands[slot].node][operands[slot].result].push_back({id, static_cast<int>(slot)});
+      visit(operands[slot], Use{id, static_cast<int>(slot)});
   }
-  for (size_t slot = 0; slot < graph.outputs().size(); ++slot) {
-    const Value value = graph.outputs()[slot].value;
-    uses_[value.node][value.result].push_back({-1, static_cast<int>(slot)});
-  }
+  for (size_t slot = 0; slot < graph.outputs().size(); ++slot)
+    visit(graph.outputs()[slot].value, Use{-1, static_cast<int>(slot)});
 }
 
-const std::vector<Uses::Use>& Uses::of(Value v) const { return uses_[v.node][v.result]; }
+Uses::Uses(const Graph& graph) {
+  first_value_.reserve(graph.nodes().size());
+  size_t values = 0;
+  for (const Node& node : graph.nodes()) {
+    first_value_.push_back(values);
+    values += node.results.size();
+  }
+  // Counted two places on and summed up, begin_[v + 1] is where the next use of v goes; once all
+  // are there it is where they end.
+  begin_.resize(values + 2);
+  ForEach(graph, [&](Value v, Use) { ++begin_[Index(v) + 2]; });
+  std::partial_sum(begin_.begin(), begin_.end(), begin_.begin());
+  uses_.resize(begin_.back());
+  ForEach(graph, [&](Value v, Use use) { uses_[begin_[Index(v) + 1]++] = use; });
+}
 
 bool Uses::IsOutput(Value v) const {
-  return std::any_of(of(v).begin(), of(v).end(), [](const Use& use) { return use.node == -1; });
+  const std::span<const Use> uses = of(v);
+  return !uses.empty() && uses.back().node == -1;  // outputs come last
 }
 
 NodeId Uses::OnlyUser(Value v) const { return Count(v) == 1 ? of(v)[0].node : -1; }

@@ -3,6 +3,7 @@
 
 #include <compare>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -121,8 +122,9 @@ class Graph {
 // weights are bound.
 std::vector<bool> WeightOnly(const Graph& graph);
 
-// Who reads each value: consumers (node, operand position) and outputs. Counts operand slots, so
-// mul(x, x) is two uses. Built in O(graph); invalid after the graph changes.
+// Who reads each value: consumers (node, operand position) in order, then outputs. Counts operand
+// slots, so mul(x, x) is two uses. Built in O(graph), in three allocations; knows nothing of what
+// the graph gets afterwards.
 class Uses {
  public:
   struct Use {
@@ -130,14 +132,23 @@ class Uses {
     int slot = 0;      // operand position, or output position
   };
   explicit Uses(const Graph& graph);
-  const std::vector<Use>& of(Value v) const;
+  std::span<const Use> of(Value v) const {
+    const size_t at = Index(v);
+    return {uses_.data() + begin_[at], uses_.data() + begin_[at + 1]};
+  }
   int Count(Value v) const { return static_cast<int>(of(v).size()); }
   bool IsOutput(Value v) const;
   // The one reader when `v` has exactly one use and that is a node; else -1.
   NodeId OnlyUser(Value v) const;
 
  private:
-  std::vector<std::vector<std::vector<Use>>> uses_;  // [node][result]
+  size_t Index(Value v) const { return first_value_[v.node] + static_cast<size_t>(v.result); }
+  template <class Visit>
+  static void ForEach(const Graph& graph, const Visit& visit);
+
+  std::vector<size_t> first_value_;  // by node: the index of its result 0 among all values
+  std::vector<size_t> begin_;        // by value: where its uses begin; the next one's is their end
+  std::vector<Use> uses_;            // grouped by value
 };
 
 struct BufferPlan;  // lir.h

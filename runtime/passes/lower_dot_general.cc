@@ -69,8 +69,9 @@ Value LowerPlain(GraphBuilder& b, const Node& node) {
 absl::Status LowerDotGeneral(Graph& graph, PassContext& context) {
   Rewriter rewriter(graph, context);
   for (NodeId id = 0; id < rewriter.size(); ++id) {
+    if (graph.node(id).op != OpKind::kDotGeneral) continue;
+    // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): the graph grows
     const Node node = graph.node(id);
-    if (node.op != OpKind::kDotGeneral) continue;
     const std::string label = Label(graph, id);
     GraphBuilder b(graph);
     b.SetSources(node.sources);

@@ -13,17 +13,21 @@ namespace rlx::passes {
 Rewriter::Rewriter(Graph& graph, PassContext& context)
     : graph_(graph),
       context_(context),
-      uses_(graph),
       builder_(graph),
       original_size_(graph.size()),
-      taken_(graph.size()),
-      replacement_(graph.size()) {}
+      taken_(graph.size()) {}
+
+const Uses& Rewriter::uses() const {
+  if (!uses_) uses_.emplace(graph_);
+  return *uses_;
+}
 
 void Rewriter::Take(const std::vector<NodeId>& replaced) {
   for (NodeId id : replaced) taken_[id] = true;
 }
 
 GraphBuilder& Rewriter::For(const std::vector<NodeId>& replaced) {
+  if (graph_.size() == original_size_) uses();  // new nodes are none of its readers
   Take(replaced);
   builder_.SetSources(MergedSources(graph_, replaced));
   return builder_;
@@ -40,6 +44,7 @@ void Rewriter::Replace(Value from, Value to) {
                            " instead of ", graph_.type(from)));
     return;
   }
+  replacement_.resize(static_cast<size_t>(original_size_));
   std::vector<Value>& slots = replacement_[from.node];
   slots.resize(graph_.node(from.node).results.size());
   slots[from.result] = to;
@@ -62,23 +67,25 @@ Value Rewriter::Resolve(Value value) {
   return last;
 }
 
-std::vector<NodeId> Rewriter::DeadBefore() const {
-  std::vector<NodeId> dead;
+// Original nodes that no original node or output reads, and no rewrite took.
+std::vector<NodeId> Rewriter::Unread() const {
+  std::vector<bool> kept = taken_;
   for (NodeId id = 0; id < original_size_; ++id) {
-    int readers = 0;
-    const int results = static_cast<int>(graph_.node(id).results.size());
-    for (int r = 0; r < results; ++r) readers += uses_.Count({id, r});
-    if (readers == 0 && !taken_[id]) dead.push_back(id);
+    for (Value operand : graph_.node(id).operands) kept[operand.node] = true;
   }
-  return dead;
+  for (const Output& output : graph_.outputs()) kept[output.value.node] = true;
+  std::vector<NodeId> unread;
+  for (NodeId id = 0; id < original_size_; ++id) {
+    if (!kept[id]) unread.push_back(id);
+  }
+  return unread;
 }
 
 absl::Status Rewriter::Finish() {
   RLX_TRY(builder_.status());
-  const bool rewrote =
-      std::ranges::any_of(replacement_, [](const auto& results) { return !results.empty(); });
-  if (!rewrote) return absl::OkStatus();
+  if (replacement_.empty()) return absl::OkStatus();
   context_.changed = true;
+  const std::vector<NodeId> unread = Unread();
   for (NodeId id = 0; id < graph_.size(); ++id) {
     for (Value& operand : graph_.node(id).operands) operand = Resolve(operand);
   }
@@ -86,7 +93,7 @@ absl::Status Rewriter::Finish() {
   graph_.ClearOutputs();
   for (const Output& output : outputs) graph_.AddOutput(output.name, Resolve(output.value));
   // What nobody read before the pass is kept alive by outputs for the time of the sort.
-  for (NodeId id : DeadBefore()) graph_.AddOutput("", {id, 0});
+  for (NodeId id : unread) graph_.AddOutput("", {id, 0});
   RLX_ASSIGN(const std::vector<NodeId> renumbered, graph_.Normalize());
   const std::vector<Output> sorted = graph_.outputs();
   graph_.ClearOutputs();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "runtime/ir/builder.h"
@@ -24,7 +25,9 @@ class Rewriter {
   Rewriter(Graph& graph, PassContext& context);
 
   const Graph& graph() const { return graph_; }
-  const Uses& uses() const { return uses_; }   // of the original nodes
+  // Of the original nodes. Built when it is asked for, or with the first rewrite: a pass that finds
+  // nothing to look at does not pay for it.
+  const Uses& uses() const;
   int size() const { return original_size_; }  // number of original nodes
 
   // The builder to emit with; nodes it makes carry the sources of all `replaced`, which are taken
@@ -44,15 +47,16 @@ class Rewriter {
 
  private:
   Value Resolve(Value value);
-  std::vector<NodeId> DeadBefore() const;
+  std::vector<NodeId> Unread() const;
 
   Graph& graph_;
   PassContext& context_;
-  Uses uses_;
+  mutable std::optional<Uses> uses_;
   GraphBuilder builder_;
   int original_size_;
   std::vector<bool> taken_;
-  std::vector<std::vector<Value>> replacement_;  // [node][result]; empty or invalid: stays
+  // [node][result]; empty or invalid: stays. Empty until something is replaced.
+  std::vector<std::vector<Value>> replacement_;
 };
 
 }  // namespace rlx::passes

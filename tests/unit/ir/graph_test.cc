@@ -119,6 +119,34 @@ TEST(Uses, CountSlotsAndOutputs) {
   EXPECT_EQ(uses.OnlyUser(top[1]), -1);
 }
 
+// Of every value those alone that read it, in their order, outputs last.
+TEST(Uses, KeepTheUsesOfEachValueApart) {
+  Graph graph;
+  GraphBuilder b(graph);
+  const Value x = b.Input("x", kVector), dead = b.Input("dead", kVector);
+  const auto top = b.EmitAll(OpKind::kTopK, {x}, {{"k", 4}});
+  b.Output("top", top[0]);
+  const Value sum = b.Add(top[0], x);
+  const Value twice = b.Add(sum, top[0]);
+  b.Output("x", x);
+  b.Output("y", twice);
+  const Uses uses(graph);
+  const auto of = [&](Value v) {
+    std::vector<std::pair<NodeId, int>> found;
+    for (const Uses::Use& use : uses.of(v)) found.emplace_back(use.node, use.slot);
+    return found;
+  };
+  using Found = std::vector<std::pair<NodeId, int>>;
+  EXPECT_EQ(of(x), (Found{{top[0].node, 0}, {sum.node, 1}, {-1, 1}}));
+  EXPECT_EQ(of(dead), Found{});
+  EXPECT_EQ(of(top[0]), (Found{{sum.node, 0}, {twice.node, 1}, {-1, 0}}));
+  EXPECT_EQ(of(top[1]), Found{});
+  EXPECT_EQ(of(sum), (Found{{twice.node, 0}}));
+  EXPECT_EQ(of(twice), (Found{{-1, 2}}));
+  EXPECT_TRUE(uses.IsOutput(x));
+  EXPECT_FALSE(uses.IsOutput(sum));
+}
+
 TEST(Builder, TheFirstErrorSticksAndNamesTheNode) {
   Graph graph;
   GraphBuilder b(graph);
