@@ -25,13 +25,36 @@ std::vector<size_t> ByFalling(const Requests& requests, const Weight& weight) {
   return order;
 }
 
-// Where a request was placed.
+// Where a request was placed, up to the next aligned offset.
 struct Span {
   int64_t begin, end;
 };
 
-// Requests placed so far, by the time they live: finds all that live together with another in time
-// proportional to their number.
+// Offsets that are taken, as spans in order that neither overlap nor touch.
+class Taken {
+ public:
+  void Add(Span span) {
+    const auto first = std::ranges::lower_bound(spans_, span.begin, {}, &Span::end);
+    auto last = first;
+    for (; last != spans_.end() && last->begin <= span.end; ++last) {
+      span.begin = std::min(span.begin, last->begin);
+      span.end = std::max(span.end, last->end);
+    }
+    if (first == last) {
+      spans_.insert(first, span);
+    } else {
+      *first = span;
+      spans_.erase(first + 1, last);
+    }
+  }
+  const std::vector<Span>& spans() const { return spans_; }
+
+ private:
+  std::vector<Span> spans_;
+};
+
+// Requests placed so far, by the time they live: finds what those take that live together with
+// another. First fit leaves few gaps, so that this is a few spans however many they are.
 class PlacedInTime {
  public:
   explicit PlacedInTime(const Requests& requests) {
@@ -39,35 +62,44 @@ class PlacedInTime {
     for (const ArenaRequest& request : requests) last = std::max(last, request.last);
     while (width_ <= last) width_ *= 2;
     covering_.resize(2 * static_cast<size_t>(width_));
+    starting_.resize(2 * static_cast<size_t>(width_));
   }
 
   void Add(const ArenaRequest& request, Span span) {
-    starts_.emplace(request.first, span);
-    // The nodes of a segment tree over the steps that its life is made of.
-    int32_t low = request.first + width_, high = request.last + width_ + 1;
-    for (; low < high; low /= 2, high /= 2) {
-      if (low % 2 != 0) covering_[static_cast<size_t>(low++)].push_back(span);
-      if (high % 2 != 0) covering_[static_cast<size_t>(--high)].push_back(span);
-    }
+    Ascend(request.first, [&](size_t node) { starting_[node].Add(span); });
+    Cover(request.first, request.last, [&](size_t node) { covering_[node].Add(span); });
   }
 
-  // Those that hold data when it begins, and those that begin while it does.
+  // By those that hold data when it begins, and those that begin while it does.
   void LivingWith(const ArenaRequest& request, std::vector<Span>& out) const {
+    const auto append = [&](const Taken& taken) {
+      out.insert(out.end(), taken.spans().begin(), taken.spans().end());
+    };
     out.clear();
-    for (int32_t node = request.first + width_; node > 0; node /= 2) {
-      const auto& here = covering_[static_cast<size_t>(node)];
-      out.insert(out.end(), here.begin(), here.end());
-    }
-    for (auto it = starts_.upper_bound(request.first);
-         it != starts_.end() && it->first <= request.last; ++it) {
-      out.push_back(it->second);
-    }
+    Ascend(request.first, [&](size_t node) { append(covering_[node]); });
+    Cover(request.first + 1, request.last, [&](size_t node) { append(starting_[node]); });
   }
 
  private:
+  // The leaf of a step, and the nodes above it.
+  template <class Visit>
+  void Ascend(int32_t step, const Visit& visit) const {
+    for (int32_t node = step + width_; node > 0; node /= 2) visit(static_cast<size_t>(node));
+  }
+  // The fewest nodes whose leaves are first .. last.
+  template <class Visit>
+  void Cover(int32_t first, int32_t last, const Visit& visit) const {
+    int32_t low = first + width_, high = last + width_ + 1;
+    for (; low < high; low /= 2, high /= 2) {
+      if (low % 2 != 0) visit(static_cast<size_t>(low++));
+      if (high % 2 != 0) visit(static_cast<size_t>(--high));
+    }
+  }
+
   int32_t width_ = 1;
-  std::vector<std::vector<Span>> covering_;
-  std::multimap<int32_t, Span> starts_;
+  // Segment trees over the steps, node n above 2n and 2n + 1: what is taken through all steps of a
+  // node by lives that no node above holds, and what is taken from some step of a node on.
+  std::vector<Taken> covering_, starting_;
 };
 
 // Gives up, larger than `most`, once it is.
@@ -82,12 +114,12 @@ ArenaPlan FirstFit(const Requests& requests, const std::vector<size_t>& order, i
     int64_t at = 0;
     for (const Span& other : neighbours) {
       if (other.begin >= at + requests[r].bytes) break;
-      at = std::max(at, AlignUp(other.end, alignment));
+      at = std::max(at, other.end);
     }
     plan.offsets[r] = at;
     plan.bytes = std::max(plan.bytes, at + requests[r].bytes);
     if (plan.bytes > most) break;
-    placed.Add(requests[r], {at, at + requests[r].bytes});
+    placed.Add(requests[r], {at, at + AlignUp(requests[r].bytes, alignment)});
   }
   return plan;
 }
