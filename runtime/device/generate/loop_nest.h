@@ -14,6 +14,14 @@ namespace rlx::device {
 // How kernels are shaped for a target.
 struct Schedule {
   int lanes = 8;  // f32 elements of one vector: the workgroup's size
+
+  // The workgroup that walks a row of `width` together: up to four vectors, so that no sum waits
+  // for the one before, and four steps or more of them.
+  int RowLanes(int64_t width) const {
+    int wide = lanes;
+    while (wide < 4 * lanes && width >= int64_t{8} * wide) wide *= 2;
+    return wide;
+  }
 };
 
 // A tensor that a loop nest over `dims` reads or writes: element strides per loop dim, 0 where it

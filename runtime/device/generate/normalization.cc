@@ -144,11 +144,12 @@ std::string WhyNotNormalization(const Graph& graph, const Node& node) {
 
 absl::Status GenerateNormalization(ProgramBuilder& out, NodeId id, const Schedule& schedule) {
   const Node& node = out.graph().node(id);
+  const int64_t width = out.graph().type(node.operands[0]).StaticDims().back();
   return Generator{.out = out,
                    .node = node,
                    .id = id,
                    .roles = RolesOf(node),
-                   .b = Builder("norm", schedule.lanes)}
+                   .b = Builder("norm", schedule.RowLanes(width))}
       .Run(schedule);
 }
 

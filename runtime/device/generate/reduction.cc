@@ -124,11 +124,7 @@ struct Generator {
     return (axes.outputs + b.local() - 1) / b.local();
   }
 
-  int64_t Body() {
-    const bool along = !axes.reduced.empty() && axes.reduced.back().stride == 1 &&
-                       axes.reduced.back().extent >= b.local();
-    return along ? Along() : Across();
-  }
+  int64_t Body(bool along) { return along ? Along() : Across(); }
 };
 
 }  // namespace
@@ -142,14 +138,18 @@ absl::Status GenerateReduction(ProgramBuilder& out, NodeId id, const Schedule& s
   const Node& node = out.graph().node(id);
   const ProgramBuilder::Operand x = out.In(node.operands[0]);
   const ProgramBuilder::Operand y = out.Out({id, 0});
-  Generator g{.b = Builder("reduce", schedule.lanes),
+  Axes axes = Classify(x, node.Ints("axes"));
+  const int64_t row =
+      axes.reduced.empty() || axes.reduced.back().stride != 1 ? 0 : axes.reduced.back().extent;
+  const bool along = row >= schedule.lanes;
+  Generator g{.b = Builder("reduce", along ? schedule.RowLanes(row) : schedule.lanes),
               .op = ReduceOp(node.op),
-              .axes = Classify(x, node.Ints("axes"))};
+              .axes = std::move(axes)};
   g.wide = WideType(x.type.dtype);
   g.mean = node.op == OpKind::kReduceMean;
   g.x = g.b.Input(*kernel::FromDType(x.type.dtype));
   g.y = g.b.Output(*kernel::FromDType(y.type.dtype));
-  const int64_t groups = g.Body();
+  const int64_t groups = g.Body(along);
   RLX_ASSIGN(const kernel::Kernel kernel, std::move(g.b).Finish());
   out.Launch(kernel, {x.buffer, y.buffer}, {}, groups, Cat(Name(node.op), " %", id));
   return absl::OkStatus();

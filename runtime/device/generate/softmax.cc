@@ -79,7 +79,7 @@ absl::Status GenerateSoftmax(ProgramBuilder& out, NodeId id, const Schedule& sch
   RLX_ASSIGN(const ProgramBuilder::Operand x, Densify(out, schedule, out.In(node.operands[0])));
   const ProgramBuilder::Operand y = out.Out({id, 0});
   const Space space = Split(x.dims, node.Int("axis"));
-  Builder b("softmax", schedule.lanes);
+  Builder b("softmax", space.inner == 1 ? schedule.RowLanes(space.extent) : schedule.lanes);
   const Type stored = *kernel::FromDType(x.type.dtype);
   const Value in = b.Input(stored), to = b.Output(stored);
   const int64_t chunks = (space.inner + schedule.lanes - 1) / schedule.lanes;
