@@ -16,10 +16,9 @@ struct TensorSlice {
   uint64_t length = 0;  // bytes: what dtype and shape need
 };
 
-// What a safetensors file holds, by name: eight bytes with the length of a JSON header, the header
-// {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, ...}, the data. Every slice
-// lies in the file. InvalidArgument, naming the tensor, for a file that is damaged and for element
-// types that rlxd does not have.
+// What a safetensors file (runtime/base/safetensors.h) holds, by name. Every slice lies in the file
+// and has the bytes that its type and shape need. InvalidArgument, naming the tensor, for a file
+// that is damaged and for element types that rlxd does not have.
 absl::StatusOr<std::map<std::string, TensorSlice, std::less<>>> ParseSafetensors(
     std::string_view bytes);
 
