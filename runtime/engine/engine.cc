@@ -160,6 +160,7 @@ class EngineImpl final : public Engine {
   EngineStats Stats() override {
     EngineStats stats;
     stats.sessions = sessions_.size();
+    stats.pinned_sessions = sessions_.pinned();
     stats.runs_in_flight = sessions_.running();
     const ContextPool::Table& contexts = loader_.contexts();
     stats.contexts = contexts.contexts;

@@ -74,7 +74,8 @@ struct DeviceStatus {
 
 // What is held now.
 struct EngineStats {
-  int64_t sessions = 0, contexts = 0, runs_in_flight = 0, runs_waiting = 0;
+  int64_t sessions = 0, pinned_sessions = 0;
+  int64_t contexts = 0, runs_in_flight = 0, runs_waiting = 0;
   int64_t weight_sets = 0, idle_weight_sets = 0;
   int64_t weight_bytes = 0, idle_weight_bytes = 0, context_bytes = 0;
   int64_t host_memory_used = 0, host_memory_limit = 0;  // weight sets, contexts, what makes them

@@ -34,6 +34,7 @@ struct OpenSpec {
   std::string profile;
   std::vector<WeightSource> weights;
   uint32_t lease_seconds = 0;  // 0: the default; capped
+  bool pinned = false;         // the daemon's own: under no lease, and not one of max_sessions
 };
 
 struct Opened {

@@ -79,10 +79,11 @@ absl::StatusOr<Compiled> Sessions::Obtain(const Principal& who, OpenSpec& spec,
   return compiler_.Compile(who, std::move(compile.spec), compile.call, cancel);
 }
 
-absl::Status Sessions::CheckRoomLocked() const {
-  if (sessions_.size() < options_.max_sessions) return absl::OkStatus();
-  return TryLater(WithLimit(ResourceExhausted(sessions_.size(), " sessions are open"),
-                            "max_sessions", options_.max_sessions));
+absl::Status Sessions::CheckRoomLocked(bool pinned) const {
+  const size_t leased = sessions_.size() - pinned_;
+  if (pinned || leased < options_.max_sessions) return absl::OkStatus();
+  return TryLater(WithLimit(ResourceExhausted(leased, " sessions are open"), "max_sessions",
+                            options_.max_sessions));
 }
 
 uint32_t Sessions::Granted(uint32_t lease_seconds) const {
@@ -94,7 +95,7 @@ absl::StatusOr<Opened> Sessions::Open(const Principal& who, OpenSpec spec,
                                       const CancelToken& cancel) {
   {
     std::lock_guard lock(mutex_);
-    RLX_TRY(CheckRoomLocked());
+    RLX_TRY(CheckRoomLocked(spec.pinned));
   }
   auto session = std::make_shared<Session>();
   RLX_ASSIGN(session->compiled, Obtain(who, spec, cancel));
@@ -131,11 +132,14 @@ absl::StatusOr<Opened> Sessions::Open(const Principal& who, OpenSpec spec,
   session->principal = who.name;
   session->device_kind = artifact.target.kind;
   session->lease_seconds = Granted(spec.lease_seconds);
+  session->pinned = spec.pinned;
+  if (spec.pinned) session->expires_at = std::numeric_limits<double>::infinity();
   Renew(*session);
   {
     std::lock_guard lock(mutex_);
-    RLX_TRY(CheckRoomLocked());
+    RLX_TRY(CheckRoomLocked(spec.pinned));
     sessions_.emplace(session->handle, session);
+    if (spec.pinned) ++pinned_;
   }
   observer_.SessionOpened(session->device_kind, shared);
   return Opened{session->handle, session->compiled, session->lease_seconds, shared,
@@ -242,6 +246,7 @@ absl::Status Sessions::Close(const Principal& who, const RandomId& handle,
   {
     std::lock_guard lock(mutex_);
     if (sessions_.erase(handle) == 0) return NoSession(handle);  // someone else just closed it
+    if (session->pinned) --pinned_;
   }
   session->gate.Shut();
   observer_.SessionEnded(session->device_kind, SessionEnd::kClosed);
@@ -285,7 +290,12 @@ double Sessions::Reap(double now) {
 
 int64_t Sessions::size() const {
   std::lock_guard lock(mutex_);
-  return static_cast<int64_t>(sessions_.size());
+  return static_cast<int64_t>(sessions_.size() - pinned_);
+}
+
+int64_t Sessions::pinned() const {
+  std::lock_guard lock(mutex_);
+  return static_cast<int64_t>(pinned_);
 }
 
 }  // namespace rlx::engine

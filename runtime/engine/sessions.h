@@ -18,6 +18,7 @@ struct Session {
   std::string principal;
   Compiled compiled;
   uint32_t lease_seconds = 0;
+  bool pinned = false;
   DeviceKind device_kind = DeviceKind::kCpu;
   int64_t weight_bytes = 0;
 
@@ -48,7 +49,8 @@ class Sessions {
 
   // Ends sessions whose lease has run out; when to call again (infinity: when one is opened).
   double Reap(double now);
-  int64_t size() const;
+  int64_t size() const;    // those under a lease
+  int64_t pinned() const;  // the others
   int64_t running() const { return running_.load(); }
   const VariantCounters& variants() const { return variant_counters_; }
 
@@ -56,7 +58,7 @@ class Sessions {
   using SessionPtr = std::shared_ptr<Session>;
   absl::StatusOr<SessionPtr> Find(const Principal& who, const RandomId& handle);
   absl::StatusOr<Compiled> Obtain(const Principal& who, OpenSpec& spec, const CancelToken& cancel);
-  absl::Status CheckRoomLocked() const;
+  absl::Status CheckRoomLocked(bool pinned) const;
   absl::StatusOr<RunTiming> RunAndTrace(Session& session, RunSpec spec, OutputMemory outputs,
                                         const CancelToken& cancel, RunStage& stage);
   absl::StatusOr<RunTiming> RunIn(Session& session, const RunSpec& spec, OutputMemory outputs,
@@ -77,7 +79,8 @@ class Sessions {
   std::atomic<int64_t> running_{0};
   mutable std::mutex mutex_;
   VariantCounters variant_counters_;
-  std::unordered_map<RandomId, SessionPtr> sessions_;  // guarded by mutex_
+  std::unordered_map<RandomId, SessionPtr> sessions_;  // guarded by mutex_, as below
+  size_t pinned_ = 0;
   std::stop_source stop_;
   CompilePool background_;  // last: what it does for sessions ends before they do
 };
