@@ -12,6 +12,7 @@
 #include "runtime/base/file.h"
 #include "runtime/base/status.h"
 #include "server/address.h"
+#include "server/models/keeper.h"
 
 namespace rlx::server {
 namespace {
@@ -45,6 +46,16 @@ constexpr Flag kFlags[] = {
      "at SIGTERM, time for what runs to finish (30)"},
     {"log_level", "log_level", "debug, info, warning or error (info)"},
     {"reflection", "reflection", "serve gRPC reflection (true)"},
+    {"model_repository", "model_repository",
+     "folder of models to serve, MODEL/VERSION/FILE; empty: none (empty)"},
+    {"model_control_mode", "model_control_mode",
+     "when models are loaded: none (all at start), poll or explicit (none)"},
+    {"repository_poll_seconds", "repository_poll_seconds",
+     "time between looks at the repository, with poll (15)"},
+    {"load_model", "load_model",
+     "a model to load at start, with explicit; may be repeated; *: all (none)"},
+    {"strict_readiness", "strict_readiness",
+     "ready only once every model that is loaded at start serves (true)"},
     {"max_message_bytes", "limits.max_message_bytes", "one gRPC message (67108864)"},
     {"max_nodes", "limits.max_nodes", "nodes of a module (100000)"},
     {"max_constant_bytes", "limits.max_constant_bytes", "constants of a module (67108864)"},
@@ -81,20 +92,26 @@ bool ParseNumber(std::string_view text, T& out) {
   return error == std::errc() && end == text.data() + text.size();
 }
 
-bool ParseLogLevel(std::string_view text, config::LogLevel& out) {
-  constexpr std::pair<std::string_view, config::LogLevel> names[] = {
-      {"debug", config::LOG_LEVEL_DEBUG},
-      {"info", config::LOG_LEVEL_INFO},
-      {"warning", config::LOG_LEVEL_WARNING},
-      {"error", config::LOG_LEVEL_ERROR}};
-  for (const auto& [name, level] : names) {
-    if (name == text) return out = level, true;
+// A value by the words of flags: "info" is LOG_LEVEL_INFO. Null for any other text.
+const google::protobuf::EnumValueDescriptor* ParseEnum(const google::protobuf::EnumDescriptor& type,
+                                                       std::string_view text) {
+  constexpr std::string_view unspecified = "UNSPECIFIED";
+  std::string name = type.FindValueByNumber(0)->name();
+  name.resize(name.size() - unspecified.size());
+  for (const char c : text) {
+    if (c < 'a' || c > 'z') return nullptr;
+    name.push_back(static_cast<char>(c - 'a' + 'A'));
   }
-  return false;
+  const auto* value = type.FindValueByName(name);
+  return value != nullptr && value->number() != 0 ? value : nullptr;
 }
 
-// Sets the field at `path` from text; false when the text does not fit its type.
-bool SetField(ServerConfig& config, std::string_view path, const std::string& text) {
+// A field of the configuration, and the message that it is in.
+struct Place {
+  google::protobuf::Message* message;
+  const FieldDescriptor* field;
+};
+Place PlaceOf(ServerConfig& config, std::string_view path) {
   google::protobuf::Message* message = &config;
   size_t dot = path.find('.');
   if (dot != std::string_view::npos) {
@@ -103,7 +120,19 @@ bool SetField(ServerConfig& config, std::string_view path, const std::string& te
     message = message->GetReflection()->MutableMessage(message, outer);
     path = path.substr(dot + 1);
   }
-  const FieldDescriptor* field = message->GetDescriptor()->FindFieldByName(std::string(path));
+  return {message, message->GetDescriptor()->FindFieldByName(std::string(path))};
+}
+
+bool IsSwitch(std::string_view name) {
+  const Flag* flag = FindFlag(name);
+  ServerConfig config;
+  return flag != nullptr &&
+         PlaceOf(config, flag->path).field->cpp_type() == FieldDescriptor::CPPTYPE_BOOL;
+}
+
+// Sets the field at `path` from text; false when the text does not fit its type.
+bool SetField(ServerConfig& config, std::string_view path, const std::string& text) {
+  const auto [message, field] = PlaceOf(config, path);
   const google::protobuf::Reflection* reflection = message->GetReflection();
   switch (field->cpp_type()) {
     case FieldDescriptor::CPPTYPE_STRING:
@@ -132,9 +161,9 @@ bool SetField(ServerConfig& config, std::string_view path, const std::string& te
       if (text != "true" && text != "false") return false;
       return reflection->SetBool(message, field, text == "true"), true;
     case FieldDescriptor::CPPTYPE_ENUM: {
-      config::LogLevel level;
-      if (!ParseLogLevel(text, level)) return false;
-      return reflection->SetEnumValue(message, field, level), true;
+      const auto* value = ParseEnum(*field->enum_type(), text);
+      if (value == nullptr) return false;
+      return reflection->SetEnum(message, field, value), true;
     }
     default:
       return false;
@@ -187,6 +216,12 @@ void FillDefaults(ServerConfig& c) {
   if (!c.has_drain_timeout_seconds()) c.set_drain_timeout_seconds(30);
   if (c.log_level() == config::LOG_LEVEL_UNSPECIFIED) c.set_log_level(config::LOG_LEVEL_INFO);
   if (!c.has_reflection()) c.set_reflection(true);
+  if (!c.has_model_repository()) c.set_model_repository("");
+  if (c.model_control_mode() == config::MODEL_CONTROL_MODE_UNSPECIFIED) {
+    c.set_model_control_mode(config::MODEL_CONTROL_MODE_NONE);
+  }
+  if (!c.has_repository_poll_seconds()) c.set_repository_poll_seconds(15);
+  if (!c.has_strict_readiness()) c.set_strict_readiness(true);
   config::Limits& l = *c.mutable_limits();
   l.set_max_message_bytes(Or(l.has_max_message_bytes(), l.max_message_bytes(), 64ull << 20));
   l.set_max_nodes(Or(l.has_max_nodes(), l.max_nodes(), 100'000));
@@ -244,11 +279,28 @@ absl::Status CheckSeconds(std::string_view flag, double seconds) {
   return Refuse(flag, seconds, "is no time in seconds");
 }
 
+absl::Status CheckModels(const ServerConfig& c) {
+  const bool polls = c.model_control_mode() == config::MODEL_CONTROL_MODE_POLL;
+  if (polls && c.repository_poll_seconds() < 0.01) {
+    return Refuse("repository_poll_seconds", c.repository_poll_seconds(), "is below 0.01");
+  }
+  const bool by_request = c.model_control_mode() == config::MODEL_CONTROL_MODE_EXPLICIT;
+  if (!c.load_model().empty() && !by_request) {
+    return InvalidArgument("--load_model takes --model_control_mode=explicit");
+  }
+  if (c.model_repository().empty() && c.model_control_mode() > config::MODEL_CONTROL_MODE_NONE) {
+    return InvalidArgument("--model_control_mode takes a --model_repository");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckRanges(const ServerConfig& c) {
   RLX_TRY(CheckSizes(c.limits()));
   RLX_TRY(CheckSizes(c.budgets()));
   RLX_TRY(CheckSeconds("drain_delay_seconds", c.drain_delay_seconds()));
   RLX_TRY(CheckSeconds("drain_timeout_seconds", c.drain_timeout_seconds()));
+  RLX_TRY(CheckSeconds("repository_poll_seconds", c.repository_poll_seconds()));
+  RLX_TRY(CheckModels(c));
   if (c.threads() > 1024) return Refuse("threads", c.threads(), "is above 1024");
   if (c.compile_threads() < 1 || c.compile_threads() > 256) {
     return Refuse("compile_threads", c.compile_threads(), "is not in [1, 256]");
@@ -328,10 +380,10 @@ absl::StatusOr<std::vector<Given>> SplitArgs(const std::vector<std::string>& arg
     const size_t equals = arg.find('=');
     if (equals != std::string_view::npos) {
       out.push_back({std::string(arg.substr(0, equals)), std::string(arg.substr(equals + 1))});
-    } else if (arg == "help" || arg == "version" || arg == "reflection") {
+    } else if (arg == "help" || arg == "version" || IsSwitch(arg)) {
       out.push_back({std::string(arg), "true"});
-    } else if (arg == "noreflection") {
-      out.push_back({"reflection", "false"});
+    } else if (arg.starts_with("no") && IsSwitch(arg.substr(2))) {
+      out.push_back({std::string(arg.substr(2)), "false"});
     } else {
       if (i + 1 == args.size()) return InvalidArgument("--", arg, " needs a value");
       out.push_back({std::string(arg), args[++i]});
@@ -350,7 +402,7 @@ absl::StatusOr<Settings> ReadSettings(const std::vector<std::string>& args) {
       RLX_ASSIGN(out.config, ReadConfigFile(flag.value));
     }
   }
-  bool listen_given = false;
+  std::set<std::string> given_lists;
   for (const auto& [name, value] : given) {
     if (name == "config") continue;
     if (name == "help" || name == "version") {
@@ -359,8 +411,10 @@ absl::StatusOr<Settings> ReadSettings(const std::vector<std::string>& args) {
     }
     const Flag* flag = FindFlag(name);
     if (flag == nullptr) return InvalidArgument("unknown flag --", name);
-    if (name == "listen" && !listen_given) out.config.clear_listen();  // flags win over the file
-    listen_given = listen_given || name == "listen";
+    const auto [message, field] = PlaceOf(out.config, flag->path);
+    if (field->is_repeated() && given_lists.insert(name).second) {  // flags win over the file
+      message->GetReflection()->ClearField(message, field);
+    }
     if (!SetField(out.config, flag->path, value)) {
       return InvalidArgument("--", name, ": \"", value, "\" is no valid value");
     }
@@ -435,6 +489,19 @@ WireLimits ToWireLimits(const ServerConfig& config) {
   out.max_chunk_bytes = std::min(out.max_chunk_bytes, out.max_message_bytes / 2);
   out.preferred_chunk_bytes =
       static_cast<uint32_t>(std::min<uint64_t>(out.preferred_chunk_bytes, out.max_chunk_bytes));
+  return out;
+}
+
+KeeperOptions ToKeeperOptions(const ServerConfig& config) {
+  KeeperOptions out;
+  out.root = config.model_repository();
+  if (config.model_control_mode() == config::MODEL_CONTROL_MODE_POLL) out.mode = ControlMode::kPoll;
+  if (config.model_control_mode() == config::MODEL_CONTROL_MODE_EXPLICIT) {
+    out.mode = ControlMode::kExplicit;
+  }
+  out.poll_seconds = config.repository_poll_seconds();
+  out.load_at_start.insert(config.load_model().begin(), config.load_model().end());
+  out.strict = config.strict_readiness();
   return out;
 }
 

@@ -12,6 +12,8 @@
 
 namespace rlx::server {
 
+struct KeeperOptions;
+
 // What the command line, the configuration file and the environment say, in this order of
 // precedence.
 struct Settings {
@@ -34,6 +36,7 @@ std::string HelpText();
 // The parts of a complete configuration as the rest of the daemon takes them.
 engine::EngineOptions ToEngineOptions(const Settings& settings);
 WireLimits ToWireLimits(const config::ServerConfig& config);
+KeeperOptions ToKeeperOptions(const config::ServerConfig& config);
 LogLevel ToLogLevel(config::LogLevel level);
 
 }  // namespace rlx::server

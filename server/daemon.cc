@@ -14,6 +14,7 @@
 #include "server/compiler_service.h"
 #include "server/health_service.h"
 #include "server/http.h"
+#include "server/inference_service.h"
 #include "server/info_services.h"
 #include "server/session_service.h"
 #include "server/sockets.h"
@@ -57,12 +58,18 @@ class DaemonImpl final : public Daemon {
     frontend_.reset(new Frontend{*engine_, *metrics_, *executor_, log_,
                                  ToWireLimits(settings_.config), settings_.log_fusion,
                                  settings_.log_dispatch});
+    metrics_->SetModels(&models_);
+    RLX_ASSIGN(keeper_,
+               ModelKeeper::Start(
+                   ToKeeperOptions(settings_.config), *engine_, models_, log_,
+                   {[this] { Prepared(); },
+                    [this](bool ok, double seconds) { metrics_->ModelLoadEnded(ok, seconds); }}));
     RLX_TRY(StartGrpc());
     if (!settings_.config.metrics_listen().empty()) {
       RLX_ASSIGN(http_,
                  HttpEndpoint::Start(settings_.config.metrics_listen(), *metrics_, readiness_));
     }
-    SetReady(true);
+    Prepared();
     return absl::OkStatus();
   }
 
@@ -71,7 +78,8 @@ class DaemonImpl final : public Daemon {
 
   bool Shutdown(const std::atomic<bool>& now) override {
     shut_down_ = true;
-    SetReady(false);
+    NotReady();
+    if (keeper_) keeper_->Stop();
     if (grpc_) SleepUnless(settings_.config.drain_delay_seconds(), now);
     const bool drained = engine_ == nullptr || Drain(now);
     if (grpc_) CloseGrpc(drained);
@@ -80,6 +88,9 @@ class DaemonImpl final : public Daemon {
     services_.clear();
     health_.reset();
     executor_.reset();  // finishes its tasks, which use the engine
+    keeper_.reset();
+    metrics_->SetModels(nullptr);
+    models_.Clear();
     metrics_->SetEngine(nullptr);
     engine_.reset();
     return drained;
@@ -136,7 +147,9 @@ class DaemonImpl final : public Daemon {
     Serve<v1::Sessions, SessionService>(builder);
     Serve<v1::Devices, DeviceService>(builder);
     Serve<v1::Server, CapabilityService>(builder);
-    Serve<v1::Admin, AdminService>(builder, [this] { SetReady(false); });
+    Serve<v1::Admin, AdminService>(builder, [this] { NotReady(); });
+    Serve<inference::GRPCInferenceService, InferenceService>(builder, models_, *keeper_,
+                                                             readiness_);
     grpc_ = builder.BuildAndStart();
     for (size_t i = 0; i < bound.size(); ++i) {
       const std::string& listen = settings_.config.listen(static_cast<int>(i));
@@ -150,6 +163,18 @@ class DaemonImpl final : public Daemon {
       bound_.push_back(std::move(address));
     }
     return absl::OkStatus();
+  }
+
+  // Ready once the ports are open and the models of the start serve, unless the end came first.
+  void Prepared() {
+    std::lock_guard lock(ready_mutex_);
+    if (--unprepared_ == 0 && !ending_) SetReady(true);
+  }
+
+  void NotReady() {
+    std::lock_guard lock(ready_mutex_);
+    ending_ = true;
+    SetReady(false);
   }
 
   void SetReady(bool ready) {
@@ -176,7 +201,12 @@ class DaemonImpl final : public Daemon {
   Logger& log_;
   std::unique_ptr<Metrics> metrics_;
   Readiness readiness_;
+  std::mutex ready_mutex_;
+  int unprepared_ = 2;  // guarded by ready_mutex_, as below
+  bool ending_ = false;
   std::unique_ptr<engine::Engine> engine_;
+  ModelStore models_;  // whose sessions are the engine's
+  std::unique_ptr<ModelKeeper> keeper_;
   std::unique_ptr<Executor> executor_;
   std::unique_ptr<Frontend> frontend_;
   std::vector<std::unique_ptr<grpc::Service>> services_;

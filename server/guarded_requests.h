@@ -7,6 +7,7 @@
 #include <grpcpp/impl/codegen/proto_utils.h>
 
 #include "absl/status/status.h"
+#include "inference/grpc_service.pb.h"
 #include "rlx/v1/admin.pb.h"
 #include "rlx/v1/blobs.pb.h"
 #include "rlx/v1/capabilities.pb.h"
@@ -45,11 +46,19 @@ struct GuardedTraits {
   X(KeepAliveRequest) X(ListDevicesRequest) X(ListSessionsRequest) X(LowerRequest) \
   X(OpenRequest) X(QueryWriteRequest) X(ReadRequest) X(RunRequest) X(RunStreamRequest) \
   X(WaitCompileRequest) X(WriteRequest)
+#define RLX_GUARDED_INFERENCE_REQUESTS(X) \
+  X(ModelConfigRequest) X(ModelInferRequest) X(ModelMetadataRequest) X(ModelReadyRequest) \
+  X(RepositoryIndexRequest) X(RepositoryModelLoadRequest) X(RepositoryModelUnloadRequest) \
+  X(ServerLiveRequest) X(ServerMetadataRequest) X(ServerReadyRequest)
 // clang-format on
 
-#define RLX_GUARDED_TRAITS(Request)                       \
-  template <>                                             \
-  class grpc::SerializationTraits<rlx::v1::Request, void> \
-      : public rlx::server::GuardedTraits<rlx::v1::Request> {};
-RLX_GUARDED_REQUESTS(RLX_GUARDED_TRAITS)
+#define RLX_GUARDED_TRAITS(Type) \
+  template <>                    \
+  class grpc::SerializationTraits<Type, void> : public rlx::server::GuardedTraits<Type> {};
+#define RLX_GUARDED_V1(Request) RLX_GUARDED_TRAITS(rlx::v1::Request)
+#define RLX_GUARDED_INFERENCE(Request) RLX_GUARDED_TRAITS(inference::Request)
+RLX_GUARDED_REQUESTS(RLX_GUARDED_V1)
+RLX_GUARDED_INFERENCE_REQUESTS(RLX_GUARDED_INFERENCE)
 #undef RLX_GUARDED_TRAITS
+#undef RLX_GUARDED_V1
+#undef RLX_GUARDED_INFERENCE

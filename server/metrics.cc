@@ -15,6 +15,7 @@
 
 #include "runtime/device/registry.h"
 #include "runtime/engine/engine.h"
+#include "server/models/store.h"
 #include "server/process_stats.h"
 #include "server/version.h"
 
@@ -216,6 +217,7 @@ void CollectEngine(engine::Engine& engine, Snapshot& out) {
   const engine::EngineStats s = engine.Stats();
   const auto d = [](int64_t v) { return static_cast<double>(v); };
   out.SetGauge("rlxd_sessions", "Sessions by state", {{"state", "open"}}, d(s.sessions));
+  out.SetGauge("rlxd_sessions", "Sessions by state", {{"state", "model"}}, d(s.pinned_sessions));
   out.SetGauge("rlxd_exec_contexts", "Execution contexts of all sessions", {}, d(s.contexts));
   out.SetGauge("rlxd_exec_context_bytes", "Bytes of their arenas", {}, d(s.context_bytes));
   out.SetCounter("rlxd_exec_contexts_evicted_total", "Idle contexts that went to make room", {},
@@ -260,6 +262,32 @@ void CollectDevices(engine::Engine& engine, Snapshot& out) {
   }
 }
 
+void CollectModels(const ModelStore& models, Snapshot& out) {
+  std::array<int64_t, kModelStates> by_state{};
+  bool others = false, others_ready = true;
+  size_t shown = 0;
+  const auto row = [&](const std::string& model, const std::string& version, bool ready) {
+    out.SetGauge("rlxd_model_ready", "1 while a version of a model takes requests",
+                 {{"model", model}, {"version", version}}, ready ? 1 : 0);
+  };
+  for (const ModelStatus& status : models.Index()) {
+    const bool ready = status.state == ModelState::kReady;
+    ++by_state[static_cast<size_t>(status.state)];
+    if (++shown <= Metrics::kMostModels) {
+      row(status.name, status.version ? Cat(*status.version) : "", ready);
+    } else {
+      others = true;
+      others_ready &= ready;
+    }
+  }
+  if (others) row("other", "", others_ready);
+  for (size_t i = 0; i < by_state.size(); ++i) {
+    out.SetGauge("rlxd_models", "Versions of models by state",
+                 {{"state", std::string(Name(static_cast<ModelState>(i)))}},
+                 static_cast<double>(by_state[i]));
+  }
+}
+
 void CollectProcess(Snapshot& out) {
   const ProcessStats p = ReadProcessStats();
   out.SetCounter("process_cpu_seconds_total", "User and system CPU time", {}, p.cpu_seconds);
@@ -285,6 +313,11 @@ class MetricsImpl final : public Metrics {
   void SetEngine(engine::Engine* engine) override {
     std::lock_guard lock(engine_mutex_);
     engine_ = engine;
+  }
+
+  void SetModels(const ModelStore* models) override {
+    std::lock_guard lock(engine_mutex_);
+    models_ = models;
   }
 
   void SetState(bool ready, bool draining) override {
@@ -313,10 +346,17 @@ class MetricsImpl final : public Metrics {
         CollectEngine(*engine_, snapshot);
         CollectDevices(*engine_, snapshot);
       }
+      if (models_ != nullptr) CollectModels(*models_, snapshot);
     }
     CollectProcess(snapshot);
     for (MetricFamily& family : snapshot.Take()) families.push_back(std::move(family));
     return prometheus::TextSerializer().Serialize(families);
+  }
+
+  void ModelLoadEnded(bool ok, double seconds) override {
+    const Labels result = {{"result", ok ? "ok" : "error"}};
+    model_loads_.Add(result).Increment();
+    model_load_durations_.Add(result, DurationBuckets()).Observe(seconds);
   }
 
   void CompileFinished(const engine::CompileEvent& event) override {
@@ -477,6 +517,11 @@ class MetricsImpl final : public Metrics {
       Make(BuildHistogram(), "rlxd_cache_op_seconds", "Time of reads and writes of a cache tier");
   Family<Counter>& sessions_opened_ = Make(BuildCounter(), "rlxd_sessions_opened_total",
                                            "Sessions opened, by whether their weights were shared");
+  Family<Counter>& model_loads_ =
+      Make(BuildCounter(), "rlxd_model_loads_total", "Loads of a model's version, by outcome");
+  Family<Histogram>& model_load_durations_ =
+      Make(BuildHistogram(), "rlxd_model_load_duration_seconds",
+           "Time to read, compile, open and warm up a model's version, by outcome");
   Counter& lease_expirations_ = Make(BuildCounter(), "rlxd_lease_expirations_total",
                                      "Sessions closed because nobody renewed them")
                                     .Add({});
@@ -493,6 +538,7 @@ class MetricsImpl final : public Metrics {
   std::map<std::pair<std::string, std::string>, std::unique_ptr<MethodMetricsImpl>> methods_;
   std::mutex engine_mutex_;
   engine::Engine* engine_ = nullptr;
+  const ModelStore* models_ = nullptr;
 };
 
 }  // namespace

@@ -13,6 +13,8 @@ class Engine;
 
 namespace rlx::server {
 
+class ModelStore;
+
 // Counters of one RPC, made once and kept: recording a call costs a few atomic additions.
 class MethodMetrics {
  public:
@@ -25,14 +27,19 @@ class MethodMetrics {
 };
 
 // All that /metrics shows, prefixed rlxd_, and the process_ metrics. Labels are bounded: method
-// names, codes, rules, reasons, tiers, phases, device kinds; nothing that a client chooses. Thread
-// safe.
+// names, codes, rules, reasons, tiers, phases, device kinds, the first kMostModels versions of the
+// operator's models; nothing that a client chooses. Thread safe.
 class Metrics : public engine::EngineObserver {
  public:
+  static constexpr size_t kMostModels = 1000;
   static std::unique_ptr<Metrics> Create();
   // What is read at scrape time comes from the engine; null: none (any more).
   virtual void SetEngine(engine::Engine* engine) = 0;
+  // Likewise of the models that are served.
+  virtual void SetModels(const ModelStore* models) = 0;
   virtual void SetState(bool ready, bool draining) = 0;
+  // A version of a model was loaded, or was not.
+  virtual void ModelLoadEnded(bool ok, double seconds) = 0;
   // A call was refused; `limit` is one of Limits or Budgets.
   virtual void LimitRejected(std::string_view limit) = 0;
   virtual MethodMetrics& Method(std::string_view service, std::string_view method) = 0;

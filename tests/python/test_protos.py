@@ -4,7 +4,12 @@
 import re
 from pathlib import Path
 
-PROTOS = sorted((Path(__file__).resolve().parents[2] / "proto/rlx/v1").glob("*.proto"))
+ROOT = Path(__file__).resolve().parents[2] / "proto"
+PROTOS = sorted(
+    proto
+    for room in ("rlx/v1", "rlx/config", "inference")
+    for proto in (ROOT / room).glob("*.proto")
+)
 
 OPENS = re.compile(r"(message|enum|oneof|service)\s+(\w+)\s*\{(.*\})?")
 FIELD = re.compile(r"(?:optional |repeated )?(?:map<.*>|[\w.]+)\s+(\w+)\s*=\s*\d+;(.*)")

@@ -34,8 +34,9 @@ class HealthTest : public DaemonTest {
 };
 
 TEST_F(HealthTest, KnowsEveryServiceByItsFullName) {
-  for (const char* service : {"", "rlx.v1.Compiler", "rlx.v1.Blobs", "rlx.v1.Sessions",
-                              "rlx.v1.Devices", "rlx.v1.Server", "rlx.v1.Admin"}) {
+  for (const char* service :
+       {"", "rlx.v1.Compiler", "rlx.v1.Blobs", "rlx.v1.Sessions", "rlx.v1.Devices", "rlx.v1.Server",
+        "rlx.v1.Admin", "inference.GRPCInferenceService"}) {
     HealthCheckResponse response;
     ASSERT_TRUE(Check(service, response).ok()) << service;
     EXPECT_EQ(response.status(), HealthCheckResponse::SERVING) << service;

@@ -15,9 +15,9 @@ using google::protobuf::ServiceDescriptor;
 
 std::vector<const MethodDescriptor*> Methods() {
   std::vector<const MethodDescriptor*> out;
-  for (const char* name : {"Admin", "Blobs", "Compiler", "Devices", "Server", "Sessions"}) {
-    const ServiceDescriptor* service =
-        DescriptorPool::generated_pool()->FindServiceByName(std::string("rlx.v1.") + name);
+  for (const char* name : {"rlx.v1.Admin", "rlx.v1.Blobs", "rlx.v1.Compiler", "rlx.v1.Devices",
+                           "rlx.v1.Server", "rlx.v1.Sessions", "inference.GRPCInferenceService"}) {
+    const ServiceDescriptor* service = DescriptorPool::generated_pool()->FindServiceByName(name);
     EXPECT_NE(service, nullptr) << name;
     for (int m = 0; service != nullptr && m < service->method_count(); ++m)
       out.push_back(service->method(m));
@@ -31,15 +31,20 @@ TEST(GuardedRequests, AreAllThereAre) {
 #define RLX_NAME(Request) guarded.insert(v1::Request::descriptor()->full_name());
   RLX_GUARDED_REQUESTS(RLX_NAME)
 #undef RLX_NAME
+#define RLX_NAME(Request) guarded.insert(inference::Request::descriptor()->full_name());
+  RLX_GUARDED_INFERENCE_REQUESTS(RLX_NAME)
+#undef RLX_NAME
   int services = 0;
-  for (const char* file : {"admin", "blobs", "capabilities", "compiler", "devices", "error",
-                           "module", "options", "plan", "report", "sessions", "target", "types"}) {
+  for (const char* file : {"rlx/v1/admin", "rlx/v1/blobs", "rlx/v1/capabilities", "rlx/v1/compiler",
+                           "rlx/v1/devices", "rlx/v1/error", "rlx/v1/module", "rlx/v1/options",
+                           "rlx/v1/plan", "rlx/v1/report", "rlx/v1/sessions", "rlx/v1/target",
+                           "rlx/v1/types", "inference/grpc_service", "inference/model_config"}) {
     const auto* known =
-        DescriptorPool::generated_pool()->FindFileByName(std::string("rlx/v1/") + file + ".proto");
+        DescriptorPool::generated_pool()->FindFileByName(std::string(file) + ".proto");
     ASSERT_NE(known, nullptr) << file;
     services += known->service_count();
   }
-  EXPECT_EQ(services, 6) << "a service that Methods does not know";
+  EXPECT_EQ(services, 7) << "a service that Methods does not know";
   for (const MethodDescriptor* method : Methods()) needed.insert(method->input_type()->full_name());
   EXPECT_EQ(guarded, needed);
 }

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "inference/model_config.pb.h"
+#include "runtime/engine/engine.h"
+#include "server/models/readers.h"
+
+namespace rlx::server {
+
+// An input or output as KServe v2 speaks of it.
+struct ServedTensor {
+  std::string name;
+  DType dtype = DType::kF32;
+  std::string_view datatype;  // "FP32"
+  std::vector<int64_t> dims;  // -1: any extent; with the batch
+};
+
+// One version of a model with its session, as long as anybody holds it: requests that run keep it
+// while the store has let go of it. Immutable; thread safe.
+class ServedModel {
+ public:
+  // What a version is made from.
+  struct Source {
+    std::string name;
+    int64_t version = 0;
+    inference::ModelConfig config;
+    Digest256 fingerprint;
+    ReadModel model;
+  };
+  // Compiles, opens a session and warms it up. FailedPrecondition when the model does not fit its
+  // config or cannot run here; else what the engine says.
+  static absl::StatusOr<std::shared_ptr<const ServedModel>> Load(engine::Engine& engine,
+                                                                 Source source,
+                                                                 const CancelToken& cancel);
+  ServedModel(engine::Engine& engine, Source source, const engine::Opened& opened);
+  ~ServedModel();  // ends the session
+  ServedModel(const ServedModel&) = delete;
+  ServedModel& operator=(const ServedModel&) = delete;
+
+  const std::string& name() const { return source_.name; }
+  int64_t version() const { return source_.version; }
+  const std::string& version_text() const { return version_text_; }
+  const inference::ModelConfig& config() const { return source_.config; }
+  const Digest256& fingerprint() const { return source_.fingerprint; }
+  const std::vector<ServedTensor>& inputs() const { return inputs_; }
+  const std::vector<ServedTensor>& outputs() const { return outputs_; }
+  const RandomId& handle() const { return handle_; }
+
+  // Whose session it is.
+  static const engine::Principal& Owner();
+
+ private:
+  absl::Status Complete(const engine::Opened& opened);
+  absl::Status WarmUp(const CancelToken& cancel) const;
+  absl::Status WarmUp(const inference::ModelWarmup& request, const CancelToken& cancel) const;
+  absl::Status WarmUpByDefault(const CancelToken& cancel) const;
+  absl::Status RunOnce(const std::vector<std::vector<int64_t>>& dims,
+                       const std::vector<std::string>& bytes, const CancelToken& cancel) const;
+
+  engine::Engine& engine_;
+  Source source_;
+  const std::string version_text_;
+  const RandomId handle_;
+  std::vector<ServedTensor> inputs_, outputs_;
+  // At each symbol's least: what an input is warmed up with. By input.
+  std::vector<std::vector<int64_t>> least_dims_;
+};
+
+}  // namespace rlx::server

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""NVIDIA's own client, unmodified, against rlxd."""
+
+import asyncio
+import queue
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tritonclient.grpc as triton
+import tritonclient.grpc.aio as triton_aio
+from quickstart.daemon import Daemon, default_binary
+from safetensors.numpy import save_file
+from tritonclient.utils import InferenceServerException
+
+DENSE = """mir "dense" {
+  symbol batch in [1, 64]
+  %0 = input "x" : f32[batch,4]
+  %1 = param "w" : f32[4,3]
+  %2 = matmul(%0, %1)
+  output "y" = %2
+}
+"""
+SAME = """mir "same" {{
+  %0 = input "x" : {0}[2,3]
+  output "y" = %0
+}}
+"""
+TYPES = {
+    "BOOL": ("bool", np.bool_),
+    "UINT8": ("u8", np.uint8),
+    "INT8": ("i8", np.int8),
+    "INT16": ("i16", np.int16),
+    "UINT32": ("u32", np.uint32),
+    "INT32": ("i32", np.int32),
+    "INT64": ("i64", np.int64),
+    "FP16": ("f16", np.float16),
+    "FP32": ("f32", np.float32),
+    "FP64": ("f64", np.float64),
+}
+WEIGHTS = np.arange(12, dtype=np.float32).reshape(4, 3)
+
+
+def write(root: Path, model: str, text: str, config: str = "") -> None:
+    version = root / model / "1"
+    version.mkdir(parents=True)
+    (version / "module.txt").write_text(text)
+    if config:
+        (root / model / "config.pbtxt").write_text(config)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    folder = tmp_path_factory.mktemp("triton")
+    root = folder / "models"
+    write(root, "dense", DENSE, 'max_batch_size: 8 input { name: "x" dims: 4 }')
+    save_file({"w": WEIGHTS}, root / "dense/1/weights.safetensors")
+    for name, _ in TYPES.values():
+        write(root, f"same-{name}", SAME.format(name))
+    write(root, "same-bf16", SAME.format("bf16"))
+    flags = (f"--model_repository={root}", "--model_control_mode=explicit", "--load_model=*")
+    with Daemon(default_binary(), folder / "cache", folder / "rlxd.log", *flags) as running:
+        running.wait_ready(60)
+        yield running
+    assert running.stop() == 0, running.log.read_text()
+
+
+@pytest.fixture
+def client(server: Daemon) -> Iterator[triton.InferenceServerClient]:
+    with triton.InferenceServerClient(server.address) as connected:
+        yield connected
+
+
+def dense_input(x: np.ndarray) -> list[triton.InferInput]:
+    tensor = triton.InferInput("x", x.shape, "FP32")
+    tensor.set_data_from_numpy(x)
+    return [tensor]
+
+
+def test_the_server_and_its_models_are_described(client: triton.InferenceServerClient) -> None:
+    assert client.is_server_live() and client.is_server_ready()
+    assert client.is_model_ready("dense") and client.is_model_ready("dense", "1")
+    assert not client.is_model_ready("nothing")
+    assert client.get_server_metadata(as_json=True)["name"] == "rlxd"
+    metadata = client.get_model_metadata("dense", as_json=True)
+    assert metadata["versions"] == ["1"] and metadata["platform"] == "rlx"
+    assert metadata["inputs"] == [{"name": "x", "datatype": "FP32", "shape": ["-1", "4"]}]
+    assert metadata["outputs"] == [{"name": "y", "datatype": "FP32", "shape": ["-1", "3"]}]
+    config = client.get_model_config("dense").config
+    assert config.max_batch_size == 8 and config.backend == "rlx"
+    assert list(config.input[0].dims) == [4] and list(config.output[0].dims) == [3]
+
+
+@pytest.mark.parametrize("batch", [1, 3, 8])
+def test_infer(client: triton.InferenceServerClient, batch: int) -> None:
+    x = np.random.default_rng(batch).standard_normal((batch, 4), dtype=np.float32)
+    outputs = [triton.InferRequestedOutput("y")]
+    result = client.infer("dense", dense_input(x), outputs=outputs, request_id="mine")
+    np.testing.assert_allclose(result.as_numpy("y"), x @ WEIGHTS, rtol=1e-5, atol=1e-5)
+    assert result.get_response().id == "mine" and result.get_response().model_version == "1"
+
+
+def test_infer_without_waiting(client: triton.InferenceServerClient) -> None:
+    answers: queue.Queue = queue.Queue()
+    batches = [np.full((1, 4), i, dtype=np.float32) for i in range(16)]
+    for i, x in enumerate(batches):
+        client.async_infer(
+            "dense",
+            dense_input(x),
+            callback=lambda result, error: answers.put((result, error)),
+            request_id=str(i),
+        )
+    for _ in batches:
+        result, error = answers.get(timeout=60)
+        assert error is None
+        x = batches[int(result.get_response().id)]
+        np.testing.assert_allclose(result.as_numpy("y"), x @ WEIGHTS, rtol=1e-5)
+
+
+def test_asyncio(server: Daemon) -> None:
+    async def ask() -> np.ndarray:
+        async with triton_aio.InferenceServerClient(server.address) as client:
+            assert await client.is_model_ready("dense")
+            results = await asyncio.gather(
+                *(client.infer("dense", dense_input(np.eye(4, dtype=np.float32))) for _ in range(8))
+            )
+        return np.stack([result.as_numpy("y") for result in results])
+
+    np.testing.assert_allclose(asyncio.run(ask()), np.stack([WEIGHTS] * 8))
+
+
+@pytest.mark.parametrize("datatype", TYPES)
+def test_every_element_type(client: triton.InferenceServerClient, datatype: str) -> None:
+    name, dtype = TYPES[datatype]
+    x = np.array([[0, 1, 1], [1, 0, 1]], dtype=dtype)
+    tensor = triton.InferInput("x", x.shape, datatype)
+    tensor.set_data_from_numpy(x)
+    y = client.infer(f"same-{name}", [tensor]).as_numpy("y")
+    assert y.dtype == dtype
+    np.testing.assert_array_equal(y, x)
+
+
+def test_bf16(client: triton.InferenceServerClient) -> None:
+    x = np.array([[1.5, -2, 0], [256, 3, -0.125]], dtype=np.float32)
+    tensor = triton.InferInput("x", x.shape, "BF16")
+    tensor.set_data_from_numpy(x)
+    y = client.infer("same-bf16", [tensor]).as_numpy("y")
+    np.testing.assert_array_equal(y.astype(np.float32), x)
+
+
+def test_errors_have_tritons_codes(client: triton.InferenceServerClient) -> None:
+    x = np.zeros((1, 4), dtype=np.float32)
+    cases = [
+        ("nothing", dense_input(x), "NOT_FOUND", "unknown model: 'nothing' is not found"),
+        ("dense", dense_input(np.zeros((9, 4), np.float32)), "INVALID_ARGUMENT", "batch-size"),
+        ("dense", dense_input(np.zeros((1, 5), np.float32)), "INVALID_ARGUMENT", "shape"),
+        ("dense", [], "INVALID_ARGUMENT", "expected 1 inputs but got 0"),
+    ]
+    for model, inputs, code, words in cases:
+        with pytest.raises(InferenceServerException, match=words) as failure:
+            client.infer(model, inputs)
+        assert failure.value.status() == f"StatusCode.{code}"
+
+
+def test_models_are_loaded_and_unloaded(client: triton.InferenceServerClient) -> None:
+    def state() -> str:
+        index = client.get_model_repository_index().models
+        return next(model.state for model in index if model.name == "same-i8")
+
+    assert state() == "READY"
+    client.unload_model("same-i8")
+    assert state() == "UNAVAILABLE" and not client.is_model_ready("same-i8")
+    client.load_model("same-i8")
+    assert state() == "READY" and client.is_model_ready("same-i8")
+    with pytest.raises(InferenceServerException, match="no such model"):
+        client.load_model("nothing")
