@@ -75,7 +75,7 @@ if(sources)
   rlx_compile_test(rlx_fuzz_targets)
   rlx_link_existing(rlx_fuzz_targets PUBLIC test_support ${RLX_EVERYTHING})
   rlx_test(fuzz_tests SOURCES tests/fuzz/fuzz_test.cc LINKS fuzz_targets)
-  foreach(name module text artifact)
+  foreach(name module text artifact onnx)
     if(RLX_SANITIZE MATCHES "fuzzer")
       string(SUBSTRING ${name} 0 1 first)
       string(TOUPPER ${first} first)
@@ -134,5 +134,12 @@ if(environment)
              WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
     set_tests_properties(python.server PROPERTIES
       TIMEOUT 1800 LABELS python ENVIRONMENT "RLXD_BINARY=$<TARGET_FILE:rlxd>")
+  endif()
+  # The onnx package's node tests, against a table of those that do not pass.
+  if(EXISTS "${PROJECT_SOURCE_DIR}/tests/onnx/node_tests.py" AND TARGET rlxd)
+    add_test(NAME onnx.node_tests COMMAND "${RLX_PYTHON}" tests/onnx/node_tests.py
+             WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
+    set_tests_properties(onnx.node_tests PROPERTIES
+      TIMEOUT 1800 LABELS onnx ENVIRONMENT "RLXD_BINARY=$<TARGET_FILE:rlxd>")
   endif()
 endif()

@@ -30,7 +30,7 @@ install_packages() {
 # all that decides what is installed.
 install_python() {
   local stamp=.venv/rlxd-stamp wanted
-  wanted=$(cat scripts/setup.sh {scripts/quickstart,tests/python}/requirements.txt clients/python/{pyproject.toml,hatch_build.py} \
+  wanted=$(cat scripts/setup.sh {scripts/quickstart,tests/python,tests/onnx}/requirements.txt clients/python/{pyproject.toml,hatch_build.py} \
     $(find proto -name '*.proto' | sort) | sha256sum)
   if [[ -e $stamp && $(<"$stamp") == "$wanted" ]]; then
     say "Python environment: .venv is up to date"
@@ -39,7 +39,7 @@ install_python() {
   say "Python environment: installing into .venv"
   [[ -x .venv/bin/python ]] || python3 -m venv .venv
   .venv/bin/python -m pip install --progress-bar off -r scripts/quickstart/requirements.txt -r tests/python/requirements.txt \
-    -e 'clients/python[test]' ruff
+    -r tests/onnx/requirements.txt -e 'clients/python[test]' ruff
   echo "$wanted" >"$stamp"
 }
 

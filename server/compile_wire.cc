@@ -8,6 +8,7 @@
 #include "runtime/wire/module.h"
 #include "runtime/wire/options.h"
 #include "runtime/wire/report.h"
+#include "server/onnx_wire.h"
 
 namespace rlx::server {
 namespace {
@@ -29,21 +30,30 @@ absl::StatusOr<SharedBytes> ReadSlice(const v1::BlobSlice& slice, const engine::
   return blob.Slice(slice.offset(), slice.length());
 }
 
-absl::StatusOr<Module> ModuleFrom(const v1::CompileSpec& spec, const engine::Principal& who,
-                                  engine::Engine& engine) {
-  const wire::BlobSource blobs = [&](const v1::BlobSlice& slice) {
+absl::StatusOr<SharedBytes> ReadWhole(const v1::BlobRef& ref, std::string_view what,
+                                      const engine::Principal& who, engine::Engine& engine) {
+  RLX_ASSIGN(SharedBytes bytes, ReadBlob(ref.sha256(), who, engine));
+  if (ref.size() != 0 && ref.size() != bytes.size()) {
+    return InvalidField(what, bytes.size(), " bytes, not ", ref.size());
+  }
+  return bytes;
+}
+
+// Module and weights.
+absl::Status ReadSource(const v1::CompileSpec& spec, const engine::Principal& who,
+                        engine::Engine& engine, engine::CompileSpec& out) {
+  const wire::BlobSource slices = [&](const v1::BlobSlice& slice) {
     return ReadSlice(slice, who, engine);
   };
   const Limits& limits = engine.options().limits;
   switch (spec.source_case()) {
-    case v1::CompileSpec::kModule:
-      return wire::ModuleFromWire(spec.module(), limits, blobs);
+    case v1::CompileSpec::kModule: {
+      RLX_ASSIGN(out.module, wire::ModuleFromWire(spec.module(), limits, slices));
+      return absl::OkStatus();
+    }
     case v1::CompileSpec::kModuleBlob: {
-      RLX_ASSIGN(const SharedBytes bytes, ReadBlob(spec.module_blob().sha256(), who, engine));
-      const uint64_t size = spec.module_blob().size();
-      if (size != 0 && size != bytes.size()) {
-        return InvalidField("spec.module_blob", bytes.size(), " bytes, not ", size);
-      }
+      RLX_ASSIGN(const SharedBytes bytes,
+                 ReadWhole(spec.module_blob(), "spec.module_blob", who, engine));
       const auto limit = static_cast<size_t>(limits.max_module_bytes);
       if (bytes.size() > INT32_MAX ||
           wire::ParsedBytes(bytes.span(), *v1::GraphModule::descriptor(), limit) >= limit) {
@@ -55,10 +65,17 @@ absl::StatusOr<Module> ModuleFrom(const v1::CompileSpec& spec, const engine::Pri
       if (!module.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
         return InvalidField("spec.module_blob", "no GraphModule");
       }
-      return wire::ModuleFromWire(module, limits, blobs);
+      RLX_ASSIGN(out.module, wire::ModuleFromWire(module, limits, slices));
+      return absl::OkStatus();
+    }
+    case v1::CompileSpec::kOnnx: {
+      const BlobReader blobs = [&](const v1::BlobRef& ref, std::string_view what) {
+        return ReadWhole(ref, what, who, engine);
+      };
+      return ReadOnnx(spec.onnx(), blobs, limits, out);
     }
     default:
-      return InvalidArgument("spec has neither module nor module_blob");
+      return InvalidArgument("spec has neither module nor module_blob nor onnx");
   }
 }
 
@@ -102,7 +119,7 @@ absl::StatusOr<engine::CompileSpec> SpecFromWire(const v1::CompileSpec& spec,
   out.device = *device;
   out.profile = spec.target().profile();
   RLX_ASSIGN(out.options, wire::OptionsFromWire(spec.options()));
-  RLX_ASSIGN(out.module, ModuleFrom(spec, who, engine));
+  RLX_TRY(ReadSource(spec, who, engine, out));
   return out;
 }
 
@@ -157,6 +174,9 @@ void CompiledToWire(const engine::Compiled& compiled, v1::CompileResult& out) {
     (*out.mutable_stage_seconds())[stage] = seconds;
   }
   if (artifact.program != nullptr) KernelsToWire(*artifact.program, *out.mutable_kernels());
+  if (compiled.weights == nullptr) return;
+  for (const engine::WeightSource& weight : *compiled.weights)
+    WeightToWire(weight, *out.add_weights());
 }
 
 void LogReports(const engine::Compiled& compiled, const Frontend& frontend) {

@@ -34,9 +34,9 @@ constexpr FlagSpec kGlobalFlags[] = {
 };
 
 constexpr std::string_view kModuleHelp =
-    "MODULE is a serialized GraphModule (.pb), one in protobuf's text format (.pbtxt, .txtpb), or "
-    "-\n"
-    "for stdin.\n";
+    "MODULE is a serialized GraphModule (.pb), one in protobuf's text format (.pbtxt, .txtpb), an "
+    "ONNX\n"
+    "model (.onnx; its external data lies beside it), or - for stdin.\n";
 
 constexpr Command kCommands[] = {
     {"devices", "[DEVICE...]", 0, 12, RunDevices,
@@ -50,7 +50,8 @@ constexpr Command kCommands[] = {
      kModuleHelp},
     {"run", "[MODULE]", 0, 1, RunRun, "open a session, run it once or often, close it",
      "MODULE is as for compile; --key names an executable that is there already instead. Every\n"
-     "parameter needs a weight: a safetensors file holds them by name. Inputs come from .npy "
+     "parameter needs a weight: an ONNX model's own, or one that a safetensors file holds by name. "
+     "Inputs come from .npy "
      "files\n"
      "or are made up: NAME=random, NAME=zeros or NAME=ones, with * for all that are not named.\n"
      "With --key all tensors of the files are bound.\n"},

@@ -20,7 +20,8 @@ namespace {
 
 constexpr FlagSpec kFlags[] = {
     {"key", "HEX", "run the executable of that key"},
-    {"weights", "FILE.safetensors", "tensors for the params, by name; uploaded once", true},
+    {"weights", "FILE.safetensors",
+     "tensors for the params, by name; uploaded once; an ONNX model has its own", true},
     {"random-weights", "SEED", "make up all weights"},
     {"input", "NAME=FILE.npy|random|zeros|ones", "one input; NAME * is all others", true},
     {"extent", "SYMBOL=N", "size of a symbolic dim of made-up inputs", true},
@@ -69,7 +70,8 @@ absl::StatusOr<Weights> MakeWeights(const Executable& executable, Context& conte
   }
   if (flags.Has("weights")) context.progress.Step("reading weights");
   RLX_ASSIGN(const std::vector<WeightFile> files, ReadWeightFiles(flags.All("weights")));
-  return BindParams(executable.manifest, files);
+  return BindParams(executable.manifest, files,
+                    executable.compiled ? executable.compiled->weights() : OwnWeights{});
 }
 
 // A session that is closed with this, unless Close has told how that went.

@@ -3,6 +3,7 @@
 
 #include "clients/rlxctl/context.h"
 #include "clients/rlxctl/module_file.h"
+#include "clients/rlxctl/onnx_file.h"
 #include "clients/rlxctl/upload.h"
 #include "clients/rlxctl/words.h"
 #include "rlx/v1/capabilities.pb.h"
@@ -175,6 +176,10 @@ absl::StatusOr<v1::CompileSpec> MakeSpec(std::string_view module_path, Context& 
   auto parsed = ParseTarget(target);
   if (!parsed.ok()) return Usage("target: ", Message(parsed.status()));
   *spec.mutable_target() = *std::move(parsed);
+  if (IsOnnx(module_path)) {
+    RLX_ASSIGN(*spec.mutable_onnx(), UploadOnnx(module_path, context));
+    return spec;
+  }
   RLX_ASSIGN(v1::GraphModule module, ReadModule(module_path));
   RLX_ASSIGN(const v1::Limits* limits, context.server.Limits());
   if (module.ByteSizeLong() + kHeadroom <= limits->max_message_bytes()) {

@@ -85,15 +85,21 @@ absl::StatusOr<std::vector<WeightFile>> ReadWeightFiles(
 }
 
 absl::StatusOr<Weights> BindParams(const v1::Manifest& manifest,
-                                   const std::vector<WeightFile>& files) {
+                                   const std::vector<WeightFile>& files, const OwnWeights& own) {
   constexpr size_t kNamed = 5;
   Weights weights = BlobsOf(files);
+  std::map<std::string_view, const v1::WeightBinding*> by_name;
+  for (const v1::WeightBinding& binding : own) by_name[binding.param()] = &binding;
   RLX_ASSIGN(const Places places, PlacesIn(files));
   std::vector<std::string_view> missing;
   for (const v1::Binding& param : manifest.params()) {
     const auto found = places.find(param.name());
     if (found == places.end()) {
-      missing.push_back(param.name());
+      const auto model = by_name.find(param.name());
+      if (model != by_name.end())
+        weights.bindings.push_back(*model->second);
+      else
+        missing.push_back(param.name());
       continue;
     }
     weights.bindings.push_back(Bind(param.name(), found->second.file->blob, *found->second.slice));

@@ -22,10 +22,13 @@ struct WeightFile {
 
 absl::StatusOr<std::vector<WeightFile>> ReadWeightFiles(const std::vector<std::string_view>& paths);
 
-// For each param the tensor of its name; NotFound, naming some, when one has none, InvalidArgument
-// when two files have one name.
+// The weights that a compile of an ONNX model found in it.
+using OwnWeights = google::protobuf::RepeatedPtrField<v1::WeightBinding>;
+
+// For each param the tensor of its name, else the model's own; NotFound, naming some, when one has
+// neither, InvalidArgument when two files have one name.
 absl::StatusOr<Weights> BindParams(const v1::Manifest& manifest,
-                                   const std::vector<WeightFile>& files);
+                                   const std::vector<WeightFile>& files, const OwnWeights& own);
 
 // Made-up weights for all params, in one blob: small random floats that depend on seed and name
 // alone. FailedPrecondition when a param's size is not known.

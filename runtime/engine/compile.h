@@ -35,6 +35,19 @@ enum class CompilePhase : uint8_t {
 std::string_view Name(CompilePhase phase);  // "cache_check" … "done": a metric label
 using PhaseSeconds = std::vector<std::pair<CompilePhase, double>>;  // in order
 
+// A param's bytes: a slice of a blob that the principal has uploaded, or given by value.
+struct WeightSource {
+  struct Slice {
+    Digest256 blob;
+    uint64_t offset = 0;
+    uint64_t length = 0;
+  };
+  std::string param;
+  DType dtype = DType::kF32;
+  std::vector<int64_t> dims;
+  std::variant<Slice, SharedBytes> source = Slice{};
+};
+
 // All that an artifact depends on.
 struct CompileSpec {
   Module module;  // not yet verified
@@ -44,7 +57,10 @@ struct CompileSpec {
   // SHA-256 of the request that says all of the above, if the caller has it: Engine::Recall then
   // answers the same request without a module.
   std::optional<Digest256> request;
+  // What the module's author says of its params' bytes; not in the key.
+  std::vector<WeightSource> weights;
 };
+using WeightSources = std::shared_ptr<const std::vector<WeightSource>>;  // null: none
 
 struct CompileProgress {
   RandomId operation;  // for Engine::WaitCompile
@@ -110,6 +126,7 @@ struct Compiled {
   std::shared_ptr<const CompiledModule> module;
   std::shared_ptr<const SourceTable> names;       // never null
   std::shared_ptr<const CompileOptions> options;  // as resolved, every field set
+  WeightSources weights;                          // CompileSpec::weights of this very module
   CacheResult cache = CacheResult::kCompiled;
   RandomId operation;
   double seconds = 0;                                // of this request, waiting included

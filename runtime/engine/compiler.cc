@@ -24,11 +24,14 @@ Digest256 MeaningKey(std::string_view kind, const std::string& principal, const 
 }
 
 // What the author calls things, and the options with every field decided.
-Meaning MeaningOf(const Job& job) {
+Meaning MeaningOf(const Job& job, CompileSpec& spec) {
   CompileOptions options = AsCompileOptions(job.options);
   options.dump = job.request.dump;
   return {job.key.key, job.device, job.canonical.names,
-          std::make_shared<const CompileOptions>(std::move(options))};
+          std::make_shared<const CompileOptions>(std::move(options)),
+          spec.weights.empty()
+              ? nullptr
+              : std::make_shared<const std::vector<WeightSource>>(std::move(spec.weights))};
 }
 
 absl::Status CheckClean(const Compiled& answer, const CompileCall& call) {
@@ -60,6 +63,7 @@ struct Compiler::Request {
     out.module = std::move(module);
     out.names = meaning.names;
     out.options = meaning.options;
+    out.weights = meaning.weights;
     out.cache = cache;
     out.operation = operation;
     out.seconds = MonotonicSeconds() - began;
@@ -95,7 +99,7 @@ absl::StatusOr<Compiled> Compiler::TryCompile(const Principal& who, CompileSpec&
                                               Request& request) {
   RLX_TRY(cancel.Check());
   RLX_ASSIGN(Job job, Understand(spec, options_, targets_));
-  Meaning meaning = MeaningOf(job);
+  Meaning meaning = MeaningOf(job, spec);
   const RandomId operation = RandomId::New();
   if (call.progress) call.progress({operation, CompilePhase::kCacheCheck, "", 0});
   if (!call.skip_cache_lookup && meaning.options->dump.empty()) {
@@ -208,6 +212,7 @@ absl::StatusOr<Compiled> Compiler::Load(const Principal& who, const Digest256& k
     meaning = Meaning{key, artifact.target.kind, std::make_shared<const SourceTable>(),
                       std::make_shared<const CompileOptions>(artifact.options)};
   }
+  meaning->weights = nullptr;  // modules with other weights have the same key
   return request.Answer(*meaning, std::move(found.module), found.cache, RandomId::New());
 }
 

@@ -15,8 +15,14 @@ struct Meaning {
   DeviceKind device = DeviceKind::kCpu;
   std::shared_ptr<const SourceTable> names;
   std::shared_ptr<const CompileOptions> options;
+  WeightSources weights;
 
-  size_t MemoryBytes() const { return sizeof *this + sizeof *options + names->MemoryBytes(); }
+  size_t MemoryBytes() const {
+    size_t bytes = sizeof *this + sizeof *options + names->MemoryBytes();
+    if (weights == nullptr) return bytes;
+    for (const WeightSource& weight : *weights) bytes += sizeof weight + weight.name.capacity();
+    return bytes;
+  }
 };
 
 // The most recent meanings, by digest, as many as `budget_bytes` hold. Thread safe.

@@ -10,19 +10,6 @@
 // What sessions take and give.
 namespace rlx::engine {
 
-// A param's bytes: a slice of a blob that the principal has uploaded, or given by value.
-struct WeightSource {
-  struct Slice {
-    Digest256 blob;
-    uint64_t offset = 0;
-    uint64_t length = 0;
-  };
-  std::string param;
-  DType dtype = DType::kF32;
-  std::vector<int64_t> dims;
-  std::variant<Slice, SharedBytes> source = Slice{};
-};
-
 struct OpenSpec {
   struct Compile {
     CompileSpec spec;
@@ -32,6 +19,7 @@ struct OpenSpec {
   // With a key: what it must have been compiled for, when set.
   std::optional<DeviceKind> device;
   std::string profile;
+  // With a module to compile those that are left out are CompileSpec::weights.
   std::vector<WeightSource> weights;
   uint32_t lease_seconds = 0;  // 0: the default; capped
   bool pinned = false;         // the daemon's own: under no lease, and not one of max_sessions

@@ -51,6 +51,14 @@ void Renew(Session& session) {
   }
 }
 
+// The module's own weights for params that were given none.
+void AddMissing(const std::vector<WeightSource>& own, std::vector<WeightSource>& weights) {
+  std::set<std::string, std::less<>> given;
+  for (const WeightSource& weight : weights) given.insert(weight.param);
+  for (const WeightSource& weight : own)
+    if (!given.contains(weight.param)) weights.push_back(weight);
+}
+
 }  // namespace
 
 Sessions::Sessions(const EngineOptions& options, Compiler& compiler, Targets& targets,
@@ -76,7 +84,10 @@ absl::StatusOr<Compiled> Sessions::Obtain(const Principal& who, OpenSpec& spec,
     return compiler_.Load(who, *key, cancel);
   }
   auto& compile = std::get<OpenSpec::Compile>(spec.executable);
-  return compiler_.Compile(who, std::move(compile.spec), compile.call, cancel);
+  RLX_ASSIGN(Compiled compiled,
+             compiler_.Compile(who, std::move(compile.spec), compile.call, cancel));
+  if (compiled.weights != nullptr) AddMissing(*compiled.weights, spec.weights);
+  return compiled;
 }
 
 absl::Status Sessions::CheckRoomLocked(bool pinned) const {

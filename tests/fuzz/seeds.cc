@@ -46,7 +46,8 @@ const std::vector<Module>& SeedModules() {
 }
 
 std::span<const Target* const> AllTargets() {
-  static constexpr const Target* kTargets[] = {&kModuleTarget, &kTextTarget, &kArtifactTarget};
+  static constexpr const Target* kTargets[] = {&kModuleTarget, &kTextTarget, &kArtifactTarget,
+                                               &kOnnxTarget};
   return kTargets;
 }
 

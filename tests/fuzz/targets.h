@@ -23,6 +23,7 @@ struct Target {
 extern const Target kModuleTarget;    // a GraphModule as it travels
 extern const Target kTextTarget;      // the text form
 extern const Target kArtifactTarget;  // what caches keep: a LIR module with its program
+extern const Target kOnnxTarget;      // an ONNX model as it lies in its file
 
 std::span<const Target* const> AllTargets();
 

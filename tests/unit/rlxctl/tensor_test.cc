@@ -136,11 +136,11 @@ TEST(Weights, NamesTheParamsThatHaveNone) {
   const auto manifest = FromText<v1::Manifest>(R"(params { name: "w" } params { name: "b" })");
   std::vector<WeightFile> files(1);
   files[0].tensors["w"] = {v1::DTYPE_F32, {1}, 8, 4};
-  const auto some = BindParams(manifest, files);
+  const auto some = BindParams(manifest, files, {});
   EXPECT_TRUE(absl::IsNotFound(some.status()));
   EXPECT_THAT(std::string(Message(some.status())), HasSubstr("params: b"));
   files.push_back(files[0]);
-  EXPECT_THAT(std::string(Message(BindParams(manifest, files).status())),
+  EXPECT_THAT(std::string(Message(BindParams(manifest, files, {}).status())),
               HasSubstr("tensor \"w\" is in"));
 }
 

@@ -58,6 +58,7 @@ from rlxd.errors import (
 from rlxd.executable import CompileProgress, Executable
 from rlxd.graph import Value
 from rlxd.module import HirModule, MirModule
+from rlxd.onnx_model import OnnxModel
 from rlxd.options import CompileOptions
 from rlxd.run_stream import RunStream
 from rlxd.session import Session
@@ -86,6 +87,7 @@ __all__ = [
     "InvalidArgument",
     "MirModule",
     "NotFound",
+    "OnnxModel",
     "OutOfRange",
     "PermissionDenied",
     "ResourceExhausted",

@@ -24,12 +24,13 @@ from rlxd.blobs import Blob, Blobs, Progress
 from rlxd.channel import Channel
 from rlxd.executable import CompileProgress, Executable, OnProgress, phase_name
 from rlxd.module import HirModule, MirModule
+from rlxd.onnx_model import OnnxModel
 from rlxd.options import CompileOptions, Stage, stage_number
 from rlxd.session import Session
 from rlxd.target import parse_target
 from rlxd.weights import Weight, bind
 
-Module: TypeAlias = HirModule | MirModule | module_pb2.GraphModule
+Module: TypeAlias = HirModule | MirModule | OnnxModel | module_pb2.GraphModule
 
 DEFAULT_TARGET = "127.0.0.1:8001"
 DEFAULT_TIMEOUT = 30.0
@@ -136,13 +137,15 @@ class Client:
         timeout: float | None = None,
     ) -> Session:
         """Opens a session on an executable or its key, uploading what the server lacks. `weights`
-        has an array or a FileSlice for every param of the manifest."""
+        has an array or a FileSlice for every param of the manifest; one that was compiled from an
+        ONNX model has those that are left out of itself."""
         bindings = bind(weights or {}, self.limits.max_inline_weight_bytes if weights else 0)
         self.upload(bindings.blobs, on_upload)
-        key = executable.key if isinstance(executable, Executable) else executable
-        request = sessions_pb2.OpenRequest(
-            key=key, weights=bindings.wire, lease_seconds=lease_seconds
-        )
+        wire, key = list(bindings.wire), executable
+        if isinstance(executable, Executable):
+            key = executable.key
+            wire += [own for own in executable.result.weights if own.param not in (weights or {})]
+        request = sessions_pb2.OpenRequest(key=key, weights=wire, lease_seconds=lease_seconds)
         stub = self._channel.stub(sessions_pb2_grpc.SessionsStub)
         return Session(self._channel, self._channel.call(stub.Open, request, timeout))
 
@@ -223,6 +226,10 @@ class Client:
         spec = compiler_pb2.CompileSpec(
             target=parse_target(target), options=(options or CompileOptions()).to_wire()
         )
+        if isinstance(module, OnnxModel):
+            self.upload(module.blobs())
+            spec.onnx.CopyFrom(module.to_wire())
+            return spec
         if not isinstance(module, module_pb2.GraphModule):
             self.upload(module.blobs())
             module = module.build()

@@ -13,7 +13,6 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from rlxd._proto.rlx.v1 import sessions_pb2
 from rlxd._proto.rlx.v1 import types_pb2 as types
 from rlxd.blobs import Blob
 from rlxd.dtypes import DType
@@ -94,7 +93,7 @@ class WeightFile(Mapping[str, FileSlice]):
 class Bindings:
     """What OpenRequest.weights says, and the blobs that must be there first."""
 
-    wire: list[sessions_pb2.WeightBinding]
+    wire: list[types.WeightBinding]
     blobs: list[Blob]
 
 
@@ -115,14 +114,10 @@ def bind(weights: Mapping[str, Weight], inline_budget: int) -> Bindings:
         blobs.append(blob)
         source = types.BlobSlice(sha256=blob.sha256, offset=part[0], length=part[1])
         wire.append(
-            sessions_pb2.WeightBinding(
-                param=param, blob=source, dtype=dtype.wire, shape=weight.shape
-            )
+            types.WeightBinding(param=param, blob=source, dtype=dtype.wire, shape=weight.shape)
         )
     return Bindings(wire, blobs)
 
 
-def _binding(param: str, tensor: types.Tensor) -> sessions_pb2.WeightBinding:
-    return sessions_pb2.WeightBinding(
-        param=param, inline=tensor, dtype=tensor.dtype, shape=tensor.shape
-    )
+def _binding(param: str, tensor: types.Tensor) -> types.WeightBinding:
+    return types.WeightBinding(param=param, inline=tensor, dtype=tensor.dtype, shape=tensor.shape)

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/import/import.h"
+
+#include <google/protobuf/arena.h>
+
+#include "runtime/base/status.h"
+#include "runtime/import/importer.h"
+#include "runtime/import/slim.h"
+
+namespace rlx::onnx {
+
+absl::StatusOr<Imported> Import(const SharedBytes& model, const ExternalFiles& external,
+                                const Limits& limits) {
+  const auto fail = [](absl::Status status) { return Annotate(std::move(status), "onnx model"); };
+  const auto slim = Slim(model.view());
+  if (!slim.ok()) return fail(slim.status());
+  google::protobuf::Arena arena;
+  auto* proto = google::protobuf::Arena::CreateMessage<ModelProto>(&arena);
+  if (slim->size() > INT32_MAX ||
+      !proto->ParseFromArray(slim->data(), static_cast<int>(slim->size())))
+    return fail(InvalidArgument("the bytes are no ModelProto"));
+  auto imported = Importer(model, external, limits).Run(*proto);
+  if (!imported.ok()) return fail(imported.status());
+  return imported;
+}
+
+}  // namespace rlx::onnx
