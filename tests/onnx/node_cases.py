@@ -139,7 +139,7 @@ def with_known(
 
 
 def difference(case: Case, got: Array, want: Array) -> str:
-    """What is wrong with an output; empty when nothing is. One of 16 bits may be off by the last."""
+    """What is wrong with an output; empty when nothing is. 16 bits may be off by the last."""
     small_float = want.dtype if want.dtype.name in _AS_BITS else None
     rtol = case.rtol
     if want.dtype in (np.float16, ml_dtypes.bfloat16):

@@ -152,8 +152,8 @@ def main() -> int:
     share = 100 * passed / max(1, len(outcomes))
     fixed = sum(1 for o in outcomes if o.known and not o.problem)
     print(
-        f"{passed} of {len(outcomes)} node tests pass ({share:.1f} %), {fixed} of them with operands "
-        f"as initializers; {time.monotonic() - began:.0f} s"
+        f"{passed} of {len(outcomes)} node tests pass ({share:.1f} %), {fixed} of them with "
+        f"operands as initializers; {time.monotonic() - began:.0f} s"
     )
     reasons = collections.Counter(read_table(TABLE).values())
     for reason, count in reasons.most_common():
