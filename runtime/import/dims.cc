@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "runtime/base/status.h"
+
 namespace rlx::onnx {
 namespace {
 
@@ -79,6 +81,10 @@ Value EmitDims(GraphBuilder& b, const DimTensor& dims) {
 }
 
 Value EmitIota(GraphBuilder& b, const Dim& count, DType dtype) {
+  if (count.is_static() && count.value() < 1) {
+    b.Fail(Unimplemented("a tensor without elements is counted"));
+    return {};
+  }
   if (count.is_static() && count.value() <= kMaxDims * 64) {
     std::vector<int64_t> values(static_cast<size_t>(count.value()));
     for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<int64_t>(i);

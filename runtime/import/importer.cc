@@ -295,6 +295,10 @@ absl::Status CheckForm(const NodeProto& node, const OpRow& row,
   for (int i = 0; i < row.min_inputs; ++i)
     if (operands[static_cast<size_t>(i)] == nullptr)
       return InvalidArgument("operand ", i, " is not given");
+  constexpr std::string_view kTakeNothing = "Concat ConstantOfShape Identity Shape Size";
+  if (count > 0 && operands[0] != nullptr && operands[0]->constant &&
+      operands[0]->constant->size() == 0 && !Lists(kTakeNothing, row.name))
+    return Unimplemented("operand 0 has no elements (", operands[0]->type, ")");
   for (const AttributeProto& attribute : node.attribute()) {
     if (Lists(row.attributes, attribute.name())) continue;
     return Unimplemented("attribute \"", Clip(attribute.name()), "\" is not supported; supported: ",

@@ -122,7 +122,7 @@ Results Mod(OpNode& n) {
   const Value differs =
       b.Emit(OpKind::kNe, {b.Emit(OpKind::kLt, {rest, zero}), b.Emit(OpKind::kLt, {y, zero})});
   const Value wrap = b.Emit(OpKind::kLogicalAnd, {differs, b.Emit(OpKind::kNe, {rest, zero})});
-  return One(b.Add(rest, b.Where(wrap, b.Expand(y, b.type(rest).shape), zero)));
+  return One(b.Add(rest, b.Where(wrap, b.Expand(y, ShapeOf(b, rest)), zero)));
 }
 
 // The exponent where it is one number and known.

@@ -38,9 +38,9 @@ absl::StatusOr<Whole> OperandsOf(OpNode& n) {
     p.v = b.Concat({n.In(5), p.v}, 2);
   }
   RLX_TRY(b.status());
-  out.batch = b.type(p.q).shape[0];
-  out.rows = b.type(p.q).shape[2];
-  out.keys = b.type(p.k).shape[2];
+  out.batch = ShapeOf(b, p.q)[0];
+  out.rows = ShapeOf(b, p.q)[2];
+  out.keys = ShapeOf(b, p.k)[2];
   return out;
 }
 
@@ -60,7 +60,7 @@ absl::StatusOr<Value> MaskOf(OpNode& n, const Dim& keys) {
 // What Attention shows of its scores: as they are, capped, masked, or as probabilities.
 absl::StatusOr<Value> ScoresOf(OpNode& n, const AttentionParts& p) {
   GraphBuilder& b = n.b;
-  const Shape q = b.type(p.q).shape, k = b.type(p.k).shape;
+  const Shape q = ShapeOf(b, p.q), k = ShapeOf(b, p.k);
   const DType dtype = b.type(p.q).dtype;
   Value keys = b.Transpose(p.k, {0, 1, 3, 2});
   if (q[1] != k[1]) {  // heads that several queries share
@@ -146,6 +146,8 @@ Results RotaryEmbedding(OpNode& n, int cos, int sin, int positions) {
   GraphBuilder& b = n.b;
   Value x = n.In(0);
   const bool flat = n.rank(0) == 3;
+  if (!flat && n.rank(0) != 4)
+    return InvalidArgument("operand 0 has rank ", n.rank(0), ", not 3 or 4");
   if (flat) {
     RLX_ASSIGN(x, SplitHeads(b, x, n.Int("num_heads", 0)));
   }
@@ -153,20 +155,20 @@ Results RotaryEmbedding(OpNode& n, int cos, int sin, int positions) {
   const bool by_position = n.Has(positions);
   if (by_position && n.rank(positions) == 1) {
     // com.microsoft: one offset for all rows.
-    const Value row = b.Add(EmitIota(b, b.type(x).shape[2]), b.Reshape(n.In(positions), {}));
+    const Value row = b.Add(EmitIota(b, ShapeOf(b, x)[2]), b.Reshape(n.In(positions), {}));
     c = b.Gather(c, row, 0);
     s = b.Gather(s, row, 0);
   } else if (by_position) {
     c = b.Gather(c, n.In(positions), 0);
     s = b.Gather(s, n.In(positions), 0);
   }
-  if (b.type(c).rank() == 2 && !by_position && !(b.type(c).shape[0] == b.type(x).shape[2])) {
-    const Value row = EmitIota(b, b.type(x).shape[2]);
+  if (b.type(c).rank() == 2 && !by_position && !(ShapeOf(b, c)[0] == ShapeOf(b, x)[2])) {
+    const Value row = EmitIota(b, ShapeOf(b, x)[2]);
     c = b.Gather(c, row, 0);
     s = b.Gather(s, row, 0);
   }
   const int64_t asked = n.Int("rotary_embedding_dim", 0);
-  const Dim& half = b.type(c).shape.empty() ? Dim(0) : b.type(c).shape.back();
+  const Dim& half = ShapeOf(b, c).empty() ? Dim(0) : ShapeOf(b, c).back();
   if (asked > 0 && half != Dim(asked / 2))
     return InvalidArgument("rotary_embedding_dim is ", asked, ", the tables have ", half,
                            " columns");
@@ -211,7 +213,7 @@ Results PackedAttention(OpNode& n) {
   Value all = b.MatMul(n.In(0), n.In(1));
   if (n.Has(2)) all = b.Add(all, n.In(2));
   RLX_TRY(b.status());
-  const Dim total = b.type(all).shape[2];
+  const Dim total = ShapeOf(b, all)[2];
   std::vector<int64_t> sizes = n.IntList("qkv_hidden_sizes");
   if (!total.is_static()) return Unimplemented("a symbolic hidden size");
   if (sizes.empty()) sizes.assign(3, total.value() / 3);
@@ -237,6 +239,7 @@ Results MultiHeadAttention(OpNode& n) {
   if (!n.Has(1) || !n.Has(2) || n.rank(0) != 3)
     return Unimplemented("packed queries, keys and values are not supported");
   Value q = n.In(0), k = n.In(1), v = n.In(2);
+  if (n.Has(3) && n.rank(3) != 1) return InvalidArgument("operand 3 has rank ", n.rank(3));
   if (n.Has(3)) {  // one bias for the three
     const Dim &dq = n.shape(0)[2], &dk = n.rank(1) == 3 ? n.shape(1)[2] : dq;
     if (!dq.is_static() || !dk.is_static() || !n.shape(3)[0].is_static())
@@ -261,7 +264,7 @@ Results MultiHeadAttention(OpNode& n) {
   if (n.Has(7)) p.v = b.Concat({n.In(7), p.v}, 2);
   RLX_TRY(b.status());
   if (n.Has(4)) {
-    RLX_ASSIGN(p.keep, KeepOf(n, 4, n.shape(0)[0], b.type(p.k).shape[2]));
+    RLX_ASSIGN(p.keep, KeepOf(n, 4, n.shape(0)[0], ShapeOf(b, p.k)[2]));
   }
   if (n.Has(5)) p.bias = n.In(5);
   p.causal = n.Int("unidirectional", 0) != 0;
@@ -280,6 +283,7 @@ Results GroupQueryAttention(OpNode& n) {
   RLX_ASSIGN(p.q, SplitHeads(b, n.In(0), heads));
   RLX_ASSIGN(p.k, SplitHeads(b, n.In(1), kv));
   RLX_ASSIGN(p.v, SplitHeads(b, n.In(2), kv));
+  if (n.Has(3) && n.rank(3) != 4) return InvalidArgument("operand 3 has rank ", n.rank(3));
   const Dim past = n.Has(3) ? n.shape(3).at(2) : Dim(0);
   if (n.Int("do_rotary", 0) != 0) {
     if (!n.Has(7) || !n.Has(8)) return InvalidArgument("do_rotary needs cos_cache and sin_cache");
@@ -294,13 +298,13 @@ Results GroupQueryAttention(OpNode& n) {
   if (n.Has(4)) p.v = b.Concat({n.In(4), p.v}, 2);
   if (n.Int("smooth_softmax", 0) != 0) return Unimplemented("smooth_softmax has to be 0");
   if (n.Has(5)) {  // of each row of the batch the last key that counts
-    const Value key = Along(b, EmitIota(b, b.type(p.k).shape.at(2)), 3, 4);
+    const Value key = Along(b, EmitIota(b, ShapeOf(b, p.k).at(2)), 3, 4);
     const Value last = b.Reshape(To(b, n.In(5), DType::kI64), {n.shape(0)[0], 1, 1, 1});
     p.keep = b.Emit(OpKind::kLe, {key, last});
   }
   const int64_t window = n.Int("local_window_size", -1);
   if (window > 0) {
-    const Dim rows = b.type(p.q).shape.at(2), keys = b.type(p.k).shape.at(2);
+    const Dim rows = ShapeOf(b, p.q).at(2), keys = ShapeOf(b, p.k).at(2);
     const Value distance = KeyMinusRow(b, rows, keys, EmitDim(b, keys - rows, DType::kI64));
     const Value near =
         b.Emit(OpKind::kGt, {distance, Like(b, distance, -static_cast<double>(window))});

@@ -21,7 +21,8 @@ Results BitShift(OpNode& n) {
   const Value x = b.Cast(n.In(0), DType::kI64), by = b.Cast(n.In(1), DType::kI64);
   const double bits = Find(n.element(0))->bits;
   const Value most = b.Emit(OpKind::kMin, {by, Like(b, by, bits)});
-  const Value power = b.Emit(OpKind::kPow, {Like(b, by, 2), most});
+  const Value power = b.Cast(
+      b.Emit(OpKind::kPow, {b.Scalar(DType::kF64, 2), b.Cast(most, DType::kF64)}), DType::kI64);
   n.SetElement(0, n.element(0));
   if (direction == "RIGHT") return One(b.Cast(b.Div(x, power), n.dtype(0)));
   const Value modulus = Like(b, x, std::ldexp(1.0, static_cast<int>(bits)));

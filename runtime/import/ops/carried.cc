@@ -98,7 +98,7 @@ Value CountNotAbove(GraphBuilder& b, Value x, std::vector<double> thresholds) {
   while (size < thresholds.size()) size *= 2;
   thresholds.resize(size, INFINITY);
   const Value table = Table(b, DType::kF32, thresholds);
-  Value count = b.Expand(b.Scalar(DType::kI32, 0), b.type(x).shape);
+  Value count = b.Expand(b.Scalar(DType::kI32, 0), ShapeOf(b, x));
   for (size_t step = size / 2; step > 0; step /= 2) {
     const Value next = b.Add(count, Like(b, count, static_cast<double>(step)));
     const Value above = b.Emit(OpKind::kGe, {x, b.Gather(table, next)});

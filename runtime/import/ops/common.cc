@@ -3,8 +3,25 @@
 
 namespace rlx::onnx {
 
+const Shape& ShapeOf(const GraphBuilder& b, Value value) {
+  static const Shape none(64, Dim(1));  // as many as there may be
+  return value.valid() && b.status().ok() ? b.type(value).shape : none;
+}
+
+Value Along(GraphBuilder& b, Value x, int64_t axis, int rank) {
+  const Shape& from = ShapeOf(b, x);
+  if (from.size() != 1 || axis < 0 || axis >= rank) {
+    b.Fail(InvalidArgument("an operand of rank ", from.size(), " has to lie along axis ", axis,
+                           " of rank ", rank));
+    return x;
+  }
+  Shape shape(static_cast<size_t>(rank), Dim(1));
+  shape[static_cast<size_t>(axis)] = from[0];
+  return b.Reshape(x, std::move(shape));
+}
+
 Value Flatten(GraphBuilder& b, Value x, int first, int last) {
-  const Shape& from = b.type(x).shape;
+  const Shape& from = ShapeOf(b, x);
   const size_t begin = static_cast<size_t>(first);
   const size_t end = last < 0 ? from.size() : static_cast<size_t>(last);
   Shape shape(from.begin(), from.begin() + first);
@@ -20,7 +37,7 @@ Value Pick(GraphBuilder& b, Value x, int64_t axis, const std::vector<int64_t>& p
 
 Value Strided(GraphBuilder& b, Value x, int64_t axis, int64_t start, int64_t step, int64_t count) {
   if (step == 1) {
-    const Dim& extent = b.type(x).shape.at(static_cast<size_t>(axis));
+    const Dim& extent = ShapeOf(b, x).at(static_cast<size_t>(axis));
     return start == 0 && extent == Dim(count) ? x : b.Narrow(x, axis, start, count);
   }
   if (count > kMaxPlaces) {
@@ -57,7 +74,7 @@ Value PadWith(GraphBuilder& b, Value x, const std::vector<int64_t>& before,
     const auto axis = static_cast<int64_t>(i);
     const int64_t cut = std::max<int64_t>(0, -before[i]), cut_end = std::max<int64_t>(0, -after[i]);
     if (cut + cut_end > 0) {
-      const Dim& extent = b.type(x).shape.at(i);
+      const Dim& extent = ShapeOf(b, x).at(i);
       if (!extent.is_static()) {
         b.Fail(Unimplemented("cutting an axis whose extent is ", extent, " is not supported"));
         return x;
@@ -67,7 +84,7 @@ Value PadWith(GraphBuilder& b, Value x, const std::vector<int64_t>& before,
     std::vector<Value> parts;
     const auto add = [&](int64_t count) {
       if (count <= 0) return;
-      Shape shape = b.type(x).shape;
+      Shape shape = ShapeOf(b, x);
       shape.at(i) = count;
       parts.push_back(b.Expand(fill, std::move(shape)));
     };

@@ -9,6 +9,15 @@
 // What import functions have in common.
 namespace rlx::onnx {
 
+// The extents of a value. After an error there are none to speak of: then many ones, so that code
+// which reads on finds each that it asks for.
+const Shape& ShapeOf(const GraphBuilder& b, Value value);
+
+// The second of several results; none after an error.
+inline Value Second(const std::vector<Value>& values) {
+  return values.size() > 1 ? values[1] : Value{};
+}
+
 inline Results One(Value value) { return std::vector<Value>{value}; }
 
 template <OpKind kKind>
@@ -43,11 +52,7 @@ inline DType Wide(DType dtype) {
 }
 
 // Adds axes of extent 1 so that `x`, of rank 1, lies along `axis` of something of that rank.
-inline Value Along(GraphBuilder& b, Value x, int64_t axis, int rank) {
-  Shape shape(static_cast<size_t>(rank), Dim(1));
-  shape[static_cast<size_t>(axis)] = b.type(x).shape.at(0);
-  return b.Reshape(x, std::move(shape));
-}
+Value Along(GraphBuilder& b, Value x, int64_t axis, int rank);
 
 // x with its extents from `first` on (to before `last`) as one; -1 for last: the rest.
 Value Flatten(GraphBuilder& b, Value x, int first, int last = -1);

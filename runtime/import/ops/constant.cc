@@ -95,6 +95,7 @@ Results ConstantOfShape(OpNode& n) {
 std::optional<DimTensor> FoldRange(const OpNode& n) {
   const auto start = n.Dims(0), limit = n.Dims(1), delta = n.Dims(2);
   if (!start || !limit || !delta || !IsInteger(start->dtype)) return {};
+  if (start->size() != 1 || limit->size() != 1 || delta->size() != 1) return {};
   if (!start->is_static() || !limit->is_static() || !delta->is_static()) return {};
   const int64_t from = start->elements[0].value(), to = limit->elements[0].value();
   const int64_t step = delta->elements[0].value();
@@ -110,8 +111,8 @@ std::optional<DimTensor> FoldRange(const OpNode& n) {
 
 absl::StatusOr<Dim> RangeLength(const OpNode& n) {
   const auto start = n.Dims(0), limit = n.Dims(1), delta = n.Dims(2);
-  if (start && limit && delta && IsInteger(start->dtype) && delta->is_static() &&
-      delta->elements[0].value() != 0) {
+  if (start && limit && delta && start->size() == 1 && limit->size() == 1 && delta->size() == 1 &&
+      IsInteger(start->dtype) && delta->is_static() && delta->elements[0].value() != 0) {
     const int64_t step = delta->elements[0].value();
     const Dim span = step > 0 ? limit->elements[0] - start->elements[0]
                               : start->elements[0] - limit->elements[0];

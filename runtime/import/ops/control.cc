@@ -201,7 +201,7 @@ absl::StatusOr<Value> ToFront(OpNode& n, Value x, int64_t axis, bool reversed) {
     if (i != axis) perm.push_back(i);
   if (axis != 0) x = b.Transpose(x, std::move(perm));
   if (!reversed) return x;
-  const Dim extent = b.type(x).shape[0];
+  const Dim extent = ShapeOf(b, x)[0];
   if (!extent.is_static()) return Unimplemented("a reversed scan of extent ", extent);
   return Strided(b, x, 0, extent.value() - 1, -1, extent.value());
 }
@@ -211,7 +211,7 @@ absl::StatusOr<Value> FromFront(OpNode& n, Value x, int64_t axis, bool reversed)
   const int rank = b.type(x).rank();
   RLX_ASSIGN(axis, n.Axis(axis, rank));
   if (reversed) {
-    const Dim extent = b.type(x).shape[0];
+    const Dim extent = ShapeOf(b, x)[0];
     if (!extent.is_static()) return Unimplemented("a reversed scan of extent ", extent);
     x = Strided(b, x, 0, extent.value() - 1, -1, extent.value());
   }
@@ -253,7 +253,7 @@ Results Scan(OpNode& n) {
   std::vector<Value> out = n.b.EmitAll(OpKind::kScan, operands,
                                        {{"carries", static_cast<int64_t>(states)},
                                         {"sequences", count},
-                                        {"length", Shape{n.b.type(sequences[0]).shape.at(0)}}},
+                                        {"length", Shape{ShapeOf(n.b, sequences[0]).at(0)}}},
                                        {body.graph});
   const auto out_axes = ListOr(n, "scan_output_axes", out.size());
   const auto out_turned = ListOr(n, "scan_output_directions", out.size());

@@ -116,7 +116,7 @@ absl::StatusOr<Transposed> TransposedOf(const OpNode& n, const Ints& kernel) {
 Value Spread(GraphBuilder& b, Value x, const Ints& strides) {
   for (size_t i = 0; i < strides.size(); ++i) {
     if (strides[i] == 1) continue;
-    const Shape shape = b.type(x).shape;
+    const Shape shape = ShapeOf(b, x);
     const size_t axis = i + 2;
     Shape apart = shape;
     apart.insert(apart.begin() + static_cast<std::ptrdiff_t>(axis) + 1, Dim(1));

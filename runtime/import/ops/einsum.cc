@@ -45,7 +45,7 @@ Term Diagonal(GraphBuilder& b, Term term) {
         ++j;
         continue;
       }
-      const Shape shape = b.type(term.value).shape;
+      const Shape shape = ShapeOf(b, term.value);
       const auto rank = static_cast<int>(shape.size());
       const Value on =
           b.Emit(OpKind::kEq, {Along(b, EmitIota(b, shape[i]), static_cast<int64_t>(i), rank),
@@ -76,8 +76,8 @@ Term Summed(GraphBuilder& b, Term term, std::string_view needed) {
 Term WithoutOnes(GraphBuilder& b, Term term, const Term& other) {
   for (size_t i = 0; i < term.axes.size();) {
     const size_t j = other.axes.find(term.axes[i]);
-    const Shape shape = b.type(term.value).shape;
-    if (j == std::string::npos || shape[i] != Dim(1) || b.type(other.value).shape[j] == Dim(1)) {
+    const Shape shape = ShapeOf(b, term.value);
+    if (j == std::string::npos || shape[i] != Dim(1) || ShapeOf(b, other.value)[j] == Dim(1)) {
       ++i;
       continue;
     }

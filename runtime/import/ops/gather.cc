@@ -171,14 +171,14 @@ absl::StatusOr<Value> PutRows(OpNode& n, Value x, Value place, Value updates,
                               const std::string& how) {
   GraphBuilder& b = n.b;
   const DType dtype = b.type(x).dtype;
-  const Shape shape = b.type(x).shape;
+  const Shape shape = ShapeOf(b, x);
   const auto sum = [&](Value values) {
     return b.Emit(OpKind::kScatterAdd, {values, place}, {{"rows", Shape{shape[0]}}});
   };
   if (how == "add") return b.Add(x, sum(updates));
   if (how != "none") return FoldRows(b, x, place, updates, how);
   // Where nothing was put the count of updates is 0.
-  const Value ones = b.Expand(b.Scalar(DType::kI32, 1), {b.type(place).shape[0], Dim(1)});
+  const Value ones = b.Expand(b.Scalar(DType::kI32, 1), {ShapeOf(b, place)[0], Dim(1)});
   const Value hit = b.Emit(OpKind::kGt, {sum(ones), b.Scalar(DType::kI32, 0)});
   const bool real = IsFloat(dtype) || IsInteger(dtype);
   const Value given = real ? sum(updates) : b.Cast(sum(b.Cast(updates, DType::kU8)), dtype);

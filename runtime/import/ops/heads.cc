@@ -8,14 +8,14 @@
 namespace rlx::onnx {
 
 absl::StatusOr<Value> SplitHeads(GraphBuilder& b, Value x, int64_t heads) {
-  const Shape s = b.type(x).shape;
+  const Shape s = ShapeOf(b, x);
   if (s.size() != 3 || heads < 1 || !s[2].is_static() || s[2].value() % heads != 0)
     return InvalidArgument(b.type(x), " does not split into ", heads, " heads");
   return b.Transpose(b.Reshape(x, {s[0], s[1], heads, s[2].value() / heads}), {0, 2, 1, 3});
 }
 
 Value JoinHeads(GraphBuilder& b, Value x) {
-  const Shape s = b.type(x).shape;
+  const Shape s = ShapeOf(b, x);
   if (s.size() != 4) return x;
   return b.Reshape(b.Transpose(x, {0, 2, 1, 3}), {s[0], s[2], s[1] * s[3]});
 }
@@ -33,7 +33,7 @@ Value KeyMinusRow(GraphBuilder& b, const Dim& rows, const Dim& keys, Value offse
 namespace {
 
 Value Rank4(GraphBuilder& b, Value x) {
-  Shape shape = b.type(x).shape;
+  Shape shape = ShapeOf(b, x);
   if (shape.size() >= 4) return x;
   shape.insert(shape.begin(), 4 - shape.size(), Dim(1));
   return b.Reshape(x, std::move(shape));
@@ -42,7 +42,7 @@ Value Rank4(GraphBuilder& b, Value x) {
 }  // namespace
 
 absl::StatusOr<Value> EmitAttention(GraphBuilder& b, const AttentionParts& p) {
-  const Shape &q = b.type(p.q).shape, &k = b.type(p.k).shape;
+  const Shape &q = ShapeOf(b, p.q), &k = ShapeOf(b, p.k);
   if (q.size() != 4 || k.size() != 4 || b.type(p.v).rank() != 4)
     return InvalidArgument("attention needs operands of rank 4");
   if (!q[1].is_static() || !k[1].is_static() || !q[3].is_static())
@@ -73,14 +73,14 @@ absl::StatusOr<Value> EmitAttention(GraphBuilder& b, const AttentionParts& p) {
 }
 
 absl::StatusOr<Value> Rotate(GraphBuilder& b, Value x, Value cos, Value sin, bool interleaved) {
-  const Shape s = b.type(x).shape, table = b.type(cos).shape;
+  const Shape s = ShapeOf(b, x), table = ShapeOf(b, cos);
   if (s.size() != 4 || !s[3].is_static() || table.empty() || !table.back().is_static())
     return Unimplemented("rotating a symbolic head");
   const int64_t half = table.back().value(), width = s[3].value(), turned = 2 * half;
   if (half < 1 || turned > width)
     return InvalidArgument("cos has ", half, " columns for heads of ", width);
   const auto spread = [&](Value t) {  // [rows, half] or [batch, rows, half]
-    Shape shape = b.type(t).shape;
+    Shape shape = ShapeOf(b, t);
     shape.insert(shape.end() - 2, Dim(1));
     if (shape.size() == 3) shape.insert(shape.begin(), Dim(1));
     return b.Reshape(To(b, t, b.type(x).dtype), std::move(shape));

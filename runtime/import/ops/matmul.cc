@@ -7,7 +7,7 @@ namespace {
 
 // The product as numpy has it: a vector is a row on the left and a column on the right.
 Value Product_(GraphBuilder& b, Value x, Value y) {
-  const Shape xs = b.type(x).shape, ys = b.type(y).shape;
+  const Shape xs = ShapeOf(b, x), ys = ShapeOf(b, y);
   if (xs.empty() || ys.empty()) {
     b.Fail(InvalidArgument("an operand is a scalar"));
     return x;
@@ -22,11 +22,11 @@ Value Product_(GraphBuilder& b, Value x, Value y) {
     y = To(b, y, DType::kI32);
   }
   Value out = b.MatMul(x, y);
-  Shape shape = b.type(out).shape;
+  Shape shape = ShapeOf(b, out);
   if (shape.size() < 2) return out;  // an error told the builder
   if (ys.size() == 1) shape.pop_back();
   if (xs.size() == 1) shape.erase(shape.end() - (ys.size() == 1 ? 1 : 2));
-  if (shape != b.type(out).shape) out = b.Reshape(out, std::move(shape));
+  if (shape != ShapeOf(b, out)) out = b.Reshape(out, std::move(shape));
   return narrow ? b.Cast(out, dtype) : out;
 }
 

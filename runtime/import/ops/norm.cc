@@ -35,7 +35,7 @@ Moments MomentsOf(GraphBuilder& b, Value x, const Axes& axes, double eps) {
 
 // gamma or beta with exactly those extents.
 Value Spread(GraphBuilder& b, Value v, const Shape& shape) {
-  return b.type(v).shape == shape ? v : b.Expand(v, shape);
+  return ShapeOf(b, v) == shape ? v : b.Expand(v, shape);
 }
 
 Results LayerNorm(OpNode& n) {
@@ -69,6 +69,7 @@ Results RmsNorm(OpNode& n) {
 
 Results SkipNorm(OpNode& n, bool rms) {
   GraphBuilder& b = n.b;
+  if (n.rank(0) == 0) return InvalidArgument("operand 0 is a scalar");
   const int gamma = 2, beta = rms ? -1 : 3, bias = rms ? 3 : 4;
   Value sum = b.Add(n.In(0), n.In(1));
   if (n.Has(bias)) sum = b.Add(sum, n.In(bias));
@@ -141,7 +142,7 @@ Results GroupNorm(OpNode& n) {
   const Value normal = b.Reshape(b.Mul(m.centred, m.inverse), s);
   // Before opset 21 scale and bias are those of groups.
   const auto by_channel = [&](Value v) {
-    if (b.type(v).shape == Shape{groups} && each > 1)
+    if (ShapeOf(b, v) == Shape{groups} && each > 1)
       v = b.Reshape(b.Expand(b.Reshape(v, {groups, 1}), {groups, each}), {s[1]});
     return Along(b, v, 1, n.rank(0));
   };
@@ -226,8 +227,8 @@ Results Hardmax(OpNode& n) {
   GraphBuilder& b = n.b;
   return Softened(n, [&](Value x, int64_t axis) {
     const int rank = b.type(x).rank();
-    const Value place = b.EmitAll(OpKind::kTopK, {x}, {{"k", int64_t{1}}, {"axis", axis}}).at(1);
-    const Dim extent = b.type(x).shape[static_cast<size_t>(axis)];
+    const Value place = Second(b.EmitAll(OpKind::kTopK, {x}, {{"k", int64_t{1}}, {"axis", axis}}));
+    const Dim extent = ShapeOf(b, x)[static_cast<size_t>(axis)];
     const Value hit = b.Emit(OpKind::kEq, {place, Along(b, EmitIota(b, extent), axis, rank)});
     return b.Cast(hit, b.type(x).dtype);
   });

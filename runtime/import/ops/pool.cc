@@ -58,7 +58,7 @@ absl::StatusOr<Value> Unfold(OpNode& n, const Pooling& p, Value x, double fill) 
   x = PadWith(b, x, before, after, Like(b, x, fill));
   // Axis by axis: [.., extent, ..] → [.., steps, .., kernel], kernels last, in order.
   for (size_t i = 0; i < spatial; ++i) {
-    const Dim extent = b.type(x).shape.at(i + 2);
+    const Dim extent = ShapeOf(b, x).at(i + 2);
     if (!extent.is_static()) return Unimplemented("windows over extent ", extent);
     const int64_t reach = (p.kernel[i] - 1) * p.window.dilations[i] + 1;
     if (extent.value() < reach) return InvalidArgument("axis ", i + 2, " is less than the kernel");
@@ -106,7 +106,7 @@ absl::StatusOr<Value> Pool(OpNode& n, const Pooling& p, Value x, std::string_vie
   RLX_ASSIGN(const Value windows, Unfold(n, p, x, 0));
   const Value sum = b.Reduce(OpKind::kReduceSum, windows, {last}, false);
   // How many elements of each window count.
-  Shape ones_shape = b.type(x).shape;
+  Shape ones_shape = ShapeOf(b, x);
   ones_shape[0] = 1;
   ones_shape[1] = 1;
   Value ones = b.Expand(Like(b, x, 1), ones_shape);
@@ -137,7 +137,8 @@ absl::StatusOr<Value> PlacesOfMaxima(OpNode& n, const Pooling& p) {
   const Shape& s = n.shape(0);
   const auto last = static_cast<int64_t>(spatial) + 2;
   RLX_ASSIGN(const Value windows, Unfold(n, p, To(b, n.In(0), DType::kF32), -INFINITY));
-  const Value best = b.EmitAll(OpKind::kTopK, {windows}, {{"k", int64_t{1}}, {"axis", last}}).at(1);
+  const Value best =
+      Second(b.EmitAll(OpKind::kTopK, {windows}, {{"k", int64_t{1}}, {"axis", last}}));
   // The same windows over the numbers of the elements.
   Shape plane(s.begin() + 2, s.end());
   const Dim count = Product(plane, 0, plane.size());
@@ -150,7 +151,7 @@ absl::StatusOr<Value> PlacesOfMaxima(OpNode& n, const Pooling& p) {
     number = b.Transpose(b.Reshape(number, {plane[1], plane[0]}), {1, 0});
   one_plane.insert(one_plane.begin(), 2, Dim(1));
   RLX_ASSIGN(Value numbers, Unfold(n, p, b.Reshape(number, one_plane), 0));
-  Shape spread = b.type(windows).shape;
+  Shape spread = ShapeOf(b, windows);
   const Dim width = spread.back();
   const Dim rows = Product(spread, 0, spread.size() - 1);
   numbers = b.Reshape(b.Expand(numbers, spread), {rows * width});
@@ -230,6 +231,8 @@ Results MaxUnpool(OpNode& n) {
   if (n.Has(2)) {
     RLX_ASSIGN(wanted, n.Extents(2, "output_shape"));
   }
+  if (wanted.size() != natural.size())
+    return InvalidArgument("output_shape has ", wanted.size(), " extents");
   const Dim count = Product(n.shape(0), 0, n.shape(0).size());
   const Value updates = b.Reshape(n.In(0), {count, Dim(1)});
   // Places count in the natural image; a larger one has it in its first corner.

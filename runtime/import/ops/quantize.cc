@@ -40,7 +40,7 @@ std::optional<Limits_> LimitsOf(Element element) {
 // one per block along it.
 absl::StatusOr<Value> Broadcastable(OpNode& n, int operand, Value v, int64_t axis) {
   GraphBuilder& b = n.b;
-  const Shape shape = b.type(v).shape, &whole = n.shape(0);
+  const Shape shape = ShapeOf(b, v), &whole = n.shape(0);
   if (shape.empty() || Product(shape, 0, shape.size()) == Dim(1)) return b.Reshape(v, {});
   const auto at = static_cast<size_t>(axis);
   if (shape.size() == 1 && at < whole.size()) return Along(b, v, axis, n.rank(0));
@@ -188,11 +188,11 @@ Value IntegerProduct(OpNode& n, int a, int a_zero, int w, int w_zero) {
   if (n.rank(a) == 1) x = b.Reshape(x, {Dim(1), n.shape(a)[0]});
   if (n.rank(w) == 1) y = b.Reshape(y, {n.shape(w)[0], Dim(1)});
   Value out = b.MatMul(x, y);
-  Shape shape = b.type(out).shape;
+  Shape shape = ShapeOf(b, out);
   if (shape.size() < 2) return out;
   if (n.rank(w) == 1) shape.pop_back();
   if (n.rank(a) == 1) shape.erase(shape.end() - (n.rank(w) == 1 ? 1 : 2));
-  return shape == b.type(out).shape ? out : b.Reshape(out, std::move(shape));
+  return shape == ShapeOf(b, out) ? out : b.Reshape(out, std::move(shape));
 }
 
 Results MatMulInteger(OpNode& n) { return One(IntegerProduct(n, 0, 2, 1, 3)); }
@@ -290,7 +290,7 @@ Results QLinearGlobalAveragePool(OpNode& n) {
 // --- MatMulNBits: weights of 4 or 8 bits in blocks along k ---
 
 absl::StatusOr<Value> UnpackNibbles(GraphBuilder& b, Value packed) {
-  const Shape shape = b.type(packed).shape;
+  const Shape shape = ShapeOf(b, packed);
   const Value high = b.Div(packed, Like(b, packed, 16));
   const Value low = b.Sub(packed, b.Mul(high, Like(b, packed, 16)));
   Shape pair = shape, joined = shape;

@@ -99,6 +99,10 @@ absl::StatusOr<Layer> LayerOf(OpNode& n, const Cell& cell) {
   Layer out;
   for (int i = 0; i < 3; ++i)
     if (n.rank(i) != 3) return InvalidArgument("operand ", i, " has rank ", n.rank(i), ", not 3");
+  constexpr int kRanks[] = {3, 3, 3, 2, 1, 3, 3, 2};
+  for (int i = 3; i < n.inputs(); ++i)
+    if (n.Has(i) && n.rank(i) != kRanks[i])
+      return InvalidArgument("operand ", i, " has rank ", n.rank(i), ", not ", kRanks[i]);
   RLX_ASSIGN(const std::string direction,
              n.Choice("direction", "forward", {"forward", "reverse", "bidirectional"}));
   out.directions = direction == "bidirectional" ? 2 : 1;
@@ -134,7 +138,7 @@ Value Zeros(GraphBuilder& b, DType dtype, Shape shape) {
 // The steps of each row of the batch the other way round, those past its length left in place.
 Value Backwards(OpNode& n, const Layer& layer, Value x) {
   GraphBuilder& b = n.b;
-  const Shape shape = b.type(x).shape;
+  const Shape shape = ShapeOf(b, x);
   const Dim width = Product(shape, 2, shape.size());
   const Value step = Along(b, EmitIota(b, layer.steps), 0, 2);
   const Value row = Along(b, EmitIota(b, layer.batch), 1, 2);
@@ -225,7 +229,7 @@ std::vector<Value> Join(OpNode& n, const Layer& layer,
                         const std::vector<std::vector<Value>>& directions) {
   GraphBuilder& b = n.b;
   const auto lift = [&](Value v, int64_t axis) {
-    Shape shape = b.type(v).shape;
+    Shape shape = ShapeOf(b, v);
     if (static_cast<int64_t>(shape.size()) < axis) return v;
     shape.insert(shape.begin() + axis, Dim(1));
     return b.Reshape(v, std::move(shape));

@@ -133,10 +133,10 @@ Results Arg(OpNode& n) {
     if (!extent.is_static()) return Unimplemented("select_last_index of extent ", extent);
     x = Reversed(b, x, axis, extent.value());
   }
-  Value place = b.EmitAll(OpKind::kTopK, {x}, {{"k", int64_t{1}}, {"axis", axis}}).at(1);
+  Value place = Second(b.EmitAll(OpKind::kTopK, {x}, {{"k", int64_t{1}}, {"axis", axis}}));
   if (last) place = b.Sub(Like(b, place, static_cast<double>(extent.value() - 1)), place);
   if (n.Int("keepdims", 1) != 0) return One(place);
-  Shape shape = b.type(place).shape;
+  Shape shape = ShapeOf(b, place);
   shape.erase(shape.begin() + axis);
   return One(b.Reshape(place, std::move(shape)));
 }

@@ -48,7 +48,7 @@ Results CausalConv(OpNode& n) {
 
 // [batch, steps, heads·width] → [steps, batch, heads, width].
 Value BySteps(GraphBuilder& b, Value x, int64_t heads) {
-  const Shape s = b.type(x).shape;
+  const Shape s = ShapeOf(b, x);
   const Value split = b.Reshape(x, {s[0], s[1], heads, FloorDiv(s[2], Dim(heads))});
   return b.Transpose(split, {1, 0, 2, 3});
 }
@@ -68,7 +68,7 @@ std::shared_ptr<const Graph> StepGraph(const TensorType& state, std::vector<Tens
   for (size_t i = 0; i < slices.size(); ++i) in.push_back(b.Input(Cat("v", i), slices[i]));
   const Value q = in[0], k = in[1], v = in[2];
   const auto lift = [&](Value x, bool row) {  // [b, h, d] → [b, h, 1, d] or [b, h, d, 1]
-    Shape shape = b.type(x).shape;
+    Shape shape = ShapeOf(b, x);
     shape.insert(row ? shape.end() - 1 : shape.end(), Dim(1));
     return b.Reshape(x, std::move(shape));
   };
@@ -79,7 +79,7 @@ std::shared_ptr<const Graph> StepGraph(const TensorType& state, std::vector<Tens
     fresh = b.Mul(fresh, lift(in.back(), true));
   }
   s = b.Add(s, b.Mul(lift(k, false), fresh));
-  const Shape qs = b.type(q).shape, ss = b.type(s).shape;
+  const Shape qs = ShapeOf(b, q), ss = ShapeOf(b, s);
   if (!b.status().ok() || qs.size() != 3 || ss.size() != 4) {
     status = b.status();
     return graph;
@@ -101,15 +101,16 @@ Results LinearAttention(OpNode& n) {
   const int64_t heads = n.Int("q_num_heads", 0), kv = n.Int("kv_num_heads", 0);
   if (heads < 1 || kv < 1 || heads % kv != 0)
     return InvalidArgument("q_num_heads and kv_num_heads are ", heads, " and ", kv);
-  for (int i = 0; i < 3; ++i)
-    if (n.rank(i) != 3) return InvalidArgument("operand ", i, " has rank ", n.rank(i), ", not 3");
+  for (int i = 0; i < n.inputs(); ++i)
+    if (i != 3 && n.Has(i) && n.rank(i) != 3)
+      return InvalidArgument("operand ", i, " has rank ", n.rank(i), ", not 3");
   if (rule.gated != n.Has(4) || rule.delta != n.Has(5))
     return InvalidArgument("decay and beta do not fit update_rule ", name);
   const auto real = [&](int i) { return To(b, n.In(i), DType::kF32); };
   std::vector<Value> sequences = {BySteps(b, real(0), heads), BySteps(b, real(1), kv),
                                   BySteps(b, real(2), kv)};
   RLX_TRY(b.status());
-  const Shape k = b.type(sequences[1]).shape, v = b.type(sequences[2]).shape;
+  const Shape k = ShapeOf(b, sequences[1]), v = ShapeOf(b, sequences[2]);
   if (!k[3].is_static()) return Unimplemented("a symbolic head");
   if (rule.scale == 0) rule.scale = 1 / std::sqrt(static_cast<double>(k[3].value()));
   if (rule.gated) sequences.push_back(BySteps(b, real(4), kv));
@@ -151,7 +152,7 @@ Results TensorScatter(OpNode& n) {
     if (i != axis) perm.push_back(i);
   const Value past = b.Transpose(n.In(0), perm), update = b.Transpose(n.In(1), perm);
   RLX_TRY(b.status());
-  const Shape s = b.type(past).shape, u = b.type(update).shape;
+  const Shape s = ShapeOf(b, past), u = ShapeOf(b, update);
   const Value size = EmitDim(b, s[1], DType::kI64), count = EmitDim(b, u[1], DType::kI64);
   const Value zero = Like(b, size, 0);
   Value start = b.Expand(zero, {s[0], 1});

@@ -82,7 +82,7 @@ Taps TapsOf(GraphBuilder& b, const Sampling& s, Value x, const Dim& extent) {
   x = Padded(b, s, x, extent);
   if (s.mode == "nearest") {
     taps.index = {b.Unary(OpKind::kRound, x)};
-    taps.weight = {b.Expand(one, b.type(x).shape)};
+    taps.weight = {b.Expand(one, ShapeOf(b, x))};
     return taps;
   }
   const Value floor = b.Unary(OpKind::kFloor, x), part = b.Sub(x, floor);
@@ -93,7 +93,7 @@ Taps TapsOf(GraphBuilder& b, const Sampling& s, Value x, const Dim& extent) {
 
 // The elements of x [n, c, plane…] at places [n, p] of its flattened planes: [n, p, c].
 Value ReadPlaces(GraphBuilder& b, Value table, Value place, const Dim& plane) {
-  const Shape s = b.type(place).shape;
+  const Shape s = ShapeOf(b, place);
   const Value image = b.Mul(Along(b, EmitIota(b, s[0]), 0, 2), EmitDim(b, plane, DType::kI64));
   return b.Gather(table, b.Add(place, image), 0);
 }
