@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/onnx_wire.h"
 
-#include "runtime/base/status.h"
+#include "runtime/base/fault.h"
 #include "runtime/import/import.h"
 #include "runtime/wire/enums.h"
 #include "runtime/wire/tensor.h"
@@ -15,7 +15,7 @@ absl::StatusOr<Files> FilesOf(const v1::OnnxModel& model) {
   Files files;
   for (const v1::OnnxModel::External& file : model.external())
     if (!files.emplace(file.location(), &file.blob()).second)
-      return InvalidArgument("spec.onnx.external: \"", file.location(), "\" is given twice");
+      return InvalidField("spec.onnx.external", "\"", file.location(), "\" is given twice");
   return files;
 }
 

@@ -20,7 +20,7 @@ struct Meaning {
   size_t MemoryBytes() const {
     size_t bytes = sizeof *this + sizeof *options + names->MemoryBytes();
     if (weights == nullptr) return bytes;
-    for (const WeightSource& weight : *weights) bytes += sizeof weight + weight.name.capacity();
+    for (const WeightSource& weight : *weights) bytes += sizeof weight + weight.param.capacity();
     return bytes;
   }
 };

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "runtime/base/limit.h"
+#include "runtime/base/fault.h"
 #include "runtime/import/data.h"
 #include "runtime/import/versions.h"
 #include "runtime/ir/evaluate.h"

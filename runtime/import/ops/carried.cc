@@ -114,7 +114,7 @@ struct Special {
 Special SpecialsOf(const Layout& l, bool saturate) {
   const int greatest = FiniteCodes(l) - 1;
   const int nan = l.fnuz ? 1 << MagnitudeBits(l) : (1 << MagnitudeBits(l)) - 1;
-  if (l.all_finite) return {greatest, greatest, greatest};
+  if (l.all_finite) return {greatest, greatest, 1 << MagnitudeBits(l)};  // NaN: negative zero
   if (saturate) return {greatest, greatest, nan};
   const int infinite = l.infinities ? greatest + 1 : nan;
   return {infinite, infinite, nan};

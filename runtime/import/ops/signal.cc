@@ -53,6 +53,43 @@ Value Turns(GraphBuilder& b, DType dtype, int64_t points, int64_t out, bool inve
   return b.Constant(HostTensor::FromDoubles(dtype, {points, out * 2}, values));
 }
 
+// [half, points] for the real or the imaginary part of the first half of a spectrum whose other
+// half mirrors it: multiplied and summed it gives the real signal.
+Value HalfTurns(GraphBuilder& b, DType dtype, int64_t points, bool imaginary) {
+  const int64_t half = points / 2 + 1;
+  std::vector<double> values;
+  for (int64_t k = 0; k < half; ++k) {
+    const bool alone = k == 0 || 2 * k == points;
+    const double scale = (alone ? 1 : 2) / static_cast<double>(points);
+    for (int64_t j = 0; j < points; ++j) {
+      const double turn = static_cast<double>(k * j % points) / static_cast<double>(points);
+      const double angle = 2 * std::numbers::pi * turn;
+      values.push_back(scale * (imaginary ? -std::sin(angle) : std::cos(angle)));
+    }
+  }
+  return b.Constant(HostTensor::FromDoubles(dtype, {half, points}, values));
+}
+
+// The part of the last axis, which goes.
+Value PartOf(GraphBuilder& b, Value x, int64_t which) {
+  Shape shape = ShapeOf(b, x);
+  const auto last = static_cast<int64_t>(shape.size()) - 1;
+  shape.pop_back();
+  return b.Reshape(b.Narrow(x, last, which, 1), std::move(shape));
+}
+
+// x [.., points/2 + 1, 1 or 2] to the real signal [.., points, 1].
+Value RealSignal(GraphBuilder& b, Value x, int64_t points) {
+  Shape shape = ShapeOf(b, x);
+  const DType dtype = b.type(x).dtype;
+  Value sum = b.MatMul(PartOf(b, x, 0), HalfTurns(b, dtype, points, false));
+  if (shape.back() == Dim(2))
+    sum = b.Add(sum, b.MatMul(PartOf(b, x, 1), HalfTurns(b, dtype, points, true)));
+  shape[shape.size() - 2] = points;
+  shape.back() = 1;
+  return b.Reshape(sum, std::move(shape));
+}
+
 // x [.., points, 1 or 2] along its last but one axis, to [.., out, 2].
 absl::StatusOr<Value> Transform(GraphBuilder& b, Value x, int64_t points, bool inverse,
                                 bool onesided) {
@@ -60,12 +97,8 @@ absl::StatusOr<Value> Transform(GraphBuilder& b, Value x, int64_t points, bool i
     return Unimplemented("a transform of ", points, " points; supported are up to ", kMaxPoints);
   const TensorType type = b.type(x);
   const int64_t out = onesided ? points / 2 + 1 : points;
-  const int last = type.rank() - 1;
   const auto part = [&](int64_t which) {
-    Shape shape = type.shape;
-    shape.pop_back();
-    const Value one = b.Reshape(b.Narrow(x, last, which, 1), std::move(shape));
-    return b.MatMul(one, Turns(b, type.dtype, points, out, inverse, which == 1));
+    return b.MatMul(PartOf(b, x, which), Turns(b, type.dtype, points, out, inverse, which == 1));
   };
   Value sum = part(0);
   if (type.shape.back() == Dim(2)) sum = b.Add(sum, part(1));
@@ -88,21 +121,29 @@ Results Dft(OpNode& n) {
   if (axis == rank - 1) return InvalidArgument("axis ", axis, " is that of the parts");
   const Dim& extent = n.shape(0)[static_cast<size_t>(axis)];
   if (!extent.is_static()) return Unimplemented("a transform along extent ", extent);
-  int64_t points = extent.value();
+  const bool inverse = n.Int("inverse", 0) != 0, onesided = n.Int("onesided", 0) != 0;
+  const bool to_real = inverse && onesided;  // from the first half of a spectrum
+  int64_t points = to_real ? 2 * (extent.value() - 1) : extent.value();
   if (n.Has(1)) {
     RLX_ASSIGN(points, OneInt(n, 1, "dft_length"));
   }
   if (points < 1 || points > kMaxPoints) return Unimplemented("a transform of ", points, " points");
   std::vector<int64_t> before(static_cast<size_t>(rank), 0), after = before;
-  after[static_cast<size_t>(axis)] = points - extent.value();
-  Value x = PadWith(b, n.In(0), before, after, b.Scalar(n.dtype(0), 0));
+  after[static_cast<size_t>(axis)] = (to_real ? points / 2 + 1 : points) - extent.value();
+  // Sums that cancel are what transforms are made of: f64 keeps the zeros of a spectrum small.
+  Value x = To(b, PadWith(b, n.In(0), before, after, b.Scalar(n.dtype(0), 0)), DType::kF64);
   std::vector<int64_t> perm;
   for (int i = 0; i + 1 < rank; ++i)
     if (i != axis) perm.push_back(i);
   perm.insert(perm.end(), {axis, rank - 1});
   x = b.Transpose(x, perm);
-  RLX_ASSIGN(const Value y,
-             Transform(b, x, points, n.Int("inverse", 0) != 0, n.Int("onesided", 0) != 0));
+  Value y;
+  if (to_real) {
+    y = RealSignal(b, x, points);
+  } else {
+    RLX_ASSIGN(y, Transform(b, x, points, inverse, onesided));
+  }
+  y = To(b, y, n.dtype(0));
   std::vector<int64_t> back(perm.size());
   for (size_t i = 0; i < perm.size(); ++i)
     back[static_cast<size_t>(perm[i])] = static_cast<int64_t>(i);

@@ -29,7 +29,7 @@ const std::map<std::string_view, Names> kArrows = {
     {"lower", {"ir", "kernel", "device"}},
     {"cache", {"base"}},
     {"wire", {"ir", "device"}},
-    {"import", {"ir"}},
+    {"import", {"ir", "wire"}},
     {"stages", {"passes", "lower", "cache", "wire", "import"}},
     {"engine", {"stages"}},
 };
