@@ -55,6 +55,8 @@ Value* CallLibm(llvm::IRBuilderBase& b, std::string_view name, Value* x, Value* 
   function->setDoesNotAccessMemory();
   function->addFnAttr(llvm::Attribute::WillReturn);
   function->addFnAttr(llvm::Attribute::NonLazyBind);
+  // Or LLVM makes pow(2, n) a call of ldexp, which load.cc has not.
+  function->addFnAttr(llvm::Attribute::NoBuiltin);
   const auto call = [&](Value* u, Value* v) -> Value* {
     return v == nullptr ? b.CreateCall(callee, {u}) : b.CreateCall(callee, {u, v});
   };
