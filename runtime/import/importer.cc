@@ -81,6 +81,19 @@ TensorPtr Known(DimTensor dims) {
   return out;
 }
 
+// The extents of what a run decides, as an i64 list.
+Value ShapeAtRun(const Tensor& tensor, GraphBuilder& b) {
+  std::vector<Value> extents;
+  for (int64_t axis = 0; axis < tensor.type.rank(); ++axis) {
+    const bool counted = axis == tensor.extent->axis;
+    const Value extent =
+        counted ? tensor.extent->count
+                : EmitDim(b, tensor.type.shape[static_cast<size_t>(axis)], DType::kI64);
+    extents.push_back(b.Reshape(extent, {1}));
+  }
+  return extents.size() == 1 ? extents[0] : b.Concat(std::move(extents), 0);
+}
+
 }  // namespace
 
 const TensorPtr* Body::Find(std::string_view name) const {
@@ -214,6 +227,7 @@ absl::Status Importer::ReadInputs(const GraphProto& graph, Body& body) {
 
 absl::Status Importer::ReadOutputs(const GraphProto& graph, Body& body) {
   if (graph.output_size() == 0) return InvalidArgument("the graph has no outputs");
+  std::vector<std::pair<std::string, Value>> shapes;  // after the outputs of the model itself
   for (const ValueInfo& info : graph.output()) {
     const TensorPtr tensor = body.Lookup(info.name());
     if (tensor == nullptr)
@@ -221,7 +235,13 @@ absl::Status Importer::ReadOutputs(const GraphProto& graph, Body& body) {
     const Value value = Materialise(*tensor, *body.builder);
     RLX_TRY(Annotate(body.builder->status(), "output \"", Clip(info.name()), "\""));
     body.builder->Output(info.name(), value);
+    if (!tensor->extent) continue;
+    if (body.depth > 0)
+      return Unimplemented("output \"", Clip(info.name()),
+                           "\" of a nested graph has a shape that only a run knows");
+    shapes.emplace_back(Cat(info.name(), ".shape"), ShapeAtRun(*tensor, *body.builder));
   }
+  for (const auto& [name, shape] : shapes) body.builder->Output(name, shape);
   return absl::OkStatus();
 }
 
@@ -286,6 +306,39 @@ bool Lists(std::string_view words, std::string_view word) {
   return std::find(all.begin(), all.end(), word) != all.end();
 }
 
+bool IsEmpty(const TensorPtr& tensor) {
+  return tensor != nullptr && tensor->constant && tensor->constant->size() == 0;
+}
+
+// What an op that goes element by element makes of operands one of which has none: nothing, of the
+// shape that they have together. Null for other ops, and where that has elements after all.
+TensorPtr OfNothing(const OpNode& n, const OpRow& row, const std::vector<TensorPtr>& operands) {
+  constexpr std::string_view kElementwise = "Abs Add Cast CastLike Div Exp Log Mul Neg Sqrt Sub";
+  if (!row.domain.empty() || !Lists(kElementwise, row.name)) return nullptr;
+  // CastLike asks its second operand for no more than an element type.
+  const std::span counted(operands.data(),
+                          std::min(operands.size(), row.name == "CastLike" ? size_t{1} : SIZE_MAX));
+  if (std::none_of(counted.begin(), counted.end(), IsEmpty)) return nullptr;
+  std::vector<int64_t> dims;
+  for (const TensorPtr& operand : counted) {
+    if (operand == nullptr || !operand->type.is_static()) return nullptr;
+    const std::vector<int64_t> own = operand->type.StaticDims();
+    if (own.size() > dims.size()) dims.insert(dims.begin(), own.size() - dims.size(), 1);
+    for (size_t i = 0; i < own.size(); ++i) {
+      int64_t& dim = dims[dims.size() - own.size() + i];
+      if (own[i] != 1 && dim != 1 && own[i] != dim) return nullptr;
+      if (own[i] != 1) dim = own[i];
+    }
+  }
+  Element element = operands[0]->element;
+  if (row.name == "Cast") element = static_cast<Element>(n.Int("to", 0));
+  if (row.name == "CastLike" && operands.size() == 2) element = operands[1]->element;
+  const ElementInfo* info = Find(element);
+  if (info == nullptr || std::count(dims.begin(), dims.end(), 0) == 0) return nullptr;
+  auto content = HostTensor::Create(info->dtype, std::move(dims), SharedBytes());
+  return content.ok() ? Known(*std::move(content), element) : nullptr;
+}
+
 absl::Status CheckForm(const NodeProto& node, const OpRow& row,
                        const std::vector<TensorPtr>& operands) {
   const int count = static_cast<int>(operands.size());
@@ -296,9 +349,15 @@ absl::Status CheckForm(const NodeProto& node, const OpRow& row,
     if (operands[static_cast<size_t>(i)] == nullptr)
       return InvalidArgument("operand ", i, " is not given");
   constexpr std::string_view kTakeNothing = "Concat ConstantOfShape Identity Shape Size";
-  if (count > 0 && operands[0] != nullptr && operands[0]->constant &&
-      operands[0]->constant->size() == 0 && !Lists(kTakeNothing, row.name))
+  const bool takes = Lists(kTakeNothing, row.name) || row.name.starts_with("Reduce");
+  if (count > 0 && IsEmpty(operands[0]) && !takes)
     return Unimplemented("operand 0 has no elements (", operands[0]->type, ")");
+  for (int i = 0; i < count; ++i) {
+    const TensorPtr& operand = operands[static_cast<size_t>(i)];
+    if (operand != nullptr && operand->extent && row.name != "Identity")
+      return Unimplemented("operand ", i,
+                           " has a shape that only a run knows, which no op takes here");
+  }
   for (const AttributeProto& attribute : node.attribute()) {
     if (Lists(row.attributes, attribute.name())) continue;
     return Unimplemented("attribute \"", Clip(attribute.name()), "\" is not supported; supported: ",
@@ -323,8 +382,12 @@ bool AllDims(const std::vector<TensorPtr>& operands) {
 
 absl::Status Importer::ReadOp(Body& body, const NodeProto& node, const OpRow& row, int opset) {
   RLX_ASSIGN(std::vector<TensorPtr> operands, Operands(body, node));
-  RLX_TRY(CheckForm(node, row, operands));
   OpNode op(*this, body, node, opset, operands, *body.builder);
+  if (TensorPtr nothing = OfNothing(op, row, operands); nothing && node.output_size() > 0)
+    return Define(body, node.output(0), std::move(nothing));
+  RLX_TRY(CheckForm(node, row, operands));
+  if (row.name == "Identity" && operands[0]->extent && node.output_size() > 0)
+    return Define(body, node.output(0), operands[0]);
   if (row.fold != nullptr && (AllDims(operands) || row.name == "Shape" || row.name == "Size")) {
     if (auto dims = row.fold(op); dims && dims->size() <= kMaxDims && node.output_size() > 0)
       return Define(body, node.output(0), Known(*std::move(dims)));
@@ -355,6 +418,8 @@ absl::Status Importer::ReadOp(Body& body, const NodeProto& node, const OpRow& ro
         made->element = operands[0]->element;
       if (at < op.elements().size() && op.elements()[at] != Element::kUndefined)
         made->element = op.elements()[at];
+      const auto extent = op.extents().find(o);
+      if (extent != op.extents().end()) made->extent = extent->second;
     }
     RLX_TRY(Define(body, node.output(o), std::move(made)));
   }
@@ -383,7 +448,8 @@ absl::StatusOr<std::optional<std::vector<TensorPtr>>> Importer::Compute(
   OpNode op(*this, inner, node, opset, copies, builder);
   const auto results = row.import(op);
   // An error is told by the import into the graph itself.
-  if (!results.ok() || !builder.status().ok() || !op.given().empty()) return std::nullopt;
+  if (!results.ok() || !builder.status().ok() || !op.given().empty() || !op.extents().empty())
+    return std::nullopt;
   if (static_cast<int>(results->size()) < node.output_size()) return std::nullopt;
   for (const Value value : *results) {
     const auto count = value.valid() ? builder.type(value).NumElements() : std::nullopt;
@@ -518,6 +584,8 @@ absl::StatusOr<OpNode::Nested> Importer::Nest(Body& body, const GraphProto& grap
     const TensorPtr* found = body.Find(name);
     if (found == nullptr) continue;  // whoever reads it says so
     const TensorPtr outside = *found;
+    if (outside != nullptr && outside->extent)
+      return Unimplemented("\"", Clip(name), "\" has a shape that only a run knows");
     if (outside == nullptr) {
       inner.names.emplace(name, nullptr);
     } else if (outside->constant || outside->dims) {

@@ -198,12 +198,22 @@ void OpNode::SetResult(int o, TensorPtr result) {
 void OpNode::SetEmpty(int o, DType dtype, std::vector<int64_t> dims, Element element) {
   auto tensor = HostTensor::Create(dtype, std::move(dims), SharedBytes());
   if (!tensor.ok()) return b.Fail(tensor.status());
+  SetKnown(o, *std::move(tensor), element);
+}
+
+void OpNode::SetKnown(int o, HostTensor content, Element element) {
   auto out = std::make_shared<Tensor>();
-  out->type = tensor->type();
+  out->type = content.type();
   out->element = element;
-  out->dims = DimsOf(*tensor);
-  out->constant = *std::move(tensor);
+  out->dims = DimsOf(content);
+  out->constant = std::move(content);
   SetResult(o, std::move(out));
+}
+
+void OpNode::SetExtent(int o, int64_t axis, Value count) { extents_[o] = {count, axis}; }
+
+bool OpNode::IsEmpty(int i) const {
+  return Has(i) && tensor(i)->constant && tensor(i)->constant->size() == 0;
 }
 
 absl::StatusOr<OpNode::Nested> OpNode::Nest(const GraphProto& graph,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string_view>
 
@@ -24,6 +25,13 @@ struct Tensor {
   std::optional<HostTensor> constant;  // its content, if known
   std::optional<DimTensor> dims;       // or known but for symbols
   int initializer = -1;                // in the main graph: read when needed
+  // Where a run decides how much of `axis` counts: that many elements, an i64 scalar; behind them
+  // are zeros.
+  struct Extent {
+    Value count;
+    int64_t axis = 0;
+  };
+  std::optional<Extent> extent;
 };
 using TensorPtr = std::shared_ptr<Tensor>;
 
@@ -47,6 +55,7 @@ class OpNode {
 
   // Operands, by position. Those that the table demands are there; trailing and empty ones are not.
   int inputs() const { return static_cast<int>(inputs_.size()); }
+  bool IsEmpty(int i) const;  // it is known to have no elements
   bool Has(int i) const { return i < inputs() && inputs_[static_cast<size_t>(i)] != nullptr; }
   // Requires Has(i).
   Value In(int i);
@@ -93,6 +102,10 @@ class OpNode {
   const std::vector<Element>& elements() const { return elements_; }
   // The content of a result, in place of a value.
   void SetResult(int o, TensorPtr result);
+  void SetKnown(int o, HostTensor content, Element element);
+  // Of a result, how much of an axis counts.
+  void SetExtent(int o, int64_t axis, Value count);
+  const std::map<int, Tensor::Extent>& extents() const { return extents_; }
   // A result without elements: known, and there for ops that look at its shape or join it to
   // others.
   void SetEmpty(int o, DType dtype, std::vector<int64_t> dims, Element element);
@@ -127,6 +140,7 @@ class OpNode {
   std::vector<TensorPtr> inputs_;
   std::vector<Element> elements_;
   std::vector<TensorPtr> given_;
+  std::map<int, Tensor::Extent> extents_;
 };
 
 using Results = absl::StatusOr<std::vector<Value>>;

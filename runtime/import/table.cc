@@ -8,10 +8,10 @@ namespace rlx::onnx {
 namespace {
 
 constexpr std::span<const OpRow> (*kFamilies[])() = {
-    ActivationOps, ArithmeticOps, AttentionOps, BitOps,    CastOps,     ConstantOps,
-    ControlOps,    ConvOps,       EinsumOps,    GatherOps, LogicOps,    LossOps,
-    MatMulOps,     MovementOps,   NormOps,      PoolOps,   QuantizeOps, RecurrentOps,
-    ReduceOps,     ResizeOps,     SequenceOps,  ShapeOps,  SignalOps,   VisionOps,
+    ActivationOps, ArithmeticOps, AttentionOps, BitOps,       CastOps,   ConstantOps, ControlOps,
+    ConvOps,       EinsumOps,     GatherOps,    LogicOps,     LossOps,   MatMulOps,   MovementOps,
+    NormOps,       PoolOps,       QuantizeOps,  RecurrentOps, ReduceOps, RegionOps,   ResizeOps,
+    SelectionOps,  SequenceOps,   ShapeOps,     SignalOps,    TextOps,   VisionOps,
 };
 
 using Rows = std::vector<const OpRow*>;

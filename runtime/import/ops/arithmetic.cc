@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
 
+#include "runtime/import/ops/carried.h"
 #include "runtime/import/ops/common.h"
 #include "runtime/import/ops/families.h"
 
@@ -55,8 +56,9 @@ std::optional<DimTensor> FoldBinary(const OpNode& n) {
 
 // --- Unsigned integers that travel as others (element.h). ---
 
-// UINT16 is exact in i32, and wraps here; UINT64 wraps as i64 does, but is not ordered as it is.
-template <Results (*kImport)(OpNode&), bool kOrdered>
+// UINT16 is exact in i32, and wraps here. UINT64 in i64 adds and multiplies as i64 does; where
+// order matters kWide is what to do.
+template <Results (*kImport)(OpNode&), Results (*kWide)(OpNode&) = kImport>
 Results Unsigned(OpNode& n) {
   bool wide = false, narrow = false;
   for (int i = 0; i < n.inputs(); ++i) {
@@ -67,14 +69,49 @@ Results Unsigned(OpNode& n) {
     return Unimplemented("operand ", i, " is ", Name(n.element(i)),
                          ", which this op does not take");
   }
-  if (wide && kOrdered) return Unimplemented("operands are UINT64, which this op does not take");
-  RLX_ASSIGN(std::vector<Value> out, kImport(n));
+  RLX_ASSIGN(std::vector<Value> out, wide ? kWide(n) : kImport(n));
   if (wide) n.SetElement(0, Element::kUint64);
   if (!narrow) return out;
   const Value modulus = Like(n.b, out[0], 65536);
   const auto rest = [&](Value v) { return n.b.Sub(v, n.b.Mul(n.b.Div(v, modulus), modulus)); };
   n.SetElement(0, Element::kUint16);
   return One(rest(n.b.Add(rest(out[0]), modulus)));
+}
+
+// x/y of UINT64; x/0 is 0.
+Value WideQuotient(GraphBuilder& b, Value x, Value y) {
+  const Value zero = Like(b, x, 0), one = Like(b, x, 1), two = Like(b, x, 2);
+  const auto below = [&](Value v) { return b.Emit(OpKind::kLt, {v, zero}); };
+  const auto not_less = [&](Value u, Value v) {
+    return b.Emit(OpKind::kGe, {InOrder(b, u), InOrder(b, v)});
+  };
+  // x = 2^63 + rest: half of it divides as an i64 does, and what that leaves makes one more or
+  // none.
+  const Value rest = b.Sub(x, Like(b, x, -std::ldexp(1.0, 63)));
+  const Value half = b.Add(b.Div(rest, two), Like(b, x, std::ldexp(1.0, 62)));
+  const Value twice = b.Mul(b.Div(half, y), two);
+  const Value more = not_less(b.Sub(x, b.Mul(twice, y)), y);
+  const Value large =
+      b.Where(b.Emit(OpKind::kEq, {y, zero}), zero, b.Add(twice, b.Where(more, one, zero)));
+  const Value by_large = b.Where(not_less(x, y), one, zero);  // y is at least 2^63
+  return b.Where(below(y), by_large, b.Where(below(x), large, b.Div(x, y)));
+}
+
+Results WideDiv(OpNode& n) { return One(WideQuotient(n.b, n.In(0), n.In(1))); }
+
+Results WideMod(OpNode& n) {
+  const Value x = n.In(0), y = n.In(1);
+  return One(n.b.Sub(x, n.b.Mul(WideQuotient(n.b, x, y), y)));
+}
+
+template <OpKind kKind>
+Results WideExtreme(OpNode& n) {
+  Value out = InOrder(n.b, n.In(0));
+  for (int i = 1; i < n.inputs(); ++i) {
+    if (!n.Has(i)) return InvalidArgument("operand ", i, " is not given");
+    out = n.b.Emit(kKind, {out, InOrder(n.b, n.In(i))});
+  }
+  return One(InOrder(n.b, out));
 }
 
 // --- The ops. ---
@@ -135,6 +172,13 @@ std::optional<double> ScalarExponent(const OpNode& n) {
 
 Results Pow(OpNode& n) {
   GraphBuilder& b = n.b;
+  const Element by = n.element(1);
+  if (Find(n.element(0))->carried || (Find(by)->carried && by != Element::kUint64))
+    return Unimplemented("operands ", Name(n.element(0)), " and ", Name(by));
+  if (by == Element::kUint64) {
+    const Value wide = b.Emit(OpKind::kPow, {To(b, n.In(0), DType::kF64), Decode(b, n.In(1), by)});
+    return One(To(b, wide, n.dtype(0)));
+  }
   const DType dtype = n.dtype(0);
   Value x = n.In(0);
   if (IsFloat(dtype)) {
@@ -247,8 +291,8 @@ constexpr OpRow kRows[] = {
     {kOnnx, "Abs", 7, INT32_MAX, 1, 1, "", Abs},
     {kOnnx, "Acos", 7, INT32_MAX, 1, 1, "", Acos},
     {kOnnx, "Acosh", 9, INT32_MAX, 1, 1, "", Acosh},
-    {kOnnx, "Add", 7, INT32_MAX, 2, 2, "", Unsigned<Binary<OpKind::kAdd>, false>,
-     FoldBinary<Sign::kAdd>, Carries::kSelf},
+    {kOnnx, "Add", 7, INT32_MAX, 2, 2, "", Unsigned<Binary<OpKind::kAdd>>, FoldBinary<Sign::kAdd>,
+     Carries::kSelf},
     {kOnnx, "Asin", 7, INT32_MAX, 1, 1, "", Asin},
     {kOnnx, "Asinh", 9, INT32_MAX, 1, 1, "", Asinh},
     {kOnnx, "Atan", 7, INT32_MAX, 1, 1, "", Unary<OpKind::kAtan>},
@@ -257,31 +301,33 @@ constexpr OpRow kRows[] = {
     {kOnnx, "Clip", 7, INT32_MAX, 1, 3, "min max", Clip},
     {kOnnx, "Cos", 7, INT32_MAX, 1, 1, "", Unary<OpKind::kCos>},
     {kOnnx, "Cosh", 9, INT32_MAX, 1, 1, "", Cosh},
-    {kOnnx, "Div", 7, INT32_MAX, 2, 2, "", Unsigned<Binary<OpKind::kDiv>, true>,
+    {kOnnx, "Div", 7, INT32_MAX, 2, 2, "", Unsigned<Binary<OpKind::kDiv>, WideDiv>,
      FoldBinary<Sign::kDiv>, Carries::kSelf},
     {kOnnx, "Erf", 9, INT32_MAX, 1, 1, "", Unary<OpKind::kErf>},
     {kOnnx, "Exp", 7, INT32_MAX, 1, 1, "", Unary<OpKind::kExp>},
     {kOnnx, "Floor", 7, INT32_MAX, 1, 1, "", Unary<OpKind::kFloor>},
     {kOnnx, "Log", 7, INT32_MAX, 1, 1, "", Unary<OpKind::kLog>},
-    {kOnnx, "Max", 7, INT32_MAX, 1, -1, "", Unsigned<Variadic<OpKind::kMax>, true>,
-     FoldBinary<Sign::kMax>, Carries::kSelf},
+    {kOnnx, "Max", 7, INT32_MAX, 1, -1, "",
+     Unsigned<Variadic<OpKind::kMax>, WideExtreme<OpKind::kMax>>, FoldBinary<Sign::kMax>,
+     Carries::kSelf},
     {kOnnx, "Mean", 7, INT32_MAX, 1, -1, "", Mean},
-    {kOnnx, "Min", 7, INT32_MAX, 1, -1, "", Unsigned<Variadic<OpKind::kMin>, true>,
-     FoldBinary<Sign::kMin>, Carries::kSelf},
-    {kOnnx, "Mod", 10, INT32_MAX, 2, 2, "fmod", Unsigned<Mod, true>, nullptr, Carries::kSelf},
-    {kOnnx, "Mul", 7, INT32_MAX, 2, 2, "", Unsigned<Binary<OpKind::kMul>, false>,
-     FoldBinary<Sign::kMul>, Carries::kSelf},
+    {kOnnx, "Min", 7, INT32_MAX, 1, -1, "",
+     Unsigned<Variadic<OpKind::kMin>, WideExtreme<OpKind::kMin>>, FoldBinary<Sign::kMin>,
+     Carries::kSelf},
+    {kOnnx, "Mod", 10, INT32_MAX, 2, 2, "fmod", Unsigned<Mod, WideMod>, nullptr, Carries::kSelf},
+    {kOnnx, "Mul", 7, INT32_MAX, 2, 2, "", Unsigned<Binary<OpKind::kMul>>, FoldBinary<Sign::kMul>,
+     Carries::kSelf},
     {kOnnx, "Neg", 7, INT32_MAX, 1, 1, "", Unary<OpKind::kNeg>},
-    {kOnnx, "Pow", 7, INT32_MAX, 2, 2, "", Pow},
+    {kOnnx, "Pow", 7, INT32_MAX, 2, 2, "", Pow, nullptr, Carries::kSelf},
     {kOnnx, "Reciprocal", 7, INT32_MAX, 1, 1, "", Reciprocal_},
     {kOnnx, "Round", 11, INT32_MAX, 1, 1, "", Unary<OpKind::kRound>},
     {kOnnx, "Sign", 9, INT32_MAX, 1, 1, "", Sign_},
     {kOnnx, "Sin", 7, INT32_MAX, 1, 1, "", Unary<OpKind::kSin>},
     {kOnnx, "Sinh", 9, INT32_MAX, 1, 1, "", Sinh},
     {kOnnx, "Sqrt", 7, INT32_MAX, 1, 1, "", Unary<OpKind::kSqrt>},
-    {kOnnx, "Sub", 7, INT32_MAX, 2, 2, "", Unsigned<Binary<OpKind::kSub>, false>,
-     FoldBinary<Sign::kSub>, Carries::kSelf},
-    {kOnnx, "Sum", 7, INT32_MAX, 1, -1, "", Unsigned<Variadic<OpKind::kAdd>, false>,
+    {kOnnx, "Sub", 7, INT32_MAX, 2, 2, "", Unsigned<Binary<OpKind::kSub>>, FoldBinary<Sign::kSub>,
+     Carries::kSelf},
+    {kOnnx, "Sum", 7, INT32_MAX, 1, -1, "", Unsigned<Variadic<OpKind::kAdd>>,
      FoldBinary<Sign::kAdd>, Carries::kSelf},
     {kOnnx, "Tan", 7, INT32_MAX, 1, 1, "", Unary<OpKind::kTan>},
 };

@@ -115,7 +115,9 @@ Results Attention(OpNode& n) {
   }
   const int64_t left = n.Int("left_window_size", -1), right = n.Int("right_window_size", -1);
   const bool causal = n.Int("is_causal", 0) != 0;
-  const bool plain = causal && !n.Has(6) && left < 0 && right < 0 && (n.Has(4) || w.rows == w.keys);
+  // The attention op's own causal mask has the last row see all keys.
+  const Dim past = n.Has(4) ? n.shape(4).at(2) : Dim(0);
+  const bool plain = causal && !n.Has(6) && left < 0 && right < 0 && past == w.keys - w.rows;
   if (plain) {
     p.causal = true;
   } else if (causal || left >= 0 || right >= 0) {

@@ -34,6 +34,11 @@ inline Value Like(GraphBuilder& b, Value x, double value) {
   return b.Scalar(b.type(x).dtype, value);
 }
 
+// i64 that hold UINT64, moved to where i64 orders them alike; and back.
+inline Value InOrder(GraphBuilder& b, Value x) {
+  return b.Add(x, b.Constant(HostTensor::FromInts(DType::kI64, {}, {INT64_MIN})));
+}
+
 // 1/x.
 inline Value Reciprocal(GraphBuilder& b, Value x) { return b.Div(Like(b, x, 1), x); }
 

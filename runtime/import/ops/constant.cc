@@ -7,15 +7,6 @@
 namespace rlx::onnx {
 namespace {
 
-TensorPtr Known(HostTensor content, Element element) {
-  auto out = std::make_shared<Tensor>();
-  out->type = content.type();
-  out->element = element;
-  out->dims = DimsOf(content);
-  out->constant = std::move(content);
-  return out;
-}
-
 // A node without operands: its one result is known, and enters the graph where it is read.
 Results Constant(OpNode& n) {
   constexpr std::string_view kForms[] = {"value", "value_float", "value_floats", "value_int",
@@ -26,7 +17,7 @@ Results Constant(OpNode& n) {
     return Unimplemented("needs one attribute of ", Join(kForms, ", "), "; has ", forms);
   if (n.HasAttr("value")) {
     RLX_ASSIGN(HostTensor content, n.TensorAttr("value"));
-    n.SetResult(0, Known(std::move(content), n.TensorAttrElement("value")));
+    n.SetKnown(0, std::move(content), n.TensorAttrElement("value"));
     return std::vector<Value>{};
   }
   HostTensor content;
@@ -42,7 +33,7 @@ Results Constant(OpNode& n) {
     content = HostTensor::FromInts(DType::kI64, {static_cast<int64_t>(values.size())}, values);
   }
   const Element element = ElementOf(content.dtype());
-  n.SetResult(0, Known(std::move(content), element));
+  n.SetKnown(0, std::move(content), element);
   return std::vector<Value>{};
 }
 

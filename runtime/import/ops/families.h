@@ -29,9 +29,12 @@ std::span<const OpRow> QuantizeOps();
 std::span<const OpRow> RecurrentOps();
 std::span<const OpRow> ReduceOps();
 std::span<const OpRow> ResizeOps();
+std::span<const OpRow> SelectionOps();
 std::span<const OpRow> SequenceOps();
 std::span<const OpRow> ShapeOps();
 std::span<const OpRow> SignalOps();
+std::span<const OpRow> RegionOps();
+std::span<const OpRow> TextOps();
 std::span<const OpRow> VisionOps();
 
 }  // namespace rlx::onnx

@@ -67,8 +67,7 @@ Results Compare(OpNode& n) {
   }
   const bool equality = kKind == OpKind::kEq;
   if (n.element(0) != Element::kUint64 || equality) return One(b.Emit(kKind, {n.In(0), n.In(1)}));
-  const Value half = b.Constant(HostTensor::FromInts(DType::kI64, {}, {INT64_MIN}));
-  return One(b.Emit(kKind, {b.Add(n.In(0), half), b.Add(n.In(1), half)}));
+  return One(b.Emit(kKind, {InOrder(b, n.In(0)), InOrder(b, n.In(1))}));
 }
 
 Results Xor(OpNode& n) { return One(n.b.Emit(OpKind::kNe, {n.In(0), n.In(1)})); }

@@ -62,7 +62,44 @@ Results FusedMatMul(OpNode& n) {
   return One(Times(n.b, Product_(n.b, x, y), n.Float("alpha", 1)));
 }
 
+// Elimination with the greatest of each column brought up; one step after the other in the graph.
+Results Det(OpNode& n) {
+  GraphBuilder& b = n.b;
+  const int rank = n.rank(0);
+  constexpr int64_t kMost = 32;
+  if (rank < 2 || n.shape(0)[static_cast<size_t>(rank) - 2] != n.shape(0).back() ||
+      !n.shape(0).back().is_static() || n.shape(0).back().value() > kMost)
+    return Unimplemented("operand 0 is ", n.type(0), "; supported are square matrices of up to ",
+                         kMost, " rows");
+  const int64_t size = n.shape(0).back().value();
+  const int64_t rows = rank - 2, columns = rank - 1;
+  Value a = To(b, n.In(0), Wide(n.dtype(0)));
+  Value det;
+  for (int64_t left = size; left > 0; --left) {
+    const Value column = b.Narrow(a, columns, 0, 1), zero = Like(b, a, 0), one = Like(b, a, 1);
+    const Value best = Second(b.EmitAll(OpKind::kTopK, {b.Unary(OpKind::kAbs, column)},
+                                        {{"k", int64_t{1}}, {"axis", rows}}));
+    const Value index = Along(b, EmitIota(b, Dim(left)), rows, rank);
+    const Value is = b.Emit(OpKind::kEq, {index, best});  // [.., left, 1]
+    const Value row = b.Reduce(OpKind::kReduceSum, b.Where(is, a, zero), {rows}, true);
+    const Value pivot = b.Narrow(row, columns, 0, 1);
+    const Value moved = b.Emit(OpKind::kNe, {best, Like(b, best, 0)});
+    const Value factor = b.Where(moved, b.Unary(OpKind::kNeg, pivot), pivot);
+    det = left == size ? factor : b.Mul(det, factor);
+    if (left == 1) break;
+    // The first row takes the place of the one brought up.
+    const Value rest = b.Narrow(b.Where(is, b.Narrow(a, rows, 0, 1), a), rows, 1, left - 1);
+    const Value safe = b.Where(b.Emit(OpKind::kEq, {pivot, zero}), one, pivot);
+    const Value share = b.Div(b.Narrow(rest, columns, 0, 1), safe);
+    a = b.Narrow(b.Sub(rest, b.Mul(share, row)), columns, 1, left - 1);
+  }
+  Shape shape = n.shape(0);
+  shape.resize(static_cast<size_t>(rank) - 2);
+  return One(To(b, b.Reshape(det, std::move(shape)), n.dtype(0)));
+}
+
 constexpr OpRow kRows[] = {
+    {kOnnx, "Det", 11, INT32_MAX, 1, 1, "", Det, nullptr, Carries::kNo, "up to 32 rows"},
     {kOnnx, "Gemm", 7, INT32_MAX, 2, 3, "alpha beta transA transB", Gemm},
     {kOnnx, "MatMul", 7, INT32_MAX, 2, 2, "", MatMul},
     {kMicrosoft, "FusedMatMul", 1, INT32_MAX, 2, 2, "alpha transA transB transBatchA transBatchB",

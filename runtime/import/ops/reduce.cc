@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cmath>
 
+#include "runtime/base/checked.h"
 #include "runtime/import/ops/common.h"
 #include "runtime/import/ops/families.h"
 
@@ -102,6 +104,56 @@ Results LogSumExp(OpNode& n) {
   return One(out);
 }
 
+// What folding no elements gives.
+enum class Start : uint8_t { kZero, kOne, kLeast, kGreatest };
+
+HostTensor StartOf(DType dtype, Start start) {
+  if (start == Start::kZero || start == Start::kOne)
+    return HostTensor::FromDoubles(dtype, {}, {start == Start::kOne ? 1.0 : 0.0});
+  const bool least = start == Start::kLeast;
+  if (IsFloat(dtype)) return HostTensor::FromDoubles(dtype, {}, {least ? -INFINITY : INFINITY});
+  if (dtype == DType::kBool) return HostTensor::FromInts(dtype, {}, {least ? 0 : 1});
+  const int bits = 8 * ByteWidth(dtype) - (Info(dtype).is_signed ? 1 : 0);
+  const auto greatest = static_cast<int64_t>((uint64_t{1} << bits) - 1);
+  return HostTensor::FromInts(dtype, {},
+                              {!least                  ? greatest
+                               : Info(dtype).is_signed ? -greatest - 1
+                                                       : 0});
+}
+
+absl::Status FoldNothing(OpNode& n, const Over& over, Start start) {
+  const std::vector<int64_t> dims = n.tensor(0)->constant->dims();
+  std::vector<int64_t> out;
+  for (int64_t i = 0; i < static_cast<int64_t>(dims.size()); ++i) {
+    const bool folded = !over.none && std::count(over.axes.begin(), over.axes.end(), i) > 0;
+    if (folded && over.keep_dims) out.push_back(1);
+    if (!folded) out.push_back(dims[static_cast<size_t>(i)]);
+  }
+  if (std::count(out.begin(), out.end(), 0) > 0) {
+    n.SetEmpty(0, n.dtype(0), std::move(out), n.element(0));
+    return absl::OkStatus();
+  }
+  const auto count = CheckedProduct(out);
+  if (!count || *count > kMaxPlaces) return Unimplemented("a result of that many elements");
+  const HostTensor one = StartOf(n.dtype(0), start);
+  const auto size = static_cast<size_t>(*count);
+  n.SetKnown(0,
+             IsExact(one.dtype())
+                 ? HostTensor::FromInts(one.dtype(), out, std::vector(size, one.ToInts()[0]))
+                 : HostTensor::FromDoubles(one.dtype(), out, std::vector(size, one.ToDoubles()[0])),
+             n.element(0));
+  return absl::OkStatus();
+}
+
+// As kImport does, and `kStart` where there are no elements.
+template <Results (*kImport)(OpNode&), Start kStart, int kSince = kSince18>
+Results Reduced(OpNode& n) {
+  if (!n.IsEmpty(0)) return kImport(n);
+  RLX_ASSIGN(const Over over, OverOf(n, kSince));
+  RLX_TRY(FoldNothing(n, over, kStart));
+  return std::vector<Value>{};
+}
+
 std::optional<DimTensor> FoldProd(const OpNode& n) {
   const auto x = n.Dims(0);
   const auto over = OverOf(n, kSince18);
@@ -118,15 +170,19 @@ Value Reversed(GraphBuilder& b, Value x, int64_t axis, int64_t extent) {
   return Strided(b, x, axis, extent - 1, -1, extent);
 }
 
+// In the opposite order; of integers as i64: -1 - x, which never overflows.
+Value Turned(GraphBuilder& b, Value x) {
+  if (IsFloat(b.type(x).dtype)) return b.Unary(OpKind::kNeg, x);
+  x = To(b, x, DType::kI64);
+  return b.Sub(Like(b, x, -1), x);
+}
+
 template <bool kGreatest>
 Results Arg(OpNode& n) {
   GraphBuilder& b = n.b;
   RLX_ASSIGN(const int64_t axis, n.Axis(n.Int("axis", 0), n.rank(0)));
   Value x = n.In(0);
-  if (!kGreatest) {
-    if (!IsFloat(n.dtype(0))) x = b.Cast(x, DType::kI64);
-    x = b.Unary(OpKind::kNeg, x);
-  }
+  if (!kGreatest) x = Turned(b, x);
   const Dim& extent = n.shape(0)[static_cast<size_t>(axis)];
   const bool last = n.Int("select_last_index", 0) != 0;
   if (last) {
@@ -153,13 +209,18 @@ Results TopK(OpNode& n) {
   }
   if (k < 1) return Unimplemented("k is ", k, "; supported is 1 and more");
   const bool largest = n.Int("largest", 1) != 0;
+  const bool wide = n.element(0) == Element::kUint64;
+  if (Find(n.element(0))->carried && !wide && n.element(0) != Element::kUint16)
+    return Unimplemented("operand 0 is ", Name(n.element(0)), ", which this op does not take");
   Value x = n.In(0);
-  if (!largest) {
-    if (!IsFloat(n.dtype(0))) x = b.Cast(x, DType::kI64);
-    x = b.Unary(OpKind::kNeg, x);
-  }
+  if (wide) x = InOrder(b, x);
+  if (!largest) x = Turned(b, x);
   std::vector<Value> out = b.EmitAll(OpKind::kTopK, {x}, {{"k", k}, {"axis", axis}});
-  if (out.size() == 2 && !largest) out[0] = To(b, b.Unary(OpKind::kNeg, out[0]), n.dtype(0));
+  RLX_TRY(b.status());
+  if (!largest) out[0] = Turned(b, out[0]);
+  if (wide) out[0] = InOrder(b, out[0]);
+  out[0] = To(b, out[0], n.dtype(0));
+  n.SetElement(0, n.element(0));
   return out;
 }
 
@@ -217,18 +278,21 @@ constexpr OpRow kRows[] = {
     {kOnnx, "ArgMin", 7, INT32_MAX, 1, 1, "axis keepdims select_last_index", Arg<false>},
     {kOnnx, "CumProd", 26, INT32_MAX, 2, 2, "exclusive reverse", CumProd},
     {kOnnx, "CumSum", 11, INT32_MAX, 2, 2, "exclusive reverse", CumSum},
-    {kOnnx, "ReduceL1", 7, INT32_MAX, 1, 2, kReduce, L1},
-    {kOnnx, "ReduceL2", 7, INT32_MAX, 1, 2, kReduce, L2},
-    {kOnnx, "ReduceLogSum", 7, INT32_MAX, 1, 2, kReduce, LogSum},
-    {kOnnx, "ReduceLogSumExp", 7, INT32_MAX, 1, 2, kReduce, LogSumExp},
-    {kOnnx, "ReduceMax", 7, INT32_MAX, 1, 2, kReduce, Extreme<OpKind::kReduceMax>},
+    {kOnnx, "ReduceL1", 7, INT32_MAX, 1, 2, kReduce, Reduced<L1, Start::kZero>},
+    {kOnnx, "ReduceL2", 7, INT32_MAX, 1, 2, kReduce, Reduced<L2, Start::kZero>},
+    {kOnnx, "ReduceLogSum", 7, INT32_MAX, 1, 2, kReduce, Reduced<LogSum, Start::kLeast>},
+    {kOnnx, "ReduceLogSumExp", 7, INT32_MAX, 1, 2, kReduce, Reduced<LogSumExp, Start::kLeast>},
+    {kOnnx, "ReduceMax", 7, INT32_MAX, 1, 2, kReduce,
+     Reduced<Extreme<OpKind::kReduceMax>, Start::kLeast>},
     {kOnnx, "ReduceMean", 7, INT32_MAX, 1, 2, kReduce, Mean},
-    {kOnnx, "ReduceMin", 7, INT32_MAX, 1, 2, kReduce, Extreme<OpKind::kReduceMin>},
-    {kOnnx, "ReduceProd", 7, INT32_MAX, 1, 2, kReduce, Plain<OpKind::kReduceProd, kSince18>,
-     FoldProd},
-    {kOnnx, "ReduceSum", 7, INT32_MAX, 1, 2, kReduce, Plain<OpKind::kReduceSum, kSince13>},
-    {kOnnx, "ReduceSumSquare", 7, INT32_MAX, 1, 2, kReduce, SumSquare},
-    {kOnnx, "TopK", 7, INT32_MAX, 1, 2, "axis k largest sorted", TopK, nullptr, Carries::kNo,
+    {kOnnx, "ReduceMin", 7, INT32_MAX, 1, 2, kReduce,
+     Reduced<Extreme<OpKind::kReduceMin>, Start::kGreatest>},
+    {kOnnx, "ReduceProd", 7, INT32_MAX, 1, 2, kReduce,
+     Reduced<Plain<OpKind::kReduceProd, kSince18>, Start::kOne>, FoldProd},
+    {kOnnx, "ReduceSum", 7, INT32_MAX, 1, 2, kReduce,
+     Reduced<Plain<OpKind::kReduceSum, kSince13>, Start::kZero, kSince13>},
+    {kOnnx, "ReduceSumSquare", 7, INT32_MAX, 1, 2, kReduce, Reduced<SumSquare, Start::kZero>},
+    {kOnnx, "TopK", 7, INT32_MAX, 1, 2, "axis k largest sorted", TopK, nullptr, Carries::kSelf,
      "k has to be known"},
 };
 
