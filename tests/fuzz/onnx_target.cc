@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "runtime/import/import.h"
+#include "runtime/import/node.h"
+#include "runtime/import/versions.h"
 #include "tests/fuzz/accepted.h"
 #include "tests/fuzz/targets.h"
 #include "tests/support/onnx_model.h"
@@ -17,6 +21,8 @@ using test::kInt64;
 using test::ModelOf;
 using test::NodeOf;
 using test::ValueOf;
+
+test::Message Opset(std::string_view domain) { return test::Message().Bytes(1, domain).Int(2, 1); }
 
 std::string Encoder() {
   return ModelOf(
@@ -59,7 +65,44 @@ std::string Loops() {
        .outputs = {ValueOf("last", kFloat, {3}), ValueOf("all", kFloat, {4, 3})}});
 }
 
-std::vector<std::string> Seeds() { return {Encoder(), Images(), Loops()}; }
+// One node of the op: floats where `known` is false, else floats and lists of ones that are known.
+std::string Alone(const onnx::OpRow& row, bool known) {
+  test::GraphText graph;
+  std::string operands;
+  for (int i = 0; i < row.min_inputs; ++i) {
+    const std::string name = Cat("x", i);
+    operands += Cat(i == 0 ? "" : " ", name);
+    if (i > 0 && known) {
+      graph.initializers.push_back(Ints(name, {1}, {1}));
+    } else {
+      graph.inputs.push_back(ValueOf(name, kFloat, {2, 4, 4}));
+    }
+  }
+  graph.nodes = {NodeOf(row.name, operands, "y", {}, row.domain)};
+  graph.outputs = {ValueOf("y", kFloat, {"n"})};
+  const int64_t opset = std::min<int64_t>(row.until, onnx::kMaxOpset);
+  std::string bytes = ModelOf(graph, row.domain.empty() ? opset : 17);
+  if (!row.domain.empty()) bytes += test::Message().Add(8, Opset(row.domain)).bytes;
+  return bytes;
+}
+
+bool IsAccepted(const std::string& bytes) {
+  return onnx::Import(SharedBytes(std::string(bytes)), {}, kLimits).ok();
+}
+
+// Whole models, and every op alone that takes such operands without attributes.
+std::vector<std::string> Seeds() {
+  std::vector<std::string> seeds = {Encoder(), Images(), Loops()};
+  for (const onnx::OpRow* row : onnx::AllRows()) {
+    for (const bool known : {false, true}) {
+      const std::string seed = Alone(*row, known);
+      if (!IsAccepted(seed)) continue;
+      seeds.push_back(seed);
+      break;
+    }
+  }
+  return seeds;
+}
 
 void Run(std::string_view bytes) {
   const SharedBytes model{std::string(bytes)};

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Features read at places between elements: of boxes, and by convolutions whose kernels a run bends.
+// Features read at places between elements: of boxes, and by convolutions whose kernels a run
+// bends.
 #include <cmath>
 
 #include "runtime/import/ops/common.h"
@@ -47,8 +48,8 @@ Value Both(GraphBuilder& b, Value p, Value q) { return b.Emit(OpKind::kLogicalAn
 Sides EdgeSides(GraphBuilder& b, Value at, const Dim& extent) {
   const Value zero = Like(b, at, 0), one = Like(b, at, 1);
   const Value size = EmitDim(b, extent, b.type(at).dtype), last = b.Sub(size, one);
-  const Value near = Both(b, b.Emit(OpKind::kGe, {at, Like(b, at, -1)}),
-                          b.Emit(OpKind::kLe, {at, size}));
+  const Value near =
+      Both(b, b.Emit(OpKind::kGe, {at, Like(b, at, -1)}), b.Emit(OpKind::kLe, {at, size}));
   const Value inside = b.Emit(OpKind::kMin, {b.Max(at, zero), last});
   const Value low = b.Unary(OpKind::kFloor, inside), part = b.Sub(inside, low);
   const Value high = b.Emit(OpKind::kMin, {b.Add(low, one), last});
@@ -65,10 +66,10 @@ absl::StatusOr<RoiForm> RoiFormOf(const OpNode& n) {
   RoiForm out{n.Int("output_height", 1), n.Int("output_width", 1), n.Int("sampling_ratio", 0),
               n.Float("spatial_scale", 1)};
   RLX_ASSIGN(const std::string mode, n.Choice("mode", "avg", {"avg", "max"}));
-  RLX_ASSIGN(const std::string transform,
-             n.Choice("coordinate_transformation_mode",
-                      n.opset < 16 ? "output_half_pixel" : "half_pixel",
-                      {"half_pixel", "output_half_pixel"}));
+  RLX_ASSIGN(
+      const std::string transform,
+      n.Choice("coordinate_transformation_mode", n.opset < 16 ? "output_half_pixel" : "half_pixel",
+               {"half_pixel", "output_half_pixel"}));
   out.greatest = mode == "max";
   out.half_pixel = transform == "half_pixel";
   if (out.samples < 1)
@@ -157,7 +158,8 @@ struct DeformForm {
 absl::StatusOr<DeformForm> DeformFormOf(const OpNode& n) {
   for (const int i : {0, 1, 2})
     if (n.rank(i) != 4 || !n.type(i).NumElements() || *n.type(i).NumElements() > (int64_t{1} << 40))
-      return Unimplemented("operand ", i, " is ", n.type(i), "; supported are known images of rank 4");
+      return Unimplemented("operand ", i, " is ", n.type(i),
+                           "; supported are known images of rank 4");
   const std::vector<int64_t> x = n.type(0).StaticDims(), w = n.type(1).StaticDims();
   const std::vector<int64_t> offset = n.type(2).StaticDims();
   DeformForm f{.images = x[0], .channels = x[1], .outputs = w[0]};
@@ -211,8 +213,7 @@ Results DeformConv(OpNode& n) {
   const DType dtype = Wide(n.dtype(0));
   const int64_t own = f.channels / f.bends, taps = f.taps(), places = f.places();
   const Value x = To(b, n.In(0), dtype);
-  const Value offset =
-      b.Reshape(To(b, n.In(2), dtype), {f.images, f.bends, taps, 2, places});
+  const Value offset = b.Reshape(To(b, n.In(2), dtype), {f.images, f.bends, taps, 2, places});
   Value mask;
   if (n.Has(4)) mask = b.Reshape(To(b, n.In(4), dtype), {f.images, f.bends, taps, places});
   const Value image = Along(b, EmitIota(b, Dim(f.images)), 0, 3);

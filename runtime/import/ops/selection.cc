@@ -24,9 +24,8 @@ struct Kept {
 
 Kept Keep(GraphBuilder& b, Value keep) {
   const Dim n = ShapeOf(b, keep)[0];
-  const Value before =
-      b.Emit(OpKind::kCumsum, {b.Cast(keep, DType::kI64)},
-             {{"axis", int64_t{0}}, {"exclusive", true}});
+  const Value before = b.Emit(OpKind::kCumsum, {b.Cast(keep, DType::kI64)},
+                              {{"axis", int64_t{0}}, {"exclusive", true}});
   const Value to = b.Where(keep, before, EmitDim(b, n, DType::kI64));  // the others: one past
   const Value index = EmitIota(b, n);
   Kept out;
@@ -65,9 +64,8 @@ Results NonZero(OpNode& n) {
   const int rank = n.rank(0);
   if (rank == 0 || count > kMaxPlaces) return Unimplemented("operand 0 is ", n.type(0));
   const Value flat = b.Reshape(n.In(0), {count});
-  const Value is = n.dtype(0) == DType::kBool
-                       ? flat
-                       : b.Emit(OpKind::kNe, {flat, Like(b, flat, 0)});
+  const Value is =
+      n.dtype(0) == DType::kBool ? flat : b.Emit(OpKind::kNe, {flat, Like(b, flat, 0)});
   const Kept kept = Keep(b, is);
   std::vector<Value> rows;
   Value rest = kept.place;
@@ -85,8 +83,8 @@ Results NonZero(OpNode& n) {
 
 // --- Unique ---
 
-// bool [n, n] of x [n, m]: whether rows are equal, NaN being equal to NaN; and whether the row comes
-// before the column in rising order, NaN last.
+// bool [n, n] of x [n, m]: whether rows are equal, NaN being equal to NaN; and whether the row
+// comes before the column in rising order, NaN last.
 struct Order {
   Value equal, less;
 };
@@ -105,7 +103,8 @@ Order OrderOf(GraphBuilder& b, Value x, int64_t n, int64_t m) {
   if (m == 1) return {b.Reshape(same, {n, n}), b.Reshape(less, {n, n})};
   // The first column where they differ decides.
   const Value differ = b.Cast(b.Unary(OpKind::kLogicalNot, same), DType::kI32);
-  const Value before = b.Emit(OpKind::kCumsum, {differ}, {{"axis", int64_t{2}}, {"exclusive", true}});
+  const Value before =
+      b.Emit(OpKind::kCumsum, {differ}, {{"axis", int64_t{2}}, {"exclusive", true}});
   const Value decides = both(less, b.Emit(OpKind::kEq, {before, Like(b, before, 0)}));
   const Value any = b.Reduce(OpKind::kReduceMax, b.Cast(decides, DType::kI32), {2}, false);
   const Value differs = b.Reduce(OpKind::kReduceMax, differ, {2}, false);
@@ -124,8 +123,8 @@ Results Unique(OpNode& n) {
   const int64_t rows = flat ? elements : n.shape(0)[static_cast<size_t>(axis)].value();
   const int64_t width = elements / rows;
   if (rows > kMaxPairs / rows / width)
-    return Unimplemented("operand 0 has ", rows, " entries of ", width,
-                         "; supported are up to ", kMaxPairs, " comparisons of their pairs");
+    return Unimplemented("operand 0 has ", rows, " entries of ", width, "; supported are up to ",
+                         kMaxPairs, " comparisons of their pairs");
   std::vector<int64_t> perm = {axis};
   for (int i = 0; i < n.rank(0); ++i)
     if (i != axis) perm.push_back(i);
@@ -177,7 +176,9 @@ struct Boxes {
 
 Boxes BoxesOf(GraphBuilder& b, Value boxes, bool centres) {
   const Shape s = ShapeOf(b, boxes);
-  const auto column = [&](int64_t i) { return b.Reshape(b.Narrow(boxes, 2, i, 1), {s[0], 1, s[1]}); };
+  const auto column = [&](int64_t i) {
+    return b.Reshape(b.Narrow(boxes, 2, i, 1), {s[0], 1, s[1]});
+  };
   const Value c0 = column(0), c1 = column(1), c2 = column(2), c3 = column(3);
   Boxes out;
   if (centres) {  // x, y, width, height
@@ -262,18 +263,17 @@ Results NonMaxSuppression(OpNode& n) {
   const Value given = To(b, n.In(1), DType::kF32);
   Value scores = b.Max(given, b.Scalar(DType::kF32, -3.4028234663852886e38));
   if (n.Has(4))
-    scores = b.Where(b.Emit(OpKind::kGt, {given, scalar(4)}), scores,
-                     b.Scalar(DType::kF32, -INFINITY));
+    scores =
+        b.Where(b.Emit(OpKind::kGt, {given, scalar(4)}), scores, b.Scalar(DType::kF32, -INFINITY));
   RLX_TRY(b.status());
   absl::Status status;
   const auto pick = PickGraph(b.type(scores), b.type(boxes.y1), status);
   RLX_TRY(status);
-  const std::vector<Value> done =
-      b.EmitAll(OpKind::kScan,
-                {scores, boxes.y1, boxes.x1, boxes.y2, boxes.x2, boxes.area, scalar(3),
-                 EmitIota(b, Dim(most))},
-                {{"carries", int64_t{1}}, {"sequences", int64_t{1}}, {"length", Shape{Dim(most)}}},
-                {pick});
+  const std::vector<Value> done = b.EmitAll(
+      OpKind::kScan,
+      {scores, boxes.y1, boxes.x1, boxes.y2, boxes.x2, boxes.area, scalar(3),
+       EmitIota(b, Dim(most))},
+      {{"carries", int64_t{1}}, {"sequences", int64_t{1}}, {"length", Shape{Dim(most)}}}, {pick});
   RLX_TRY(b.status());
   const auto listed = [&](Value v) {  // [steps, batch, classes, 1], by batch, class, step
     return b.Reshape(b.Transpose(v, {1, 2, 0, 3}), {rows});
@@ -293,8 +293,8 @@ Results NonMaxSuppression(OpNode& n) {
 constexpr std::string_view kNote = "as many rows as there can be, and how many count";
 
 constexpr OpRow kRows[] = {
-    {kOnnx, "NonMaxSuppression", 10, INT32_MAX, 2, 5, "center_point_box", NonMaxSuppression, nullptr,
-     Carries::kNo, kNote},
+    {kOnnx, "NonMaxSuppression", 10, INT32_MAX, 2, 5, "center_point_box", NonMaxSuppression,
+     nullptr, Carries::kNo, kNote},
     {kOnnx, "NonZero", 9, INT32_MAX, 1, 1, "", NonZero, nullptr, Carries::kNo, kNote},
     {kOnnx, "Unique", 11, INT32_MAX, 1, 1, "axis sorted", Unique, nullptr, Carries::kNo, kNote},
 };

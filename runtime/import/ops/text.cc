@@ -58,7 +58,8 @@ absl::StatusOr<Pool> PoolOf(const OpNode& n) {
 
 // How often each gram of `length` tokens, `skip` others between each two, is in x [batch, tokens]:
 // f32 [batch, grams].
-Value Occurrences(GraphBuilder& b, Value x, const Pool::Grams& grams, int64_t length, int64_t skip) {
+Value Occurrences(GraphBuilder& b, Value x, const Pool::Grams& grams, int64_t length,
+                  int64_t skip) {
   const Shape s = ShapeOf(b, x);
   const int64_t windows = s[1].value() - (length - 1) * (skip + 1);
   const auto count = static_cast<int64_t>(grams.columns.size());

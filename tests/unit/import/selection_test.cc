@@ -40,21 +40,20 @@ TEST(Selection, NonZeroHasRoomForAllAndSaysHowManyCount) {
 }
 
 TEST(Selection, WhoReadsAShapeOfARunIsNamed) {
-  const auto imported =
-      ImportText({.nodes = {NodeOf("NonZero", "x", "p"), NodeOf("Neg", "p", "y")},
-                  .inputs = {ValueOf("x", kFloat, {3})},
-                  .outputs = {ValueOf("y", kInt64, {1, "n"})}});
+  const auto imported = ImportText({.nodes = {NodeOf("NonZero", "x", "p"), NodeOf("Neg", "p", "y")},
+                                    .inputs = {ValueOf("x", kFloat, {3})},
+                                    .outputs = {ValueOf("y", kInt64, {1, "n"})}});
   EXPECT_THAT(std::string(rlx::Message(imported.status())),
               HasSubstr("node 1 Neg \"y\": operand 0 has a shape that only a run knows"));
 }
 
 TEST(Selection, UniqueKeepsFirstsAndCounts) {
   const auto run = [&](int64_t sorted) {
-    const std::string bytes = ModelOf(
-        {.nodes = {NodeOf("Unique", "x", "y at back many", {IntAttr("sorted", sorted)})},
-         .inputs = {ValueOf("x", kFloat, {6})},
-         .outputs = {ValueOf("y", kFloat, {"n"}), ValueOf("at", kInt64, {"n"}),
-                     ValueOf("back", kInt64, {6}), ValueOf("many", kInt64, {"n"})}});
+    const std::string bytes =
+        ModelOf({.nodes = {NodeOf("Unique", "x", "y at back many", {IntAttr("sorted", sorted)})},
+                 .inputs = {ValueOf("x", kFloat, {6})},
+                 .outputs = {ValueOf("y", kFloat, {"n"}), ValueOf("at", kInt64, {"n"}),
+                             ValueOf("back", kInt64, {6}), ValueOf("many", kInt64, {"n"})}});
     return RunModel(bytes, {{"x", F32({6}, {2, 1, 1, 3, 4, 3})}});
   };
   const auto rising = run(1);
@@ -74,22 +73,21 @@ TEST(Selection, NonMaxSuppressionPicksTheBestOfWhatOverlaps) {
                .initializers = {Ints("most", {1}, {3}), Floats("iou", {1}, {0.5f})},
                .inputs = {ValueOf("b", kFloat, {1, 3, 4}), ValueOf("s", kFloat, {1, 1, 3})},
                .outputs = {ValueOf("y", kInt64, {"n", 3})}});
-  const auto y = RunModel(
-      bytes, {{"b", F32({1, 3, 4}, {0, 0, 1, 1, 0, 0.1, 1, 1.1, 0, 10, 1, 11})},
-              {"s", F32({1, 1, 3}, {0.8, 0.9, 0.7})}});
+  const auto y = RunModel(bytes, {{"b", F32({1, 3, 4}, {0, 0, 1, 1, 0, 0.1, 1, 1.1, 0, 10, 1, 11})},
+                                  {"s", F32({1, 1, 3}, {0.8, 0.9, 0.7})}});
   EXPECT_THAT(y.at(0).i, ElementsAre(0, 0, 1, /**/ 0, 0, 2, /**/ 0, 0, 0));
   EXPECT_THAT(y.at(1).i, ElementsAre(2, 3));
 }
 
 TEST(NoElements, AreFoldedWhileImporting) {
   const auto run = [&](std::string_view op) {
-    const std::string bytes = ModelOf({.nodes = {NodeOf("Exp", "none", "e"), NodeOf(op, "e axes", "r"),
-                                                 NodeOf("Add", "r x", "y")},
-                                       .initializers = {Floats("none", {2, 0}, {}),
-                                                        Ints("axes", {1}, {1})},
-                                       .inputs = {ValueOf("x", kFloat, {2, 1})},
-                                       .outputs = {ValueOf("y", kFloat, {2, 1})}},
-                                      18);
+    const std::string bytes =
+        ModelOf({.nodes = {NodeOf("Exp", "none", "e"), NodeOf(op, "e axes", "r"),
+                           NodeOf("Add", "r x", "y")},
+                 .initializers = {Floats("none", {2, 0}, {}), Ints("axes", {1}, {1})},
+                 .inputs = {ValueOf("x", kFloat, {2, 1})},
+                 .outputs = {ValueOf("y", kFloat, {2, 1})}},
+                18);
     return RunModel(bytes, {{"x", F32({2, 1}, {1, 2})}}).at(0).f;
   };
   EXPECT_THAT(run("ReduceSumSquare"), ElementsAre(1, 2));
