@@ -15,6 +15,7 @@
 #include "runtime/ir/text.h"
 #include "runtime/wire/message_cost.h"
 #include "runtime/wire/module.h"
+#include "server/models/onnx_reader.h"
 
 namespace rlx::server {
 namespace {
@@ -138,6 +139,7 @@ absl::StatusOr<ReadModel> ReadBinary(const ReadContext& context) {
 constexpr ModelReader kReaders[] = {
     {"module.rlx.pb", "rlx", "rlx", ReadBinary},
     {"module.txt", "rlx", "rlx", ReadText},
+    {"model.onnx", "onnxruntime_onnx", "onnxruntime", ReadOnnxModel},
 };
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "runtime/base/text.h"
+#include "tests/support/onnx_model.h"
 
 namespace rlx::server {
 namespace {
@@ -60,6 +61,37 @@ TEST_F(ModelsTest, WeightsLieBesideTheModule) {
   EXPECT_THAT(Run(Request("binary", {1, 1, 1, 1}, {4})), ElementsAre(11, 21, 31, 41));
   EXPECT_EQ(Metric("rlxd_sessions{state=\"model\"}"), 2);
   EXPECT_EQ(Metric("rlxd_sessions{state=\"open\"}"), 0);
+}
+
+// y = x + b, as exporters write it.
+test::GraphText Biased(const test::Message& b) {
+  return {{test::NodeOf("Add", "x b", "y")},
+          {b},
+          {test::ValueOf("x", test::kFloat, {"batch", 4})},
+          {test::ValueOf("y", test::kFloat, {"batch", 4})}};
+}
+
+// TensorProto whose data lie in a file: key and value pairs at 13, their place (1: external) at 14.
+test::Message External(const std::string& location) {
+  test::Message out, place;
+  place.Bytes(1, "location").Bytes(2, location);
+  return out.Int(1, 4).Int(2, test::kFloat).Bytes(8, "b").Add(13, place).Int(14, 1);
+}
+
+TEST_F(ModelsTest, OnnxModelsKeepTheirWeightsWhereTheyAre) {
+  Write("inside/1/model.onnx", test::ModelOf(Biased(test::Floats("b", {4}, {1, 2, 3, 4}))));
+  Write("beside/1/model.onnx", test::ModelOf(Biased(External("weights.bin"))));
+  Write("beside/1/weights.bin", BytesOf({10, 20, 30, 40}));
+  Write("absent/1/model.onnx", test::ModelOf(Biased(External("gone.bin"))));
+  Write("outside/1/model.onnx", test::ModelOf(Biased(External("../../beside/1/weights.bin"))));
+  Serve({"--nostrict_readiness"});
+  EXPECT_THAT(Run(Request("inside", {1, 1, 1, 1}, {1, 4})), ElementsAre(2, 3, 4, 5));
+  EXPECT_THAT(Run(Request("beside", {1, 1, 1, 1, 2, 2, 2, 2}, {2, 4})),
+              ElementsAre(11, 21, 31, 41, 12, 22, 32, 42));
+  for (const auto& [model, file] : {std::pair("absent", "gone.bin"), {"outside", "weights.bin"}}) {
+    EXPECT_TRUE(StateBecomes(model, "1", "UNAVAILABLE"));
+    EXPECT_THAT(StateOf(model, "1").second, AllOf(HasSubstr(file), HasSubstr("beside the model")));
+  }
 }
 
 // Each of these must say what is wrong with it, and harm nothing else.
