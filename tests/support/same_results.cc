@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/support/same_results.h"
 
+#include <algorithm>
+#include <cmath>
 #include <random>
 
 #include "runtime/base/text.h"
@@ -28,6 +30,24 @@ HostTensor RandomTensor(const TensorType& type, std::mt19937_64& rng) {
   return HostTensor::FromDoubles(type.dtype, dims, values);
 }
 
+// The evaluator rounds where a graph casts to a narrower float, to either side when it came there
+// by another way. Where such a value and its original cancel, that rounding is all that is left: so
+// much of values of order one.
+constexpr double kRounding = 0x1p-21;
+
+bool Narrows(const Graph& graph) {
+  return std::ranges::any_of(graph.nodes(), [&](const Node& node) {
+    return node.op == OpKind::kCast && node.results[0].dtype == DType::kF32 &&
+           graph.type(node.operands[0]).dtype == DType::kF64;
+  });
+}
+
+bool OnlyRounding(const EvalTensor& got, const EvalTensor& want) {
+  return got.dims == want.dims && got.dtype == want.dtype && !IsExact(want.dtype) &&
+         std::ranges::equal(got.f, want.f,
+                            [](double x, double y) { return std::abs(x - y) <= kRounding; });
+}
+
 }  // namespace
 
 TensorMap RandomInputs(const Graph& graph, uint64_t seed) {
@@ -51,6 +71,7 @@ AssertionResult SameResults(const Graph& before, const Graph& after, uint64_t se
     const Output &was = before.outputs()[i], &is = after.outputs()[i];
     if (was.name != is.name) return AssertionFailure() << was.name << " became " << is.name;
     auto same = CompareToOracle((*actual)[i], (*expected)[i], {tolerance, tolerance});
+    if (!same && Narrows(before) && OnlyRounding((*actual)[i], (*expected)[i])) continue;
     if (!same) return same << ", output " << was.name;
   }
   return AssertionSuccess();
