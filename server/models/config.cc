@@ -34,6 +34,12 @@ const TypeRow* FindType(DType dtype) {
   return nullptr;
 }
 
+bool IsBlank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
+
+bool IsWord(char c) {
+  return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
 // Fields of Triton's that say how to serve a model, and not what it computes: it serves without.
 constexpr std::string_view kWithoutMeaning[] = {
     "cc_model_filenames", "dynamic_batching", "instance_group",     "metric_tags",
@@ -68,6 +74,41 @@ class Complaints final : public google::protobuf::io::ErrorCollector {
   std::set<std::string>& ignored_;
   std::string error_;
 };
+
+// The text format lets the colon before a list of messages go, but its parser skips no such list of
+// a field that it does not know: `instance_group [{ ... }]`, as most files write it. Returns the
+// text with these colons, in the place of a blank where there is one so that columns stay.
+std::string WithColons(std::string_view text) {
+  std::string out;
+  bool after_name = false, after_colon = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (IsBlank(c)) {
+      out += c;
+      continue;
+    }
+    size_t end = i + 1;
+    const bool word = IsWord(c);
+    if (word) {
+      while (end < text.size() && IsWord(text[end])) ++end;
+    } else if (c == '#') {
+      end = std::min(text.find('\n', i), text.size());
+    } else if (c == '"' || c == '\'') {
+      while (end < text.size() && text[end] != c) end += text[end] == '\\' ? 2 : 1;
+      end = std::min(end + 1, text.size());
+    } else if (c == '[' && after_name) {
+      if (!out.empty() && out.back() == ' ') out.pop_back();
+      out += ':';
+    }
+    out += text.substr(i, end - i);
+    if (c != '#') {
+      after_name = word && !after_colon;
+      after_colon = c == ':';
+    }
+    i = end - 1;
+  }
+  return out;
+}
 
 absl::Status CheckKind(const ModelConfig& config) {
   constexpr std::string_view platforms[] = {"", "rlx", "onnxruntime_onnx"};
@@ -167,7 +208,7 @@ absl::StatusOr<ModelConfig> ParseModelConfig(std::string_view text,
   parser.RecordErrorsTo(&complaints);
   parser.AllowUnknownField(true);
   parser.SetRecursionLimit(32);
-  const bool parsed = parser.ParseFromString(std::string(text), &config);
+  const bool parsed = parser.ParseFromString(WithColons(text), &config);
   if (!parsed || !complaints.error().empty()) {
     return InvalidArgument("config.pbtxt:", complaints.error());
   }

@@ -94,6 +94,14 @@ TEST(ModelConfig, TellsWhatHasNoMeaningFromWhatIsWrong) {
                                ignored)
                   .ok());
   EXPECT_THAT(ignored, UnorderedElementsAre("instance_group", "dynamic_batching", "optional"));
+  // With and without colons and blanks, and what only looks like a list.
+  for (const char* text :
+       {"instance_group[{ count: 1 }]", "instance_group:[{}]",
+        "instance_group\n [\n{ count: 1 }\n]", "# a list [\ninstance_group { gpus [0, 1] }",
+        "name: 'a [ \\' b' input [{ name: \"[\" }]", "model_warmup [{ inputs: [] }] name: \"\""}) {
+    EXPECT_EQ(ErrorOf(ParseModelConfig(text, ignored).status()).find("Expected"), std::string::npos)
+        << text << ErrorOf(ParseModelConfig(text, ignored).status());
+  }
   for (const auto& [text, error] : std::map<std::string, std::string>{
            {"name: 'm'\nfoo: 1", "config.pbtxt:2:"},
            {"ensemble_scheduling { step: [] }", "\"ensemble_scheduling\" is nothing"},
