@@ -51,9 +51,8 @@ absl::StatusOr<ReadModel> ReadOnnxModel(const ReadContext& context) {
   ReadModel out{.module = std::move(imported.module)};
   for (const onnx::Weight& weight : imported.weights) {
     RLX_ASSIGN(Stored file, files.Get(weight.location.empty() ? context.file : weight.location));
-    out.weights.push_back(
-        {weight.param, weight.type.dtype, weight.type.StaticDims(),
-         engine::WeightSource::Slice{file.digest, weight.offset, weight.length}});
+    out.weights.push_back({weight.param, weight.type.dtype, weight.type.StaticDims(),
+                           engine::WeightSource::Slice{file.digest, weight.offset, weight.length}});
     out.held.push_back(std::move(file.bytes));
   }
   return out;

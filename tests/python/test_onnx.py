@@ -118,13 +118,13 @@ def test_the_server_reads_no_file_of_its_own(client: rlxd.Client, tmp_path: Path
 
 def test_refusals_name_the_node(client: rlxd.Client) -> None:
     graph = helper.make_graph(
-        [helper.make_node("NonZero", ["x"], ["y"], name="where")],
+        [helper.make_node("ImageDecoder", ["x"], ["y"], name="where")],
         "refused",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [4])],
-        [helper.make_tensor_value_info("y", TensorProto.INT64, [1, None])],
+        [helper.make_tensor_value_info("x", TensorProto.UINT8, [4])],
+        [helper.make_tensor_value_info("y", TensorProto.UINT8, [None, None, 3])],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    with pytest.raises(rlxd.Unimplemented, match='node 0 NonZero "where"'):
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=8)
+    with pytest.raises(rlxd.Unimplemented, match='node 0 ImageDecoder "where"'):
         client.compile(rlxd.OnnxModel.of_bytes(model.SerializeToString()))
     with pytest.raises(rlxd.InvalidArgument, match="onnx model"):
         client.compile(rlxd.OnnxModel.of_bytes(b"not a model"))

@@ -6,6 +6,7 @@ import queue
 from collections.abc import Iterator
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
@@ -142,11 +143,11 @@ def test_every_element_type(client: triton.InferenceServerClient, datatype: str)
 
 
 def test_bf16(client: triton.InferenceServerClient) -> None:
-    x = np.array([[1.5, -2, 0], [256, 3, -0.125]], dtype=np.float32)
+    x = np.array([[1.5, -2, 0], [256, 3, -0.125]], dtype=ml_dtypes.bfloat16)
     tensor = triton.InferInput("x", x.shape, "BF16")
     tensor.set_data_from_numpy(x)
     y = client.infer("same-bf16", [tensor]).as_numpy("y")
-    np.testing.assert_array_equal(y.astype(np.float32), x)
+    np.testing.assert_array_equal(y, x)
 
 
 def test_errors_have_tritons_codes(client: triton.InferenceServerClient) -> None:

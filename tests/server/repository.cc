@@ -71,7 +71,8 @@ inference::RepositoryIndexResponse RepositoryTest::Index() const {
 
 std::pair<std::string, std::string> RepositoryTest::StateOf(const std::string& model,
                                                             const std::string& version) const {
-  for (const auto& entry : Index().models()) {
+  const inference::RepositoryIndexResponse index = Index();
+  for (const auto& entry : index.models()) {
     if (entry.name() == model && entry.version() == version) return {entry.state(), entry.reason()};
   }
   return {};

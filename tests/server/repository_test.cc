@@ -273,7 +273,8 @@ TEST_F(ModelsTest, VersionsAreThoseOfThePolicy) {
   Write("some/config.pbtxt", "version_policy { specific { versions: [1, 3] } }");
   Serve();
   std::map<std::string, std::vector<std::string>> ready;
-  for (const auto& entry : Index().models()) ready[entry.name()].push_back(entry.version());
+  const inference::RepositoryIndexResponse index = Index();
+  for (const auto& entry : index.models()) ready[entry.name()].push_back(entry.version());
   EXPECT_THAT(ready["latest"], ElementsAre("10"));
   EXPECT_THAT(ready["two"], ElementsAre("3", "10"));
   EXPECT_THAT(ready["all"], ElementsAre("1", "2", "3", "10"));
