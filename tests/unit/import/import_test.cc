@@ -5,9 +5,7 @@
 namespace rlx::onnx {
 namespace {
 
-using test::DimText;
 using test::Floats;
-using test::GraphText;
 using test::Ints;
 using test::kFloat;
 using test::kInt64;
@@ -15,8 +13,6 @@ using test::ModelOf;
 using test::NodeOf;
 using test::ValueOf;
 using ::testing::ElementsAre;
-using ::testing::FloatEq;
-using ::testing::Pointwise;
 
 std::vector<double> Iota(int64_t count) {
   std::vector<double> values;
