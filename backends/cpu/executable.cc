@@ -21,6 +21,15 @@ using device::Step;
 constexpr double kTinyRunNanos = 20'000;
 constexpr double kFlopsPerNano = 20, kBytesPerNano = 8;
 
+// Bytes aligned as their elements need: the same, or a copy.
+absl::StatusOr<SharedBytes> Aligned(const SharedBytes& bytes) {
+  if (reinterpret_cast<uintptr_t>(bytes.data()) % 8 == 0) return bytes;
+  RLX_ASSIGN(AlignedMemory memory, AlignedMemory::Allocate(static_cast<int64_t>(bytes.size())));
+  std::memcpy(memory.data(), bytes.data(), bytes.size());
+  auto owner = std::make_shared<AlignedMemory>(std::move(memory));
+  return SharedBytes(owner, owner->data(), bytes.size());
+}
+
 class CpuWeights final : public device::Weights {
  public:
   int64_t bytes() const override {
@@ -42,6 +51,10 @@ class CpuExecutable final : public device::Executable,
   absl::Status Load() {
     if (!program_->kernels.empty()) {
       RLX_ASSIGN(code_, LoadedObject::Load(program_->object));
+    }
+    for (const HostTensor& constant : program_->constants) {
+      RLX_ASSIGN(SharedBytes aligned, Aligned(constant.bytes()));
+      constants_.push_back(std::move(aligned));
     }
     RLX_TRY(Prepare(program_->weight_steps, weight_steps_));
     RLX_TRY(Prepare(program_->steps, steps_));
@@ -87,7 +100,7 @@ class CpuExecutable final : public device::Executable,
       case Storage::kArena:
         return places.arena;
       case Storage::kConstant:
-        return writable(program_->constants[buffer.index].bytes().data());
+        return writable(constants_[buffer.index].data());
       case Storage::kParam:
         return writable(places.weights->params[buffer.index].data());
       case Storage::kWeight:
@@ -152,6 +165,7 @@ class CpuExecutable final : public device::Executable,
   std::shared_ptr<const Program> program_;
   Host host_;
   std::unique_ptr<LoadedObject> code_;
+  std::vector<SharedBytes> constants_;  // the program's, aligned
   std::vector<Prepared> weight_steps_, steps_;
   size_t most_buffers_ = 0;
   size_t routine_scratch_ = 0;
@@ -259,15 +273,6 @@ class CpuContext final : public device::ExecContext {
   std::vector<std::span<uint8_t>> out_;
   std::vector<AlignedMemory> in_staging_, out_staging_;
 };
-
-// Bytes aligned as their elements need: the same, or a copy.
-absl::StatusOr<SharedBytes> Aligned(const SharedBytes& bytes) {
-  if (reinterpret_cast<uintptr_t>(bytes.data()) % 8 == 0) return bytes;
-  RLX_ASSIGN(AlignedMemory memory, AlignedMemory::Allocate(static_cast<int64_t>(bytes.size())));
-  std::memcpy(memory.data(), bytes.data(), bytes.size());
-  auto owner = std::make_shared<AlignedMemory>(std::move(memory));
-  return SharedBytes(owner, owner->data(), bytes.size());
-}
 
 absl::StatusOr<std::shared_ptr<const device::Weights>> CpuExecutable::BindWeights(
     std::span<const SharedBytes> params, const CancelToken& cancel) const {

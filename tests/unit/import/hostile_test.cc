@@ -11,7 +11,6 @@ using test::Floats;
 using test::GraphText;
 using test::Ints;
 using test::kFloat;
-using test::kInt64;
 using test::ModelOf;
 using test::NodeOf;
 using test::ValueOf;

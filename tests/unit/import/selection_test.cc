@@ -10,7 +10,6 @@ namespace rlx::onnx {
 namespace {
 
 using test::Floats;
-using test::GraphText;
 using test::IntAttr;
 using test::Ints;
 using test::kFloat;
