@@ -373,6 +373,12 @@ absl::Status CheckForm(const NodeProto& node, const OpRow& row,
   return absl::OkStatus();
 }
 
+// Folding is of integers as they are.
+bool AnyCarried(const std::vector<TensorPtr>& operands) {
+  return std::any_of(operands.begin(), operands.end(),
+                     [](const TensorPtr& t) { return t != nullptr && Find(t->element)->carried; });
+}
+
 bool AllDims(const std::vector<TensorPtr>& operands) {
   return std::all_of(operands.begin(), operands.end(),
                      [](const TensorPtr& t) { return t == nullptr || t->dims.has_value(); });
@@ -388,7 +394,8 @@ absl::Status Importer::ReadOp(Body& body, const NodeProto& node, const OpRow& ro
   RLX_TRY(CheckForm(node, row, operands));
   if (row.name == "Identity" && operands[0]->extent && node.output_size() > 0)
     return Define(body, node.output(0), operands[0]);
-  if (row.fold != nullptr && (AllDims(operands) || row.name == "Shape" || row.name == "Size")) {
+  const bool of_shapes = row.name == "Shape" || row.name == "Size";
+  if (row.fold != nullptr && (of_shapes || (AllDims(operands) && !AnyCarried(operands)))) {
     if (auto dims = row.fold(op); dims && dims->size() <= kMaxDims && node.output_size() > 0)
       return Define(body, node.output(0), Known(*std::move(dims)));
   }

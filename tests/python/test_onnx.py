@@ -116,6 +116,34 @@ def test_the_server_reads_no_file_of_its_own(client: rlxd.Client, tmp_path: Path
         client.compile(rlxd.OnnxModel.of_file(path))
 
 
+def one_node(node: onnx.NodeProto, element: int, shape: list[int | None]) -> rlxd.OnnxModel:
+    graph = helper.make_graph(
+        [node],
+        "one",
+        [helper.make_tensor_value_info("x", TensorProto.DOUBLE, [4])],
+        [helper.make_tensor_value_info("y", element, shape)],
+        [numpy_helper.from_array(np.float64(2), "two")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return rlxd.OnnxModel.of_bytes(model.SerializeToString())
+
+
+def test_a_run_says_how_much_of_an_output_counts(client: rlxd.Client) -> None:
+    model = one_node(helper.make_node("NonZero", ["x"], ["y"]), TensorProto.INT64, [1, None])
+    with client.open(client.compile(model)) as session:
+        for x in ([0.0, 1, 0, 2], [0.0, 0, 0, 0], [1.0, 2, 3, 4]):
+            got = session.run({"x": np.array(x)})
+            counted = got["y"][tuple(map(slice, got["y.shape"]))]
+            np.testing.assert_array_equal(counted, np.stack(np.nonzero(x)))
+
+
+def test_powers_of_two(client: rlxd.Client) -> None:
+    model = one_node(helper.make_node("Pow", ["two", "x"], ["y"]), TensorProto.DOUBLE, [4])
+    x = np.array([-3.0, 0, 10, 62])
+    with client.open(client.compile(model)) as session:
+        np.testing.assert_array_equal(session.run({"x": x})["y"], 2.0**x)
+
+
 def test_refusals_name_the_node(client: rlxd.Client) -> None:
     graph = helper.make_graph(
         [helper.make_node("ImageDecoder", ["x"], ["y"], name="where")],

@@ -67,7 +67,8 @@ Results Det(OpNode& n) {
   GraphBuilder& b = n.b;
   const int rank = n.rank(0);
   constexpr int64_t kMost = 32;
-  if (rank < 2 || n.shape(0)[static_cast<size_t>(rank) - 2] != n.shape(0).back() ||
+  if (!IsFloat(n.dtype(0)) || rank < 2 ||
+      n.shape(0)[static_cast<size_t>(rank) - 2] != n.shape(0).back() ||
       !n.shape(0).back().is_static() || n.shape(0).back().value() > kMost)
     return Unimplemented("operand 0 is ", n.type(0), "; supported are square matrices of up to ",
                          kMost, " rows");

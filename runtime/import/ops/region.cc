@@ -79,7 +79,7 @@ absl::StatusOr<RoiForm> RoiFormOf(const OpNode& n) {
     return InvalidArgument("operands ", n.type(0), ", ", n.type(1), " and ", n.type(2),
                            " are not [n,c,h,w], [boxes,4] and [boxes]");
   for (const int64_t extent : {out.height, out.width, out.samples})
-    if (extent < 1 || extent > 4096) return Unimplemented("an output extent of ", extent);
+    if (extent < 1 || extent > 256) return Unimplemented("an output extent of ", extent);
   return out;
 }
 
@@ -185,6 +185,9 @@ absl::StatusOr<DeformForm> DeformFormOf(const OpNode& n) {
     if (room < 0 || room / strides[i] + 1 != f.steps[i])
       return InvalidArgument("operand 2 is ", n.type(2), ", which does not fit axis ", i);
   }
+  constexpr int64_t kMostBends = 64;  // each is read on its own
+  if (f.bends > kMostBends)
+    return Unimplemented("offset_group is ", f.bends, "; supported are up to ", kMostBends);
   if (f.groups < 1 || f.bends < 1 || x[1] % f.groups != 0 || w[0] % f.groups != 0 ||
       x[1] % f.bends != 0 || w[1] != x[1] / f.groups || offset[0] != x[0] ||
       offset[1] % (2 * f.bends) != 0 || offset[1] / (2 * f.bends) != f.taps() ||
@@ -218,11 +221,12 @@ Results DeformConv(OpNode& n) {
   if (n.Has(4)) mask = b.Reshape(To(b, n.In(4), dtype), {f.images, f.bends, taps, places});
   const Value image = Along(b, EmitIota(b, Dim(f.images)), 0, 3);
   const Shape each = {f.images, taps, places};
+  const Value unbent[] = {Unbent(b, f, 0, dtype), Unbent(b, f, 1, dtype)};
   std::vector<Value> read;
   for (int64_t g = 0; g < f.bends; ++g) {
     const auto at = [&](int axis) {
       const Value bend = b.Narrow(b.Narrow(offset, 1, g, 1), 3, axis, 1);
-      return b.Add(b.Reshape(bend, each), Unbent(b, f, axis, dtype));
+      return b.Add(b.Reshape(bend, each), unbent[axis]);
     };
     const Pixels pixels = PixelsOf(b, b.Narrow(x, 1, g * own, own));
     const Sides rows = ZeroSides(b, at(0), pixels.height);

@@ -120,7 +120,8 @@ Results Dft(OpNode& n) {
   RLX_ASSIGN(axis, n.Axis(axis, rank));
   if (axis == rank - 1) return InvalidArgument("axis ", axis, " is that of the parts");
   const Dim& extent = n.shape(0)[static_cast<size_t>(axis)];
-  if (!extent.is_static()) return Unimplemented("a transform along extent ", extent);
+  if (!extent.is_static() || extent.value() > kMaxPlaces)
+    return Unimplemented("a transform along extent ", extent);
   const bool inverse = n.Int("inverse", 0) != 0, onesided = n.Int("onesided", 0) != 0;
   const bool to_real = inverse && onesided;  // from the first half of a spectrum
   int64_t points = to_real ? 2 * (extent.value() - 1) : extent.value();
