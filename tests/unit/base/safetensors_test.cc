@@ -4,19 +4,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/support/safetensors_file.h"
+
 namespace rlx {
 namespace {
 
+using test::SafetensorsFile;
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-std::string File(std::string_view header, size_t data_bytes, uint64_t length) {
-  std::string out(reinterpret_cast<const char*>(&length), sizeof(length));
-  return Cat(out, header, std::string(data_bytes, 'x'));
-}
-std::string File(std::string_view header, size_t data_bytes) {
-  return File(header, data_bytes, header.size());
-}
 
 std::string ErrorOf(std::string_view bytes) {
   const auto tensors = ParseSafetensors(bytes);
@@ -30,7 +25,7 @@ TEST(Safetensors, NamesSlicesOfTheFile) {
           "n":{"dtype":"I64","shape":[],"data_offsets":[24,32]},
           "h":{"dtype":"BF16","shape":[1,1,2],"data_offsets":[32,36]},
           "q":{"dtype":"F8_E4M3","shape":[3],"data_offsets":[36,39]}}   )";
-  const auto tensors = ParseSafetensors(File(header, 39));
+  const auto tensors = ParseSafetensors(SafetensorsFile(header, 39));
   ASSERT_TRUE(tensors.ok()) << tensors.status();
   ASSERT_EQ(tensors->size(), 4u);
   EXPECT_EQ(tensors->at("q").dtype, "F8_E4M3");
@@ -48,31 +43,31 @@ TEST(Safetensors, ReadsAnyJsonBesideTensors) {
       R"({ "__metadata__" : {"a":[1,-2.5e3,{"b":null}],"c":true},
            "w\n\u00e9\ud83d\ude00\"\\" : {"shape":[1] , "extra":[[],{}], "dtype":"U8",
            "data_offsets":[0,1]}})";
-  const auto tensors = ParseSafetensors(File(header, 1));
+  const auto tensors = ParseSafetensors(SafetensorsFile(header, 1));
   ASSERT_TRUE(tensors.ok()) << tensors.status();
   ASSERT_EQ(tensors->size(), 1u);
   EXPECT_EQ(tensors->begin()->first, "w\n\u00e9\U0001f600\"\\");
   for (const char* broken : {R"({"w\u00g0":1})", R"({"w\ud83d":1})", R"({"w\q":1})", R"({"w":1)",
                              R"({"w" 1})", R"({"w":{},})", R"({} {})", R"({"w)"}) {
-    EXPECT_NE(ErrorOf(File(broken, 1)), "") << broken;
+    EXPECT_NE(ErrorOf(SafetensorsFile(broken, 1)), "") << broken;
   }
 }
 
 TEST(Safetensors, SaysThatItIsNone) {
   EXPECT_THAT(ErrorOf(""), HasSubstr("is no safetensors file"));
   EXPECT_THAT(ErrorOf("1234567"), HasSubstr("is no safetensors file"));
-  EXPECT_THAT(ErrorOf(File("", 8)), HasSubstr("a header of 0 bytes"));
-  EXPECT_THAT(ErrorOf(File("{}", 0, 3)), HasSubstr("a header of 3 bytes"));
-  EXPECT_THAT(ErrorOf(File("{}", 0, UINT64_MAX)), HasSubstr("is no safetensors file"));
-  EXPECT_THAT(ErrorOf(File("{", 8)), HasSubstr("no JSON object"));
-  EXPECT_THAT(ErrorOf(File("[1]", 8)), HasSubstr("no JSON object"));
-  EXPECT_THAT(ErrorOf(File(std::string(100'000, '['), 0)), HasSubstr("no JSON object"));
-  EXPECT_THAT(ErrorOf(File("\xFF\xFE\x00", 8)), HasSubstr("no JSON object"));
+  EXPECT_THAT(ErrorOf(SafetensorsFile("", 8)), HasSubstr("a header of 0 bytes"));
+  EXPECT_THAT(ErrorOf(SafetensorsFile("{}", 0, 3)), HasSubstr("a header of 3 bytes"));
+  EXPECT_THAT(ErrorOf(SafetensorsFile("{}", 0, UINT64_MAX)), HasSubstr("is no safetensors file"));
+  EXPECT_THAT(ErrorOf(SafetensorsFile("{", 8)), HasSubstr("no JSON object"));
+  EXPECT_THAT(ErrorOf(SafetensorsFile("[1]", 8)), HasSubstr("no JSON object"));
+  EXPECT_THAT(ErrorOf(SafetensorsFile(std::string(100'000, '['), 0)), HasSubstr("no JSON object"));
+  EXPECT_THAT(ErrorOf(SafetensorsFile("\xFF\xFE\x00", 8)), HasSubstr("no JSON object"));
 }
 
 TEST(Safetensors, NamesTheTensorThatIsWrong) {
   const auto error = [](std::string_view entry) {
-    return ErrorOf(File(Cat(R"({"w":)", entry, "}"), 24));
+    return ErrorOf(SafetensorsFile(Cat(R"({"w":)", entry, "}"), 24));
   };
   ASSERT_EQ(error(R"({"dtype":"F32","shape":[2,3],"data_offsets":[0,24]})"), "");
   EXPECT_THAT(error("3"), HasSubstr("tensor \"w\": has no dtype"));
@@ -96,7 +91,8 @@ TEST(Safetensors, NamesTheTensorThatIsWrong) {
 }
 
 TEST(Safetensors, SurvivesDamage) {
-  const std::string whole = File(R"({"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 8);
+  const std::string whole =
+      SafetensorsFile(R"({"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 8);
   ASSERT_EQ(ErrorOf(whole), "");
   for (size_t size = 0; size < whole.size(); ++size)
     EXPECT_NE(ErrorOf(std::string_view(whole).substr(0, size)), "") << size;

@@ -4,19 +4,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/support/safetensors_file.h"
+
 namespace rlx::ctl {
 namespace {
 
+using test::SafetensorsFile;
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-std::string File(std::string_view header, size_t data_bytes, uint64_t length) {
-  std::string out(reinterpret_cast<const char*>(&length), sizeof(length));
-  return Cat(out, header, std::string(data_bytes, 'x'));
-}
-std::string File(std::string_view header, size_t data_bytes) {
-  return File(header, data_bytes, header.size());
-}
 
 std::string ErrorOf(std::string_view bytes) {
   const auto tensors = ParseSafetensors(bytes);
@@ -30,7 +25,7 @@ TEST(Safetensors, NamesSlicesOfTheFile) {
           "n":{"dtype":"I64","shape":[],"data_offsets":[24,32]},
           "h":{"dtype":"BF16","shape":[1,1,2],"data_offsets":[32,36]},
           "q":{"dtype":"F8_E4M3","shape":[3],"data_offsets":[36,39]}}   )";
-  const auto tensors = ParseSafetensors(File(header, 39));
+  const auto tensors = ParseSafetensors(SafetensorsFile(header, 39));
   ASSERT_TRUE(tensors.ok()) << tensors.status();
   ASSERT_EQ(tensors->size(), 4u);
   EXPECT_EQ(tensors->at("q").dtype, v1::DTYPE_FP8E4M3);
@@ -45,7 +40,7 @@ TEST(Safetensors, NamesSlicesOfTheFile) {
 
 TEST(Safetensors, NamesTheTensorThatIsWrong) {
   const auto error = [](std::string_view entry) {
-    return ErrorOf(File(Cat(R"({"w":)", entry, "}"), 24));
+    return ErrorOf(SafetensorsFile(Cat(R"({"w":)", entry, "}"), 24));
   };
   ASSERT_EQ(error(R"({"dtype":"F32","shape":[2,3],"data_offsets":[0,24]})"), "");
   EXPECT_THAT(error("3"), HasSubstr("tensor \"w\": has no dtype"));
