@@ -22,18 +22,26 @@ bool InSignature(const Node& node) {
   return node.op == OpKind::kInput || node.op == OpKind::kParam;
 }
 
-absl::Status CheckReferences(const Graph& graph) {
+// Refuses what refers to nothing. Whether the signature comes first and operands before their
+// users.
+absl::StatusOr<bool> CheckReferences(const Graph& graph) {
+  bool in_order = true;
+  NodeId others = graph.size();  // where they begin
   for (NodeId id = 0; id < graph.size(); ++id) {
-    for (Value operand : graph.node(id).operands) {
+    const Node& node = graph.node(id);
+    if (!InSignature(node)) others = std::min(others, id);
+    if (InSignature(node) && id > others) in_order = false;
+    for (Value operand : node.operands) {
       if (!graph.Has(operand))
         return InvalidArgument(NodeLabel(graph, id), ": operand ", operand, " does not exist");
+      if (operand.node >= id) in_order = false;
     }
   }
   for (const Output& output : graph.outputs()) {
     if (!graph.Has(output.value))
       return InvalidArgument("output \"", output.name, "\": ", output.value, " does not exist");
   }
-  return absl::OkStatus();
+  return in_order;
 }
 
 // What the outputs reach, and the signature.
@@ -43,6 +51,7 @@ std::vector<bool> Live(const Graph& graph) {
   for (const Output& output : graph.outputs()) live[output.value.node] = true;
   // One sweep in the order of memory, but for operands that come after their user.
   for (NodeId id = graph.size() - 1; id >= 0; --id) {
+    if (InSignature(graph.node(id))) live[id] = true;
     if (!live[id]) continue;
     pending.push_back(id);
     while (!pending.empty()) {
@@ -55,8 +64,6 @@ std::vector<bool> Live(const Graph& graph) {
       }
     }
   }
-  for (NodeId id = 0; id < graph.size(); ++id)
-    if (InSignature(graph.node(id))) live[id] = true;
   return live;
 }
 
@@ -98,6 +105,16 @@ class Sorter {
   std::vector<std::pair<NodeId, size_t>> stack_;  // node, next operand
 };
 
+// Operands first, the signature before everything else.
+absl::StatusOr<std::vector<NodeId>> Sort(const Graph& graph, const std::vector<bool>& live) {
+  Sorter sorter(graph);
+  for (NodeId id = 0; id < graph.size(); ++id)
+    if (InSignature(graph.node(id))) RLX_TRY(sorter.Visit(id));
+  for (NodeId id = 0; id < graph.size(); ++id)
+    if (live[id]) RLX_TRY(sorter.Visit(id));
+  return std::move(sorter.order);
+}
+
 }  // namespace
 
 NodeId Graph::Add(Node node) {
@@ -130,22 +147,22 @@ void Graph::ReplaceUses(Value from, Value to, NodeId except) {
 }
 
 absl::StatusOr<std::vector<NodeId>> Graph::Normalize(bool keep_dead) {
-  RLX_TRY(CheckReferences(*this));
+  RLX_ASSIGN(const bool in_order, CheckReferences(*this));
   const std::vector<bool> live = keep_dead ? std::vector<bool>(size(), true) : Live(*this);
-  Sorter sorter(*this);
-  for (NodeId id = 0; id < size(); ++id)
-    if (InSignature(nodes_[id])) RLX_TRY(sorter.Visit(id));
-  for (NodeId id = 0; id < size(); ++id)
-    if (live[id]) RLX_TRY(sorter.Visit(id));
+  std::vector<NodeId> order;
+  if (in_order) {
+    for (NodeId id = 0; id < size(); ++id)
+      if (live[id]) order.push_back(id);
+  } else {
+    RLX_ASSIGN(order, Sort(*this, live));
+  }
 
   std::vector<NodeId> renumbered(size(), -1);
-  for (size_t i = 0; i < sorter.order.size(); ++i)
-    renumbered[sorter.order[i]] = static_cast<NodeId>(i);
-  if (static_cast<int>(sorter.order.size()) == size() && std::ranges::is_sorted(sorter.order))
-    return renumbered;  // everything is where it belongs
+  for (size_t i = 0; i < order.size(); ++i) renumbered[order[i]] = static_cast<NodeId>(i);
+  if (in_order && static_cast<int>(order.size()) == size()) return renumbered;
   std::vector<Node> nodes;
-  nodes.reserve(sorter.order.size());
-  for (NodeId id : sorter.order) {
+  nodes.reserve(order.size());
+  for (NodeId id : order) {
     nodes.push_back(std::move(nodes_[id]));
     for (Value& operand : nodes.back().operands) operand.node = renumbered[operand.node];
   }

@@ -32,7 +32,7 @@ class BiasFusion {
       : graph_(graph),
         context_(context),
         rewriter_(graph, context),
-        matcher_(graph, rewriter_.uses()),
+        matcher_(rewriter_),
         fixed_(WeightOnly(graph)) {}
 
   absl::Status Run() {

@@ -65,7 +65,7 @@ class EpilogueFusion {
       : graph_(graph),
         context_(context),
         rewriter_(graph, context),
-        matcher_(graph, rewriter_.uses()),
+        matcher_(rewriter_),
         fixed_(WeightOnly(graph)) {}
 
   absl::Status Run() {

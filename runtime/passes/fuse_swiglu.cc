@@ -33,7 +33,7 @@ int64_t HalfStart(const Graph& graph, Value value) {
 
 absl::Status FuseSwiglu(Graph& graph, PassContext& context) {
   Rewriter rewriter(graph, context);
-  Matcher matcher(graph, rewriter.uses());
+  Matcher matcher(rewriter);
   const Guard guard = [&](const Match& match) -> std::optional<Refusal> {
     const int64_t up = HalfStart(graph, match.at("up")), gate = HalfStart(graph, match.at("gate"));
     const bool halves = up >= 0 && gate >= 0 && up != gate;

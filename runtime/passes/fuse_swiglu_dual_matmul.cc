@@ -42,7 +42,7 @@ std::optional<Refusal> Check(const Graph& graph, const std::vector<bool>& fixed,
 
 absl::Status FuseSwigluDualMatMul(Graph& graph, PassContext& context) {
   Rewriter rewriter(graph, context);
-  Matcher matcher(graph, rewriter.uses());
+  Matcher matcher(rewriter);
   const std::vector<bool> fixed = WeightOnly(graph);
   for (NodeId root = 0; root < rewriter.size(); ++root) {
     if (graph.node(root).op != OpKind::kMul || fixed[root]) continue;

@@ -6,6 +6,7 @@
 #include "runtime/base/check.h"
 #include "runtime/ir/op_info.h"
 #include "runtime/passes/analysis.h"
+#include "runtime/passes/rewriter.h"
 
 namespace rlx::passes {
 
@@ -44,6 +45,8 @@ struct Matcher::State {
   std::optional<Refusal> blocked;  // the first interior node with other readers
   NodeId blocked_at = -1;
 };
+
+Matcher::Matcher(const Rewriter& rewriter) : graph_(rewriter.graph()), rewriter_(&rewriter) {}
 
 std::optional<Match> Matcher::Find(NodeId root, const Pattern& pattern, const Guard& guard) {
   why_ = {};
@@ -135,10 +138,11 @@ void Matcher::Differs(const State& state, NodeId node, std::string message) {
 }
 
 std::optional<Refusal> Matcher::OtherReaders(NodeId id) const {
+  const Uses& uses = rewriter_ == nullptr ? *uses_ : rewriter_->uses();
   int count = 0;
   for (int r = 0; r < static_cast<int>(graph_.node(id).results.size()); ++r) {
-    if (uses_.IsOutput({id, r})) return Refusal{Reason::kGraphOutput, "is an output of the module"};
-    count += uses_.Count({id, r});
+    if (uses.IsOutput({id, r})) return Refusal{Reason::kGraphOutput, "is an output of the module"};
+    count += uses.Count({id, r});
   }
   if (count == 1) return std::nullopt;
   return Refusal{Reason::kMultiConsumer, Cat("has ", count, " users")};

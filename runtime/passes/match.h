@@ -17,6 +17,8 @@
 //   kBias, check_bias)) … m->at("bias") … else if (matcher.why().near) … matcher.why().message …
 namespace rlx::passes {
 
+class Rewriter;
+
 struct Pattern {
   std::vector<OpKind> ops;        // what the node may be; empty: any value
   std::vector<Pattern> operands;  // one per operand, or empty: any operands
@@ -57,7 +59,9 @@ using Guard = std::function<std::optional<Refusal>(const Match&)>;
 // root must be read by the match alone: no other reader, no module output, no other result read.
 class Matcher {
  public:
-  Matcher(const Graph& graph, const Uses& uses) : graph_(graph), uses_(uses) {}
+  Matcher(const Graph& graph, const Uses& uses) : graph_(graph), uses_(&uses) {}
+  // Over the rewriter's original nodes. Asks it who reads what only once an operand has matched.
+  explicit Matcher(const Rewriter& rewriter);
 
   std::optional<Match> Find(NodeId root, const Pattern& pattern, const Guard& guard = nullptr);
   // About the last Find that returned nothing.
@@ -71,7 +75,8 @@ class Matcher {
   std::optional<Refusal> OtherReaders(NodeId id) const;
 
   const Graph& graph_;
-  const Uses& uses_;
+  const Uses* uses_ = nullptr;
+  const Rewriter* rewriter_ = nullptr;  // null: uses_ is there
   const Guard* guard_ = nullptr;
   NodeId root_ = -1;
   int deepest_ = -1;
