@@ -2,6 +2,7 @@
 #include "runtime/ir/graph.h"
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 
 #include "runtime/base/status.h"
@@ -67,10 +68,57 @@ std::vector<bool> Live(const Graph& graph) {
   return live;
 }
 
-// Appends to `order` what `root` needs and then `root`, depth first with its own stack.
+// By the node that makes an output which may take an input's buffer: who should have read the input
+// before, but comes later in `order`. Not those that read what the node makes: they cannot.
+using Readers = std::map<NodeId, std::vector<NodeId>>;
+
+std::map<NodeId, NodeId> MakersByDonatedInput(const Graph& graph) {
+  std::map<NodeId, NodeId> makers;
+  const std::vector<NodeId> inputs = graph.inputs();
+  for (const auto& [input, output] : graph.aliases) {
+    const bool there = input >= 0 && static_cast<size_t>(input) < inputs.size() && output >= 0 &&
+                       static_cast<size_t>(output) < graph.outputs().size();
+    if (there) makers[inputs[input]] = graph.outputs()[output].value.node;
+  }
+  return makers;
+}
+
+// What `node` leads to, itself included.
+std::vector<bool> Dependents(const Graph& graph, NodeId node, const std::vector<NodeId>& order) {
+  std::vector<bool> depends(graph.size());
+  depends[node] = true;
+  for (NodeId id : order) {
+    for (Value operand : graph.node(id).operands)
+      if (depends[operand.node]) depends[id] = true;
+  }
+  return depends;
+}
+
+Readers LateReaders(const Graph& graph, const std::vector<NodeId>& order) {
+  Readers late;
+  const std::map<NodeId, NodeId> makers = MakersByDonatedInput(graph);
+  std::vector<bool> made(graph.size());
+  for (NodeId id : order) {
+    for (Value operand : graph.node(id).operands) {
+      const auto it = makers.find(operand.node);
+      if (it != makers.end() && made[it->second]) late[it->second].push_back(id);
+    }
+    made[id] = true;
+  }
+  for (auto& [maker, readers] : late) {
+    const std::vector<bool> depends = Dependents(graph, maker, order);
+    std::erase_if(readers, [&](NodeId id) { return depends[id]; });
+  }
+  std::erase_if(late, [](const auto& entry) { return entry.second.empty(); });
+  return late;
+}
+
+// Appends to `order` what `root` needs and then `root`, depth first with its own stack. A node
+// needs its operands, and the readers that it has to wait for.
 class Sorter {
  public:
-  explicit Sorter(const Graph& graph) : graph_(graph), state_(graph.size(), kNew) {}
+  Sorter(const Graph& graph, const Readers& readers)
+      : graph_(graph), readers_(readers), state_(graph.size(), kNew) {}
 
   absl::Status Visit(NodeId root) {
     if (state_[root] != kNew) return absl::OkStatus();
@@ -78,16 +126,19 @@ class Sorter {
     while (!stack_.empty()) {
       auto& [id, next] = stack_.back();
       const std::vector<Value>& operands = graph_.node(id).operands;
-      if (next == operands.size()) {
+      const std::vector<NodeId>& readers = ReadersBefore(id);
+      if (next == operands.size() + readers.size()) {
         state_[id] = kDone;
         order.push_back(id);
         stack_.pop_back();
         continue;
       }
-      const NodeId operand = operands[next++].node;
-      if (state_[operand] == kOpen)
-        return InvalidArgument(NodeLabel(graph_, operand), " is on a cycle");
-      if (state_[operand] == kNew) Open(operand);
+      const NodeId before =
+          next < operands.size() ? operands[next].node : readers[next - operands.size()];
+      ++next;
+      if (state_[before] == kOpen)
+        return InvalidArgument(NodeLabel(graph_, before), " is on a cycle");
+      if (state_[before] == kNew) Open(before);
     }
     return absl::OkStatus();
   }
@@ -100,14 +151,22 @@ class Sorter {
     state_[id] = kOpen;
     stack_.push_back({id, 0});
   }
+  const std::vector<NodeId>& ReadersBefore(NodeId id) const {
+    static const std::vector<NodeId> none;
+    const auto it = readers_.find(id);
+    return it == readers_.end() ? none : it->second;
+  }
+
   const Graph& graph_;
+  const Readers& readers_;
   std::vector<State> state_;
-  std::vector<std::pair<NodeId, size_t>> stack_;  // node, next operand
+  std::vector<std::pair<NodeId, size_t>> stack_;  // node, next of its operands and readers
 };
 
-// Operands first, the signature before everything else.
-absl::StatusOr<std::vector<NodeId>> Sort(const Graph& graph, const std::vector<bool>& live) {
-  Sorter sorter(graph);
+// Operands and `readers` first, the signature before everything else.
+absl::StatusOr<std::vector<NodeId>> Sort(const Graph& graph, const std::vector<bool>& live,
+                                         const Readers& readers) {
+  Sorter sorter(graph, readers);
   for (NodeId id = 0; id < graph.size(); ++id)
     if (InSignature(graph.node(id))) RLX_TRY(sorter.Visit(id));
   for (NodeId id = 0; id < graph.size(); ++id)
@@ -154,12 +213,20 @@ absl::StatusOr<std::vector<NodeId>> Graph::Normalize(bool keep_dead) {
     for (NodeId id = 0; id < size(); ++id)
       if (live[id]) order.push_back(id);
   } else {
-    RLX_ASSIGN(order, Sort(*this, live));
+    RLX_ASSIGN(order, Sort(*this, live, {}));
+  }
+  if (!aliases.empty()) {
+    const Readers late = LateReaders(*this, order);
+    // Several may wait for each other: then they stay late, which the verifier says.
+    if (!late.empty()) {
+      if (auto sorted = Sort(*this, live, late); sorted.ok()) order = *std::move(sorted);
+    }
   }
 
   std::vector<NodeId> renumbered(size(), -1);
   for (size_t i = 0; i < order.size(); ++i) renumbered[order[i]] = static_cast<NodeId>(i);
-  if (in_order && static_cast<int>(order.size()) == size()) return renumbered;
+  if (static_cast<int>(order.size()) == size() && std::ranges::is_sorted(order))
+    return renumbered;  // everything is where it belongs
   std::vector<Node> nodes;
   nodes.reserve(order.size());
   for (NodeId id : order) {

@@ -6,6 +6,7 @@
 #include "runtime/ir/builder.h"
 #include "runtime/ir/op_info.h"
 #include "runtime/passes/analysis.h"
+#include "runtime/passes/donated.h"
 #include "runtime/passes/linear.h"
 #include "runtime/passes/passes.h"
 #include "runtime/passes/quantized.h"
@@ -36,7 +37,10 @@ bool Moves(OpKind op) {
 class Cancellation {
  public:
   Cancellation(Graph& graph, PassContext& context)
-      : graph_(graph), context_(context), rewriter_(graph, context) {}
+      : graph_(graph),
+        context_(context),
+        rewriter_(graph, context),
+        donated_(DonatedInputs(graph)) {}
 
   absl::Status Run() {
     for (NodeId id = 0; id < rewriter_.size(); ++id) {
@@ -67,6 +71,7 @@ class Cancellation {
   // Whether `value` is codes scaled as in `to`, perhaps moved; notes what moved them.
   bool Returns(Value value, const Scaling& to) {
     if (const std::optional<Scaling> from = ReadDequantize(graph_, value)) {
+      if (donated_[from->value.node]) return false;
       const std::string why = WhyNotInverse(*from, to);
       if (!why.empty()) why_ = Cat(why, " than ", Label(graph_, value.node));
       return why.empty();
@@ -119,6 +124,7 @@ class Cancellation {
   Graph& graph_;
   PassContext& context_;
   Rewriter rewriter_;
+  const std::vector<bool> donated_;
   std::vector<NodeId> moved_;  // the quantize node first
   std::string why_;
 };

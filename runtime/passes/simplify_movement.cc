@@ -4,6 +4,7 @@
 
 #include "runtime/base/text.h"
 #include "runtime/passes/analysis.h"
+#include "runtime/passes/donated.h"
 #include "runtime/passes/passes.h"
 #include "runtime/passes/remarks.h"
 #include "runtime/passes/rewriter.h"
@@ -12,7 +13,8 @@
 //   x ─ reshape ─ .. ─ reshape       =>   x ─ reshape     (x, where the shape is x's again)
 //   x ─ cast | expand | narrow | concat, to the type x has   =>   x
 // Importers write such pairs around what they lower. What stands between has no other reader, but
-// where x itself comes back: that is free for every reader.
+// where x itself comes back: that is free for every reader. A donated input does not come back: its
+// readers might then run too late.
 namespace rlx::passes {
 namespace {
 
@@ -42,7 +44,10 @@ struct Chain {
 class Simplifying {
  public:
   Simplifying(Graph& graph, PassContext& context)
-      : graph_(graph), context_(context), rewriter_(graph, context) {}
+      : graph_(graph),
+        context_(context),
+        rewriter_(graph, context),
+        donated_(DonatedInputs(graph)) {}
 
   absl::Status Run() {
     for (NodeId id = 0; id < rewriter_.size(); ++id) Visit(id);
@@ -117,6 +122,7 @@ class Simplifying {
   }
 
   void GiveBack(const std::vector<NodeId>& nodes, Value x) {
+    if (donated_[x.node]) return;
     Say(nodes, Cat("is ", Label(graph_, x.node), " again"));
     rewriter_.Take(nodes);
     Replace(nodes.front(), x);
@@ -133,6 +139,7 @@ class Simplifying {
   Graph& graph_;
   PassContext& context_;
   Rewriter rewriter_;
+  const std::vector<bool> donated_;
 };
 
 }  // namespace

@@ -61,6 +61,24 @@ TEST(Graph, NormalizeKeepsTheSignatureAndDropsTheDead) {
   EXPECT_THAT(*all.Normalize(/*keep_dead=*/true), ElementsAre(0, 2, 1, 3));
 }
 
+// What takes the input's buffer comes after all that still read it, unless they read what it makes.
+TEST(Graph, NormalizeReadsADonatedInputBeforeItIsOverwritten) {
+  Graph graph;
+  GraphBuilder b(graph);
+  const Value x = b.Input("x", kVector);
+  const Value state = b.Unary(OpKind::kRelu, x);
+  b.Output("state", state);
+  b.Output("late", b.Unary(OpKind::kExp, x));
+  graph.aliases = {{0, 0}};
+  EXPECT_FALSE(VerifyGraph(graph).ok());
+  Graph bound = graph;
+  EXPECT_THAT(*graph.Normalize(), ElementsAre(0, 2, 1));
+  EXPECT_TRUE(VerifyGraph(graph).ok());
+  GraphBuilder more(bound);
+  more.Output("later", more.Add(x, state));
+  EXPECT_THAT(*bound.Normalize(), ElementsAre(0, 2, 1, 3));
+}
+
 TEST(Graph, NormalizeFailsOnCyclesAndDanglingReferences) {
   Graph graph;
   GraphBuilder b(graph);

@@ -75,6 +75,20 @@ TEST(SimplifyMovement, DropsWhatMovesNothing) {
   })");
 }
 
+// Its buffer may be the new state's by the time that others read.
+TEST(SimplifyMovement, GivesBackNoDonatedInput) {
+  ExpectUntouched(SimplifyMovement, R"(mir "m" {
+    %0 = input "state" : f32[2,3]
+    %1 = cast(%0) {to = f32}
+    %2 = exp(%1)
+    %3 = relu(%1)
+    alias 0 -> 0
+    output "new" = %2
+    output "old" = %1
+    output "other" = %3
+  })");
+}
+
 TEST(SimplifyMovement, LeavesWhatOthersReadAndWhatMoves) {
   ExpectUntouched(SimplifyMovement, R"(mir "m" {
     %0 = input "x" : f32[2,3,4]
