@@ -168,7 +168,9 @@ class DaemonImpl final : public Daemon {
   // Ready once the ports are open and the models of the start serve, unless the end came first.
   void Prepared() {
     std::lock_guard lock(ready_mutex_);
-    if (--unprepared_ == 0 && !ending_) SetReady(true);
+    if (--unprepared_ > 0 || ending_) return;
+    SetReady(true);
+    log_.Info("ready");
   }
 
   void NotReady() {

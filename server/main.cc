@@ -87,9 +87,9 @@ int Serve(const Settings& settings, const sigset_t& signals, double started) {
     log.Info("serving", {{"listen", settings.config.listen(static_cast<int>(i))},
                          {"port", (*daemon)->ports()[i]}});
   }
-  log.Info("ready", {{"metrics_port", (*daemon)->metrics_port()},
-                     {"seconds", MonotonicSeconds() - started},
-                     {"version", kVersion}});
+  log.Info("started", {{"metrics_port", (*daemon)->metrics_port()},
+                       {"seconds", MonotonicSeconds() - started},
+                       {"version", kVersion}});
 
   log.Info("shutting down", {{"signal", Wait(signals) == SIGINT ? "SIGINT" : "SIGTERM"}});
   std::atomic<bool> now{false};

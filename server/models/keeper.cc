@@ -88,7 +88,10 @@ void ModelKeeper::Begin(const std::vector<std::string>& names) {
   }
   std::lock_guard lock(mutex_);
   awaited_.insert(names.begin(), names.end());
-  for (const std::string& name : names) EnqueueLocked(name, Job::Kind::kUpdate);
+  for (const std::string& name : names) {
+    store_.SetProblem(name, "waits to be loaded");
+    EnqueueLocked(name, Job::Kind::kUpdate);
+  }
   if (options_.root.empty()) return;
   for (int i = 0; i < options_.threads; ++i) threads_.emplace_back([this] { Work(); });
   if (options_.mode == ControlMode::kPoll) threads_.emplace_back([this] { Poll(); });
@@ -242,12 +245,13 @@ absl::Status ModelKeeper::Update(const std::string& name, bool again) {
     first.Update(LoadVersion(name, version, files, wanted->config,
                              FingerprintOf(files, folder->config), memory, again));
   }
-  if (first.ok()) {  // what is wanted serves: the rest may go
-    for (int64_t version : store_.Versions(name)) {
-      if (wanted->versions.contains(version)) continue;
-      store_.Remove(name, version, "not among the versions that are served",
-                    !folder->versions.contains(version));
-    }
+  for (int64_t version : store_.Versions(name)) {
+    if (wanted->versions.contains(version)) continue;
+    // What serves stays until what is wanted does.
+    if (!first.ok() && store_.Get(name, version) != nullptr) continue;
+    const bool gone = !folder->versions.contains(version);
+    store_.Remove(name, version, "not among the versions that are served", gone);
+    if (gone) memory.failures.erase(version);
   }
   return first;
 }

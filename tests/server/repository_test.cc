@@ -249,6 +249,7 @@ TEST_F(ModelsTest, AVersionIsSwappedWithoutAFailedRequest) {
   }
   EXPECT_EQ(StateOf("times", "2").first, "READY");
   EXPECT_THAT(StateOf("times", "2").second, HasSubstr("module.txt"));
+  EXPECT_EQ(StateOf("times", "5").first, "") << "its folder is gone";
   EXPECT_TRUE(answers(4));
   stop = true;
   for (std::thread& caller : callers) caller.join();
