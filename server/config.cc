@@ -56,6 +56,8 @@ constexpr Flag kFlags[] = {
      "a model to load at start, with explicit; may be repeated; *: all (none)"},
     {"strict_readiness", "strict_readiness",
      "ready only once every model that is loaded at start serves (true)"},
+    {"system_shared_memory", "system_shared_memory",
+     "let callers name POSIX shared memory that tensors of ModelInfer lie in (false)"},
     {"max_message_bytes", "limits.max_message_bytes", "one gRPC message (67108864)"},
     {"max_nodes", "limits.max_nodes", "nodes of a module (100000)"},
     {"max_constant_bytes", "limits.max_constant_bytes", "constants of a module (67108864)"},
@@ -222,6 +224,7 @@ void FillDefaults(ServerConfig& c) {
   }
   if (!c.has_repository_poll_seconds()) c.set_repository_poll_seconds(15);
   if (!c.has_strict_readiness()) c.set_strict_readiness(true);
+  if (!c.has_system_shared_memory()) c.set_system_shared_memory(false);
   config::Limits& l = *c.mutable_limits();
   l.set_max_message_bytes(Or(l.has_max_message_bytes(), l.max_message_bytes(), 64ull << 20));
   l.set_max_nodes(Or(l.has_max_nodes(), l.max_nodes(), 100'000));

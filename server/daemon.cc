@@ -148,8 +148,8 @@ class DaemonImpl final : public Daemon {
     Serve<v1::Devices, DeviceService>(builder);
     Serve<v1::Server, CapabilityService>(builder);
     Serve<v1::Admin, AdminService>(builder, [this] { NotReady(); });
-    Serve<inference::GRPCInferenceService, InferenceService>(builder, models_, *keeper_,
-                                                             readiness_);
+    Serve<inference::GRPCInferenceService, InferenceService>(
+        builder, models_, *keeper_, readiness_, settings_.config.system_shared_memory());
     grpc_ = builder.BuildAndStart();
     for (size_t i = 0; i < bound.size(); ++i) {
       const std::string& listen = settings_.config.listen(static_cast<int>(i));

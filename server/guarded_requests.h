@@ -47,9 +47,13 @@ struct GuardedTraits {
   X(OpenRequest) X(QueryWriteRequest) X(ReadRequest) X(RunRequest) X(RunStreamRequest) \
   X(WaitCompileRequest) X(WriteRequest)
 #define RLX_GUARDED_INFERENCE_REQUESTS(X) \
-  X(ModelConfigRequest) X(ModelInferRequest) X(ModelMetadataRequest) X(ModelReadyRequest) \
+  X(CudaSharedMemoryRegisterRequest) X(CudaSharedMemoryStatusRequest) \
+  X(CudaSharedMemoryUnregisterRequest) X(ModelConfigRequest) X(ModelInferRequest) \
+  X(ModelMetadataRequest) X(ModelReadyRequest) X(ModelStatisticsRequest) \
   X(RepositoryIndexRequest) X(RepositoryModelLoadRequest) X(RepositoryModelUnloadRequest) \
-  X(ServerLiveRequest) X(ServerMetadataRequest) X(ServerReadyRequest)
+  X(ServerLiveRequest) X(ServerMetadataRequest) X(ServerReadyRequest) \
+  X(SystemSharedMemoryRegisterRequest) X(SystemSharedMemoryStatusRequest) \
+  X(SystemSharedMemoryUnregisterRequest)
 // clang-format on
 
 #define RLX_GUARDED_TRAITS(Type) \

@@ -7,11 +7,17 @@
 
 namespace rlx::server {
 
+class SharedMemory;
+
 // One ModelInfer from wire to wire: elements are read where they lie in the request, outputs are
-// written straight into the response, in raw form. InvalidArgument, in Triton's words, for what
-// does not fit the model; outputs that no message can hold are refused before anything runs.
-absl::Status InferOnWire(Frontend& frontend, const ServedModel& model,
+// written straight into the response, in raw form; what lies or shall lie in shared memory is
+// copied. InvalidArgument, in Triton's words, for what does not fit the model; outputs that no
+// message can hold are refused before anything runs.
+absl::Status InferOnWire(Frontend& frontend, const ServedModel& model, const SharedMemory& shared,
                          const inference::ModelInferRequest& request, const CancelToken& cancel,
                          inference::ModelInferResponse& response);
+
+// The model's session, as QuickRuns takes it.
+std::string_view SessionName(const ServedModel& model);
 
 }  // namespace rlx::server

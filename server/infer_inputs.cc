@@ -4,7 +4,9 @@
 #include <algorithm>
 
 #include "runtime/base/checked.h"
-#include "runtime/base/status.h"
+#include "runtime/base/fault.h"
+#include "server/region_parameters.h"
+#include "server/shared_memory.h"
 
 namespace rlx::server {
 namespace {
@@ -98,6 +100,19 @@ std::optional<std::span<const uint8_t>> Typed(const InferTensorContents& c, DTyp
   return bytes;
 }
 
+absl::Status CheckType(const ServedModel& model, const ServedTensor& declared, const Input& input) {
+  if (input.datatype() == declared.datatype) return absl::OkStatus();
+  return InvalidArgument("inference input '", Short(input.name()), "' data-type is '",
+                         Short(input.datatype()), "', but model '", model.name(), "' expects '",
+                         declared.datatype, "'");
+}
+
+absl::Status WrongSize(const ServedModel& model, const Input& input, uint64_t expected,
+                       uint64_t got) {
+  return InvalidArgument("input byte size mismatch for input ", Where(input, model), ". Expected ",
+                         expected, ", got ", got);
+}
+
 // Whole: what a batch and every other extent must be is in `declared`.
 absl::Status CheckShape(const ServedModel& model, const ServedTensor& declared,
                         const Input& input) {
@@ -134,11 +149,6 @@ absl::StatusOr<uint64_t> ByteSize(const ServedModel& model, const ServedTensor& 
   return InvalidArgument("the size of input ", Where(input, model), " overflows");
 }
 
-absl::Status CheckTensorParameters(const ServedModel& model, const Input& input) {
-  if (!input.parameters().contains("shared_memory_region")) return absl::OkStatus();
-  return Unimplemented("shared memory is not served: input ", Where(input, model));
-}
-
 absl::Status Missing(const ServedModel& model, const ModelInferRequest& request) {
   std::vector<std::string_view> got, missing;
   for (const Input& input : request.inputs()) got.push_back(Short(input.name()));
@@ -153,23 +163,17 @@ absl::Status Missing(const ServedModel& model, const ModelInferRequest& request)
                          ", but missing required input(s) ", DimsText(missing));
 }
 
-absl::Status WrongType(std::string_view parameter) {
-  return InvalidArgument("invalid value type for '", parameter, "' parameter");
-}
-
 }  // namespace
 
-absl::Status InferInputs::Read(const ServedModel& model, const ModelInferRequest& request) {
-  const auto inputs = static_cast<size_t>(request.inputs_size());
-  const auto raws = static_cast<size_t>(request.raw_input_contents_size());
-  if (inputs < model.inputs().size()) return Missing(model, request);
-  if (raws != 0 && raws != inputs) {
-    return InvalidArgument("expected ", inputs, " raw_input_contents, one for each input, but got ",
-                           raws);
+absl::Status InferInputs::Read(const ServedModel& model, const ModelInferRequest& request,
+                               const SharedMemory& memory, uint64_t max_copied) {
+  const int raws = request.raw_input_contents_size();
+  if (static_cast<size_t>(request.inputs_size()) < model.inputs().size()) {
+    return Missing(model, request);
   }
   inputs_.reserve(model.inputs().size());
-  for (size_t i = 0; i < inputs; ++i) {
-    const Input& input = request.inputs(static_cast<int>(i));
+  int next_raw = 0;
+  for (const Tensor& input : request.inputs()) {
     const auto declared = std::ranges::find(model.inputs(), input.name(), &ServedTensor::name);
     if (declared == model.inputs().end()) {
       return InvalidArgument("unexpected inference input ", Where(input, model));
@@ -177,51 +181,72 @@ absl::Status InferInputs::Read(const ServedModel& model, const ModelInferRequest
     if (std::ranges::count(inputs_, declared->name, &engine::NamedInput::name) > 0) {
       return InvalidArgument("input '", declared->name, "' already exists in request");
     }
-    RLX_TRY(Add(model, *declared, input,
-                raws == 0 ? nullptr : &request.raw_input_contents(static_cast<int>(i))));
+    RLX_TRY(CheckType(model, *declared, input));
+    RLX_TRY(CheckShape(model, *declared, input));
+    RLX_TRY(CheckBatch(model, input, batch_));
+    RLX_ASSIGN(const uint64_t size, ByteSize(model, *declared, input));
+    RLX_ASSIGN(const std::optional<RegionSlice> slice, RegionOf(input.parameters()));
+    std::span<const uint8_t> bytes;
+    if (slice) {
+      RLX_ASSIGN(bytes, Copy(model, input, *slice, memory, size, max_copied));
+    } else {
+      const std::string* const raw =
+          next_raw < raws ? &request.raw_input_contents(next_raw++) : nullptr;
+      RLX_ASSIGN(bytes, Bytes(model, *declared, input, raw, size));
+    }
+    if (bytes.size() != size) return WrongSize(model, input, size, bytes.size());
+    inputs_.push_back({.name = declared->name,
+                       .dtype = declared->dtype,
+                       .dims = {input.shape().data(), static_cast<size_t>(input.shape_size())},
+                       .bytes = bytes});
   }
-  return absl::OkStatus();
+  if (next_raw == raws) return absl::OkStatus();
+  return InvalidArgument("expected ", next_raw, " raw_input_contents, one for each input, but got ",
+                         raws);
 }
 
-absl::Status InferInputs::Add(const ServedModel& model, const ServedTensor& declared,
-                              const Input& input, const std::string* raw) {
-  RLX_TRY(CheckTensorParameters(model, input));
-  if (input.datatype() != declared.datatype) {
-    return InvalidArgument("inference input '", Short(input.name()), "' data-type is '",
-                           Short(input.datatype()), "', but model '", model.name(), "' expects '",
-                           declared.datatype, "'");
-  }
-  RLX_TRY(CheckShape(model, declared, input));
-  RLX_TRY(CheckBatch(model, input, batch_));
-  RLX_ASSIGN(const uint64_t size, ByteSize(model, declared, input));
-  std::span<const uint8_t> bytes;
+absl::StatusOr<std::span<const uint8_t>> InferInputs::Bytes(const ServedModel& model,
+                                                            const ServedTensor& declared,
+                                                            const Tensor& input,
+                                                            const std::string* raw, uint64_t size) {
   if (raw != nullptr) {
     if (input.has_contents()) {
       return InvalidArgument("contents field must not be specified when using raw_input_contents ",
                              "for ", Where(input, model));
     }
-    bytes = {reinterpret_cast<const uint8_t*>(raw->data()), raw->size()};
-  } else {
-    if (!input.has_contents() && size > 0) {
-      return InvalidArgument("unable to find data for input tensor ", Where(input, model),
-                             " in request");
-    }
-    const auto typed = Typed(input.contents(), declared.dtype, narrowed_);
-    if (!typed) {
-      return InvalidArgument("unexpected explicit tensor data for input tensor ",
-                             Where(input, model), " of type '", declared.datatype, "'");
-    }
-    bytes = *typed;
+    return std::span(reinterpret_cast<const uint8_t*>(raw->data()), raw->size());
   }
-  if (bytes.size() != size) {
-    return InvalidArgument("input byte size mismatch for input ", Where(input, model),
-                           ". Expected ", size, ", got ", bytes.size());
+  if (!input.has_contents() && size > 0) {
+    return InvalidArgument("unable to find data for input tensor ", Where(input, model),
+                           " in request");
   }
-  inputs_.push_back({.name = declared.name,
-                     .dtype = declared.dtype,
-                     .dims = {input.shape().data(), static_cast<size_t>(input.shape_size())},
-                     .bytes = bytes});
-  return absl::OkStatus();
+  const auto typed = Typed(input.contents(), declared.dtype, narrowed_);
+  if (typed) return *typed;
+  return InvalidArgument("unexpected explicit tensor data for input tensor ", Where(input, model),
+                         " of type '", declared.datatype, "'");
+}
+
+absl::StatusOr<std::span<const uint8_t>> InferInputs::Copy(const ServedModel& model,
+                                                           const Tensor& input,
+                                                           const RegionSlice& slice,
+                                                           const SharedMemory& memory,
+                                                           uint64_t size, uint64_t max_copied) {
+  if (input.has_contents()) {
+    return InvalidArgument("unexpected 'content' provided when using shared memory for input ",
+                           Where(input, model));
+  }
+  if (slice.bytes != size) return WrongSize(model, input, size, slice.bytes);
+  RLX_TRY(memory.Check(slice.region, slice.offset, slice.bytes));
+  if (size > max_copied - copied_bytes_) {
+    return WithLimit(
+        ResourceExhausted("the inputs in shared memory exceed max_message_bytes ", max_copied),
+        "max_message_bytes", max_copied);
+  }
+  copied_bytes_ += size;
+  copied_.push_back(std::make_unique_for_overwrite<uint8_t[]>(size));
+  const std::span<uint8_t> copy(copied_.back().get(), size);
+  RLX_TRY(memory.Read(slice.region, slice.offset, copy));
+  return copy;
 }
 
 absl::Status CheckInferParameters(const ModelInferRequest& request) {
@@ -229,15 +254,15 @@ absl::Status CheckInferParameters(const ModelInferRequest& request) {
     const auto kind = value.parameter_choice_case();
     if (name == "sequence_start" || name == "sequence_end" ||
         name == "triton_enable_empty_final_response") {
-      if (kind != InferParameter::kBoolParam) return WrongType(name);
+      if (kind != InferParameter::kBoolParam) return WrongParameterType(name);
     } else if (name == "sequence_id") {
       if (kind != InferParameter::kInt64Param && kind != InferParameter::kUint64Param &&
           kind != InferParameter::kStringParam) {
-        return WrongType(name);
+        return WrongParameterType(name);
       }
     } else if (name == "priority" || name == "timeout") {
       if (kind != InferParameter::kInt64Param && kind != InferParameter::kUint64Param) {
-        return WrongType(name);
+        return WrongParameterType(name);
       }
       if (value.int64_param() < 0) {
         return InvalidArgument("invalid value for '", name, "': ", value.int64_param(),

@@ -4,6 +4,7 @@
 #include "runtime/base/clock.h"
 #include "server/http.h"
 #include "server/infer.h"
+#include "server/infer_stream.h"
 #include "server/unary.h"
 #include "server/version.h"
 
@@ -14,7 +15,8 @@ using inference::ModelMetadataResponse;
 
 // Triton's names of what is here besides the protocol itself, sorted.
 constexpr const char* kExtensions[] = {"binary_tensor_data", "model_configuration",
-                                       "model_repository", "parameters"};
+                                       "model_repository", "parameters", "statistics"};
+constexpr const char* kSharedMemoryExtension = "system_shared_memory";
 
 void TensorsToWire(const std::vector<ServedTensor>& tensors,
                    google::protobuf::RepeatedPtrField<ModelMetadataResponse::TensorMetadata>& out) {
@@ -31,8 +33,27 @@ absl::Status CheckRepository(const std::string& name) {
   return Unimplemented("there is one repository, and it has no name");
 }
 
-std::string_view HandleOf(const ServedModel& model) {
-  return {reinterpret_cast<const char*>(model.handle().bytes.data()), model.handle().bytes.size()};
+void ToWire(const ModelStats::Time& from, inference::StatisticDuration& out) {
+  out.set_count(from.count.load(std::memory_order_relaxed));
+  out.set_ns(from.ns.load(std::memory_order_relaxed));
+}
+
+void StatsToWire(const ServedModel& model, inference::ModelStatistics& out) {
+  const ModelStats& stats = model.stats();
+  out.set_name(model.name());
+  out.set_version(model.version_text());
+  out.set_last_inference(stats.last_ms.load(std::memory_order_relaxed));
+  out.set_inference_count(stats.inferences.load(std::memory_order_relaxed));
+  out.set_execution_count(stats.infer.count.load(std::memory_order_relaxed));
+  inference::InferStatistics& times = *out.mutable_inference_stats();
+  ToWire(stats.success, *times.mutable_success());
+  ToWire(stats.fail, *times.mutable_fail());
+  ToWire(stats.queue, *times.mutable_queue());
+  ToWire(stats.input, *times.mutable_compute_input());
+  ToWire(stats.infer, *times.mutable_compute_infer());
+  ToWire(stats.output, *times.mutable_compute_output());
+  times.mutable_cache_hit();
+  times.mutable_cache_miss();
 }
 
 }  // namespace
@@ -75,10 +96,11 @@ grpc::ServerUnaryReactor* InferenceService::ModelReady(grpc::CallbackServerConte
 grpc::ServerUnaryReactor* InferenceService::ServerMetadata(
     grpc::CallbackServerContext* context, const inference::ServerMetadataRequest* request,
     inference::ServerMetadataResponse* response) {
-  const auto handle = [response](Call&) {
+  const auto handle = [this, response](Call&) {
     response->set_name("rlxd");
     response->set_version(std::string(kVersion));
     for (const char* extension : kExtensions) response->add_extensions(extension);
+    if (memory_.enabled()) response->add_extensions(kSharedMemoryExtension);
     return absl::OkStatus();
   };
   return UnaryReactor::Start(frontend_, server_metadata_, *context, *request, *response,
@@ -105,13 +127,14 @@ grpc::ServerUnaryReactor* InferenceService::ModelInfer(grpc::CallbackServerConte
                                                        const inference::ModelInferRequest* request,
                                                        inference::ModelInferResponse* response) {
   auto model = store_.Find(request->model_name(), request->model_version());
-  const bool quick = model.ok() && quick_.IsQuick(HandleOf(**model));
+  const bool quick = model.ok() && quick_.IsQuick(SessionName(**model));
   const auto handle = [this, request, response,
                        model = std::move(model)](Call& call) -> absl::Status {
     RLX_TRY(model.status());
     const double start = MonotonicSeconds();
-    absl::Status status = InferOnWire(call.frontend(), **model, *request, call.cancel(), *response);
-    quick_.Ran(HandleOf(**model), status.ok() ? MonotonicSeconds() - start : 1);
+    absl::Status status =
+        InferOnWire(call.frontend(), **model, memory_, *request, call.cancel(), *response);
+    quick_.Ran(SessionName(**model), status.ok() ? MonotonicSeconds() - start : 1);
     return status;
   };
   if (quick) {
@@ -122,6 +145,31 @@ grpc::ServerUnaryReactor* InferenceService::ModelInfer(grpc::CallbackServerConte
     }
   }
   return UnaryReactor::Start(frontend_, infer_, *context, *request, *response, Where::kExecutor,
+                             handle);
+}
+
+grpc::ServerBidiReactor<inference::ModelInferRequest, inference::ModelStreamInferResponse>*
+InferenceService::ModelStreamInfer(grpc::CallbackServerContext* context) {
+  return InferStreamReactor::Start(std::make_shared<InferStreamReactor>(
+      frontend_, stream_infer_, infer_, quick_, store_, memory_, *context));
+}
+
+grpc::ServerUnaryReactor* InferenceService::ModelStatistics(
+    grpc::CallbackServerContext* context, const inference::ModelStatisticsRequest* request,
+    inference::ModelStatisticsResponse* response) {
+  const auto handle = [this, request, response](Call&) -> absl::Status {
+    std::vector<ModelStore::Served> models = store_.AllReady();
+    if (!request->name().empty()) {
+      RLX_ASSIGN(const ModelStore::Served one, store_.Find(request->name(), request->version()));
+      const bool all = request->version().empty();
+      std::erase_if(models, [&](const ModelStore::Served& model) {
+        return model->name() != one->name() || !(all || model->version() == one->version());
+      });
+    }
+    for (const auto& model : models) StatsToWire(*model, *response->add_model_stats());
+    return absl::OkStatus();
+  };
+  return UnaryReactor::Start(frontend_, statistics_, *context, *request, *response, Where::kHere,
                              handle);
 }
 
@@ -190,6 +238,74 @@ grpc::ServerUnaryReactor* InferenceService::RepositoryModelUnload(
   };
   return UnaryReactor::Start(frontend_, unload_, *context, *request, *response, Where::kExecutor,
                              handle);
+}
+
+grpc::ServerUnaryReactor* InferenceService::SystemSharedMemoryStatus(
+    grpc::CallbackServerContext* context, const inference::SystemSharedMemoryStatusRequest* request,
+    inference::SystemSharedMemoryStatusResponse* response) {
+  const auto handle = [this, request, response](Call&) -> absl::Status {
+    RLX_ASSIGN(const auto regions, memory_.Status(request->name()));
+    for (const auto& [name, region] : regions) {
+      auto& to = (*response->mutable_regions())[name];
+      to.set_name(name);
+      to.set_key(region.key);
+      to.set_offset(region.offset);
+      to.set_byte_size(region.bytes);
+    }
+    return absl::OkStatus();
+  };
+  return UnaryReactor::Start(frontend_, memory_status_, *context, *request, *response, Where::kHere,
+                             handle);
+}
+
+grpc::ServerUnaryReactor* InferenceService::SystemSharedMemoryRegister(
+    grpc::CallbackServerContext* context,
+    const inference::SystemSharedMemoryRegisterRequest* request,
+    inference::SystemSharedMemoryRegisterResponse* response) {
+  const auto handle = [this, request](Call&) {
+    return memory_.Register(request->name(),
+                            {request->key(), request->offset(), request->byte_size()});
+  };
+  return UnaryReactor::Start(frontend_, memory_register_, *context, *request, *response,
+                             Where::kExecutor, handle);
+}
+
+grpc::ServerUnaryReactor* InferenceService::SystemSharedMemoryUnregister(
+    grpc::CallbackServerContext* context,
+    const inference::SystemSharedMemoryUnregisterRequest* request,
+    inference::SystemSharedMemoryUnregisterResponse* response) {
+  const auto handle = [this, request](Call&) { return memory_.Unregister(request->name()); };
+  return UnaryReactor::Start(frontend_, memory_unregister_, *context, *request, *response,
+                             Where::kExecutor, handle);
+}
+
+grpc::ServerUnaryReactor* InferenceService::CudaSharedMemoryStatus(
+    grpc::CallbackServerContext* context, const inference::CudaSharedMemoryStatusRequest* request,
+    inference::CudaSharedMemoryStatusResponse* response) {
+  const auto handle = [request](Call&) {
+    if (request->name().empty()) return absl::OkStatus();
+    return NotFound("Unable to find CUDA shared memory region: '", request->name().substr(0, 64),
+                    "'");
+  };
+  return UnaryReactor::Start(frontend_, cuda_status_, *context, *request, *response, Where::kHere,
+                             handle);
+}
+
+grpc::ServerUnaryReactor* InferenceService::CudaSharedMemoryRegister(
+    grpc::CallbackServerContext* context, const inference::CudaSharedMemoryRegisterRequest* request,
+    inference::CudaSharedMemoryRegisterResponse* response) {
+  const auto handle = [](Call&) { return Unimplemented("CUDA shared memory is not served"); };
+  return UnaryReactor::Start(frontend_, cuda_register_, *context, *request, *response, Where::kHere,
+                             handle);
+}
+
+grpc::ServerUnaryReactor* InferenceService::CudaSharedMemoryUnregister(
+    grpc::CallbackServerContext* context,
+    const inference::CudaSharedMemoryUnregisterRequest* request,
+    inference::CudaSharedMemoryUnregisterResponse* response) {
+  const auto handle = [](Call&) { return absl::OkStatus(); };
+  return UnaryReactor::Start(frontend_, cuda_unregister_, *context, *request, *response,
+                             Where::kHere, handle);
 }
 
 }  // namespace rlx::server

@@ -6,6 +6,7 @@
 #include "server/guarded_requests.h"
 #include "server/models/keeper.h"
 #include "server/quick_runs.h"
+#include "server/shared_memory.h"
 
 namespace rlx::server {
 
@@ -16,8 +17,12 @@ class InferenceService final : public inference::GRPCInferenceService::CallbackS
  public:
   // All outlive it.
   InferenceService(Frontend& frontend, const ModelStore& store, ModelKeeper& keeper,
-                   const Readiness& readiness)
-      : frontend_(frontend), store_(store), keeper_(keeper), readiness_(readiness) {}
+                   const Readiness& readiness, bool system_shared_memory)
+      : frontend_(frontend),
+        store_(store),
+        keeper_(keeper),
+        readiness_(readiness),
+        memory_(system_shared_memory) {}
 
   grpc::ServerUnaryReactor* ServerLive(grpc::CallbackServerContext* context,
                                        const inference::ServerLiveRequest* request,
@@ -37,6 +42,11 @@ class InferenceService final : public inference::GRPCInferenceService::CallbackS
   grpc::ServerUnaryReactor* ModelInfer(grpc::CallbackServerContext* context,
                                        const inference::ModelInferRequest* request,
                                        inference::ModelInferResponse* response) override;
+  grpc::ServerBidiReactor<inference::ModelInferRequest, inference::ModelStreamInferResponse>*
+  ModelStreamInfer(grpc::CallbackServerContext* context) override;
+  grpc::ServerUnaryReactor* ModelStatistics(grpc::CallbackServerContext* context,
+                                            const inference::ModelStatisticsRequest* request,
+                                            inference::ModelStatisticsResponse* response) override;
   grpc::ServerUnaryReactor* ModelConfig(grpc::CallbackServerContext* context,
                                         const inference::ModelConfigRequest* request,
                                         inference::ModelConfigResponse* response) override;
@@ -49,6 +59,29 @@ class InferenceService final : public inference::GRPCInferenceService::CallbackS
   grpc::ServerUnaryReactor* RepositoryModelUnload(
       grpc::CallbackServerContext* context, const inference::RepositoryModelUnloadRequest* request,
       inference::RepositoryModelUnloadResponse* response) override;
+  grpc::ServerUnaryReactor* SystemSharedMemoryStatus(
+      grpc::CallbackServerContext* context,
+      const inference::SystemSharedMemoryStatusRequest* request,
+      inference::SystemSharedMemoryStatusResponse* response) override;
+  grpc::ServerUnaryReactor* SystemSharedMemoryRegister(
+      grpc::CallbackServerContext* context,
+      const inference::SystemSharedMemoryRegisterRequest* request,
+      inference::SystemSharedMemoryRegisterResponse* response) override;
+  grpc::ServerUnaryReactor* SystemSharedMemoryUnregister(
+      grpc::CallbackServerContext* context,
+      const inference::SystemSharedMemoryUnregisterRequest* request,
+      inference::SystemSharedMemoryUnregisterResponse* response) override;
+  grpc::ServerUnaryReactor* CudaSharedMemoryStatus(
+      grpc::CallbackServerContext* context, const inference::CudaSharedMemoryStatusRequest* request,
+      inference::CudaSharedMemoryStatusResponse* response) override;
+  grpc::ServerUnaryReactor* CudaSharedMemoryRegister(
+      grpc::CallbackServerContext* context,
+      const inference::CudaSharedMemoryRegisterRequest* request,
+      inference::CudaSharedMemoryRegisterResponse* response) override;
+  grpc::ServerUnaryReactor* CudaSharedMemoryUnregister(
+      grpc::CallbackServerContext* context,
+      const inference::CudaSharedMemoryUnregisterRequest* request,
+      inference::CudaSharedMemoryUnregisterResponse* response) override;
 
  private:
   Method Make(std::string_view name) { return {frontend_, "GRPCInferenceService", name}; }
@@ -57,6 +90,7 @@ class InferenceService final : public inference::GRPCInferenceService::CallbackS
   const ModelStore& store_;
   ModelKeeper& keeper_;
   const Readiness& readiness_;
+  SharedMemory memory_;
   QuickRuns quick_;
   const Method server_live_ = Make("ServerLive");
   const Method server_ready_ = Make("ServerReady");
@@ -64,10 +98,18 @@ class InferenceService final : public inference::GRPCInferenceService::CallbackS
   const Method server_metadata_ = Make("ServerMetadata");
   const Method model_metadata_ = Make("ModelMetadata");
   const Method infer_ = Make("ModelInfer");
+  const Method stream_infer_ = Make("ModelStreamInfer");
+  const Method statistics_ = Make("ModelStatistics");
   const Method config_ = Make("ModelConfig");
   const Method index_ = Make("RepositoryIndex");
   const Method load_ = Make("RepositoryModelLoad");
   const Method unload_ = Make("RepositoryModelUnload");
+  const Method memory_status_ = Make("SystemSharedMemoryStatus");
+  const Method memory_register_ = Make("SystemSharedMemoryRegister");
+  const Method memory_unregister_ = Make("SystemSharedMemoryUnregister");
+  const Method cuda_status_ = Make("CudaSharedMemoryStatus");
+  const Method cuda_register_ = Make("CudaSharedMemoryRegister");
+  const Method cuda_unregister_ = Make("CudaSharedMemoryUnregister");
 };
 
 }  // namespace rlx::server

@@ -15,7 +15,8 @@
 
 #include "runtime/device/registry.h"
 #include "runtime/engine/engine.h"
-#include "server/models/store.h"
+#include "server/metrics_snapshot.h"
+#include "server/model_metrics.h"
 #include "server/process_stats.h"
 #include "server/version.h"
 
@@ -25,14 +26,12 @@ namespace {
 using prometheus::BuildCounter;
 using prometheus::BuildGauge;
 using prometheus::BuildHistogram;
-using prometheus::ClientMetric;
 using prometheus::Counter;
 using prometheus::Family;
 using prometheus::Gauge;
 using prometheus::Histogram;
 using prometheus::MetricFamily;
-using prometheus::MetricType;
-using Labels = std::map<std::string, std::string>;
+using Labels = Snapshot::Labels;
 
 // 10 µs, 18 µs … 62 s.
 Histogram::BucketBoundaries DurationBuckets() {
@@ -124,33 +123,6 @@ class MethodMetricsImpl final : public MethodMetrics {
   Histogram& received_;
   Histogram& sent_;
   std::array<std::atomic<Counter*>, 18> by_code_{};
-};
-
-// Builds families of gauges and counters from what is read now.
-class Snapshot {
- public:
-  void Add(MetricType type, const std::string& name, const std::string& help, const Labels& labels,
-           double value) {
-    auto [it, fresh] = index_.try_emplace(name, families_.size());
-    if (fresh) families_.push_back({name, help, type, {}});
-    ClientMetric metric;
-    for (const auto& [key, text] : labels) metric.label.push_back({key, text});
-    (type == MetricType::Counter ? metric.counter.value : metric.gauge.value) = value;
-    families_[it->second].metric.push_back(std::move(metric));
-  }
-  void SetGauge(const std::string& name, const std::string& help, const Labels& labels,
-                double value) {
-    Add(MetricType::Gauge, name, help, labels, value);
-  }
-  void SetCounter(const std::string& name, const std::string& help, const Labels& labels,
-                  double value) {
-    Add(MetricType::Counter, name, help, labels, value);
-  }
-  std::vector<MetricFamily> Take() { return std::move(families_); }
-
- private:
-  std::map<std::string, size_t> index_;
-  std::vector<MetricFamily> families_;
 };
 
 void CollectTiers(engine::Engine& engine, Snapshot& out) {
@@ -259,32 +231,6 @@ void CollectDevices(engine::Engine& engine, Snapshot& out) {
     out.SetGauge("rlxd_device_memory_used_bytes",
                  "What rlxd holds of it: weight sets, arenas and what makes them",
                  {{"device", status.id}}, static_cast<double>(used));
-  }
-}
-
-void CollectModels(const ModelStore& models, Snapshot& out) {
-  std::array<int64_t, kModelStates> by_state{};
-  bool others = false, others_ready = true;
-  size_t shown = 0;
-  const auto row = [&](const std::string& model, const std::string& version, bool ready) {
-    out.SetGauge("rlxd_model_ready", "1 while a version of a model takes requests",
-                 {{"model", model}, {"version", version}}, ready ? 1 : 0);
-  };
-  for (const ModelStatus& status : models.Index()) {
-    const bool ready = status.state == ModelState::kReady;
-    ++by_state[static_cast<size_t>(status.state)];
-    if (++shown <= Metrics::kMostModels) {
-      row(status.name, status.version ? Cat(*status.version) : "", ready);
-    } else {
-      others = true;
-      others_ready &= ready;
-    }
-  }
-  if (others) row("other", "", others_ready);
-  for (size_t i = 0; i < by_state.size(); ++i) {
-    out.SetGauge("rlxd_models", "Versions of models by state",
-                 {{"state", std::string(Name(static_cast<ModelState>(i)))}},
-                 static_cast<double>(by_state[i]));
   }
 }
 

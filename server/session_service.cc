@@ -127,7 +127,8 @@ grpc::ServerUnaryReactor* SessionService::Run(grpc::CallbackServerContext* conte
 
 grpc::ServerBidiReactor<v1::RunStreamRequest, v1::RunStreamResponse>* SessionService::RunStream(
     grpc::CallbackServerContext* context) {
-  return RunStreamReactor::Start(frontend_, run_stream_, run_, quick_, *context);
+  return RunStreamReactor::Start(
+      std::make_shared<RunStreamReactor>(frontend_, run_stream_, run_, quick_, *context));
 }
 
 grpc::ServerUnaryReactor* SessionService::KeepAlive(grpc::CallbackServerContext* context,

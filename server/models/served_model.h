@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "inference/model_config.pb.h"
 #include "runtime/engine/engine.h"
+#include "server/models/model_stats.h"
 #include "server/models/readers.h"
 
 namespace rlx::server {
@@ -21,7 +21,7 @@ struct ServedTensor {
 };
 
 // One version of a model with its session, as long as anybody holds it: requests that run keep it
-// while the store has let go of it. Immutable; thread safe.
+// while the store has let go of it. Immutable but for its counters; thread safe.
 class ServedModel {
  public:
   // What a version is made from.
@@ -50,6 +50,7 @@ class ServedModel {
   const std::vector<ServedTensor>& inputs() const { return inputs_; }
   const std::vector<ServedTensor>& outputs() const { return outputs_; }
   const RandomId& handle() const { return handle_; }
+  ModelStats& stats() const { return stats_; }
 
   // Whose session it is.
   static const engine::Principal& Owner();
@@ -67,6 +68,7 @@ class ServedModel {
   const std::string version_text_;
   const RandomId handle_;
   std::vector<ServedTensor> inputs_, outputs_;
+  mutable ModelStats stats_;
   // At each symbol's least: what an input is warmed up with. By input.
   std::vector<std::vector<int64_t>> least_dims_;
 };

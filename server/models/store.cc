@@ -59,6 +59,17 @@ absl::StatusOr<ModelStore::Served> ModelStore::Find(std::string_view name,
   return Unavailable(Unknown(name), " version ", *number, " is not at ready state");
 }
 
+std::vector<ModelStore::Served> ModelStore::AllReady() const {
+  std::vector<Served> out;
+  std::lock_guard lock(mutex_);
+  for (const auto& [name, model] : models_) {
+    for (const auto& [number, version] : model.versions) {
+      if (version.served != nullptr) out.push_back(version.served);
+    }
+  }
+  return out;
+}
+
 std::vector<int64_t> ModelStore::Ready(std::string_view name) const {
   std::vector<int64_t> out;
   std::lock_guard lock(mutex_);

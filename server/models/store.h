@@ -30,6 +30,8 @@ class ModelStore {
   // or none that is ready; Unavailable: that one is not; InvalidArgument: not a number. In the
   // words of Triton.
   absl::StatusOr<Served> Find(std::string_view name, std::string_view version) const;
+  // All that are ready, by name, then version.
+  std::vector<Served> AllReady() const;
   // Ready versions, ascending.
   std::vector<int64_t> Ready(std::string_view name) const;
   // By name, then version.

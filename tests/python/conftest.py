@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures for tests that talk to a real rlxd over gRPC.
 
-They need build/bin/rlxd (or $RLXD_BINARY), the packages of scripts/quickstart/requirements.txt and
-clients/python installed: scripts/test.sh brings all of it.
+They need build/bin/rlxd (or $RLXD_BINARY), the packages of requirements.txt here and of
+scripts/quickstart, and clients/python installed: scripts/test.sh brings all of it.
 """
 
 import sys

@@ -3,7 +3,7 @@
 
 import asyncio
 import queue
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import ml_dtypes
@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton
 import tritonclient.grpc.aio as triton_aio
+import tritonclient.utils.shared_memory as shared_memory
 from quickstart.daemon import Daemon, default_binary
 from safetensors.numpy import save_file
 from tritonclient.utils import InferenceServerException
@@ -60,7 +61,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     for name, _ in TYPES.values():
         write(root, f"same-{name}", SAME.format(name))
     write(root, "same-bf16", SAME.format("bf16"))
-    flags = (f"--model_repository={root}", "--model_control_mode=explicit", "--load_model=*")
+    flags = (
+        f"--model_repository={root}",
+        "--model_control_mode=explicit",
+        "--load_model=*",
+        "--system_shared_memory",
+    )
     with Daemon(default_binary(), folder / "cache", folder / "rlxd.log", *flags) as running:
         running.wait_ready(60)
         yield running
@@ -129,6 +135,85 @@ def test_asyncio(server: Daemon) -> None:
         return np.stack([result.as_numpy("y") for result in results])
 
     np.testing.assert_allclose(asyncio.run(ask()), np.stack([WEIGHTS] * 8))
+
+
+def test_streams(client: triton.InferenceServerClient) -> None:
+    answers: queue.Queue = queue.Queue()
+    client.start_stream(callback=lambda result, error: answers.put((result, error)))
+    for i in range(32):
+        x = np.full((1, 4), i, dtype=np.float32)
+        client.async_stream_infer("dense", dense_input(x), request_id=str(i))
+    client.async_stream_infer("nothing", dense_input(x), request_id="bad")
+    seen, errors = {}, []
+    for _ in range(33):
+        result, error = answers.get(timeout=60)
+        if error is not None:
+            errors.append(error)
+        else:
+            seen[int(result.get_response().id)] = result.as_numpy("y")
+    client.stop_stream()
+    assert len(errors) == 1 and "'nothing' is not found" in str(errors[0])
+    for i, y in seen.items():
+        np.testing.assert_allclose(y, np.full((1, 4), i) @ WEIGHTS, rtol=1e-5)
+    assert sorted(seen) == list(range(32))
+
+
+def test_streams_of_asyncio(server: Daemon) -> None:
+    async def ask() -> list[float]:
+        async def requests() -> AsyncIterator[dict]:
+            for i in range(8):
+                yield {
+                    "model_name": "dense",
+                    "inputs": dense_input(np.full((1, 4), i, dtype=np.float32)),
+                    "request_id": str(i),
+                }
+
+        found = {}
+        async with triton_aio.InferenceServerClient(server.address) as client:
+            async for result, error in client.stream_infer(requests()):
+                assert error is None
+                found[int(result.get_response().id)] = float(result.as_numpy("y")[0, 0])
+        return [found[i] for i in range(8)]
+
+    assert asyncio.run(ask()) == [18.0 * i for i in range(8)]
+
+
+def test_system_shared_memory(client: triton.InferenceServerClient) -> None:
+    x = np.arange(8, dtype=np.float32).reshape(2, 4)
+    given = shared_memory.create_shared_memory_region("given", "/rlxd-test-given", x.nbytes)
+    taken = shared_memory.create_shared_memory_region("taken", "/rlxd-test-taken", 24)
+    try:
+        shared_memory.set_shared_memory_region(given, [x])
+        client.register_system_shared_memory("given", "/rlxd-test-given", x.nbytes)
+        client.register_system_shared_memory("taken", "/rlxd-test-taken", 24)
+        regions = client.get_system_shared_memory_status(as_json=True)["regions"]
+        assert sorted(regions) == ["given", "taken"]
+        tensor = triton.InferInput("x", x.shape, "FP32")
+        tensor.set_shared_memory("given", x.nbytes)
+        output = triton.InferRequestedOutput("y")
+        output.set_shared_memory("taken", 24)
+        client.infer("dense", [tensor], outputs=[output])
+        y = shared_memory.get_contents_as_numpy(taken, np.float32, [2, 3])
+        np.testing.assert_allclose(y, x @ WEIGHTS)
+        client.unregister_system_shared_memory()
+        with pytest.raises(InferenceServerException, match="Unable to find shared memory"):
+            client.infer("dense", [tensor], outputs=[output])
+    finally:
+        shared_memory.destroy_shared_memory_region(given)
+        shared_memory.destroy_shared_memory_region(taken)
+
+
+def test_statistics(client: triton.InferenceServerClient) -> None:
+    def count() -> int:
+        stats = client.get_inference_statistics("same-i64", as_json=True)["model_stats"]
+        return int(stats[0]["inference_stats"]["success"].get("count", 0))
+
+    before = count()
+    tensor = triton.InferInput("x", [2, 3], "INT64")
+    tensor.set_data_from_numpy(np.ones((2, 3), dtype=np.int64))
+    for _ in range(3):
+        client.infer("same-i64", [tensor])
+    assert count() == before + 3
 
 
 @pytest.mark.parametrize("datatype", TYPES)

@@ -182,10 +182,10 @@ TEST_F(InferenceTest, WhatDoesNotFitIsSaidInTritonsWords) {
       {[](Infer& r) { (*r.mutable_parameters())["priority"].set_int64_param(-1); },
        grpc::INVALID_ARGUMENT, "invalid value for 'priority'"},
       {[](Infer& r) {
-         auto& region = (*r.mutable_inputs(0)->mutable_parameters())["shared_memory_region"];
-         region.set_string_param("r");
+         r.add_outputs()->set_name("y");
+         (*r.mutable_outputs(0)->mutable_parameters())["classification"].set_int64_param(1);
        },
-       grpc::UNIMPLEMENTED, "shared memory is not served"},
+       grpc::UNIMPLEMENTED, "classification is not served"},
   };
   for (const Case& wrong : cases) {
     SCOPED_TRACE(wrong.begins);
