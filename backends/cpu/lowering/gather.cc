@@ -65,6 +65,13 @@ absl::Status Run(const RoutineCall& call) {
 
 std::string Refuse(const Graph&, const Node&) { return ""; }
 
+// Names whose indices they are.
+std::string Label(const Node& node, NodeId id) {
+  const AttrValue* of = node.Find("of");
+  return of == nullptr ? Cat("gather %", id)
+                       : Cat(std::get<std::string>(*of), " (gather %", id, ")");
+}
+
 absl::Status Lower(ProgramBuilder& out, NodeId id, const LowerTarget& target) {
   const Node& node = out.graph().node(id);
   const device::Schedule schedule{.lanes = target.lanes};
@@ -75,7 +82,7 @@ absl::Status Lower(ProgramBuilder& out, NodeId id, const LowerTarget& target) {
   Step step{.kind = Step::Kind::kCall,
             .routine = "gather",
             .buffers = {table.buffer, indices.buffer, y.buffer},
-            .label = Cat("gather %", id)};
+            .label = Label(node, id)};
   step.ints.assign(kIntCount, 0);
   step.ints[kOuter] = 1;
   for (int64_t d = 0; d < axis; ++d) step.ints[kOuter] *= table.dims[d];

@@ -3,6 +3,7 @@
 
 #include "runtime/import/ops/common.h"
 #include "runtime/import/ops/families.h"
+#include "runtime/ir/ops/attention.h"
 
 namespace rlx::onnx {
 namespace {
@@ -63,15 +64,16 @@ Value Scaled(GraphBuilder& b, Value index, const Dim& stride) {
 }
 
 // For indices shaped like a part of x: along `axis` they say the place, along the others it is
-// their own.
-absl::StatusOr<Value> LinePlaces(OpNode& n, int operand, int64_t axis, Value index) {
+// their own. Each is checked against its own axis before it becomes a place of the line.
+absl::StatusOr<Value> LinePlaces(OpNode& n, int operand, int64_t axis, Value index,
+                                 std::string_view of) {
   GraphBuilder& b = n.b;
   const Shape& shape = n.shape(0);
   const int rank = n.rank(0);
   if (n.rank(operand) != rank)
     return InvalidArgument("indices have rank ", n.rank(operand), ", the operand ", rank);
   const Shape& own = n.shape(operand);
-  Value place = To(b, index, DType::kI64);
+  Value place = CheckedIndices(b, index, shape[static_cast<size_t>(axis)], of);
   place = Scaled(b, place, Product(shape, static_cast<size_t>(axis) + 1, shape.size()));
   for (int i = 0; i < rank; ++i) {
     if (i == axis) continue;
@@ -87,7 +89,7 @@ Results GatherElements(OpNode& n) {
   GraphBuilder& b = n.b;
   RLX_ASSIGN(const int64_t axis, n.Axis(n.Int("axis", 0), n.rank(0)));
   RLX_ASSIGN(const Value index, FromStart(n, 1, n.shape(0)[static_cast<size_t>(axis)]));
-  RLX_ASSIGN(const Value place, LinePlaces(n, 1, axis, index));
+  RLX_ASSIGN(const Value place, LinePlaces(n, 1, axis, index, "GatherElements"));
   return One(b.Gather(b.Reshape(n.In(0), {Product(n.shape(0), 0, n.shape(0).size())}), place));
 }
 
@@ -98,7 +100,8 @@ struct Coordinates {
   Shape rows;       // the indices' other extents
   size_t used = 0;  // how many axes they name
 };
-absl::StatusOr<Coordinates> CoordinatesOf(OpNode& n, int operand, size_t first) {
+absl::StatusOr<Coordinates> CoordinatesOf(OpNode& n, int operand, size_t first,
+                                          std::string_view of) {
   GraphBuilder& b = n.b;
   const Shape &shape = n.shape(0), &own = n.shape(operand);
   if (own.empty() || !own.back().is_static())
@@ -116,6 +119,7 @@ absl::StatusOr<Coordinates> CoordinatesOf(OpNode& n, int operand, size_t first) 
                           {Product(out.rows, 0, out.rows.size())});
     const Value negative = b.Emit(OpKind::kLt, {one, Like(b, one, 0)});
     one = b.Where(negative, b.Add(one, EmitDim(b, extent, DType::kI64)), one);
+    one = CheckedIndices(b, one, extent, of);
     one = Scaled(b, one, Product(shape, first + i + 1, last));
     out.place = i == 0 ? one : b.Add(out.place, one);
   }
@@ -128,7 +132,7 @@ Results GatherND(OpNode& n) {
   const Shape& shape = n.shape(0);
   if (batch >= shape.size() || batch >= n.shape(1).size())
     return InvalidArgument("batch_dims is ", batch);
-  RLX_ASSIGN(Coordinates at, CoordinatesOf(n, 1, batch));
+  RLX_ASSIGN(Coordinates at, CoordinatesOf(n, 1, batch, "GatherND"));
   const Dim slices = Product(shape, batch, batch + at.used);
   const Dim batches = Product(shape, 0, batch);
   if (batch > 0) {  // rows of one batch stand together
@@ -191,7 +195,7 @@ Results ScatterElements(OpNode& n) {
              n.Choice("reduction", "none", {"none", "add", "mul", "min", "max"}));
   RLX_ASSIGN(const int64_t axis, n.Axis(n.Int("axis", 0), n.rank(0)));
   RLX_ASSIGN(const Value index, FromStart(n, 1, n.shape(0)[static_cast<size_t>(axis)]));
-  RLX_ASSIGN(const Value place, LinePlaces(n, 1, axis, index));
+  RLX_ASSIGN(const Value place, LinePlaces(n, 1, axis, index, "ScatterElements"));
   const Dim count = Product(n.shape(1), 0, n.shape(1).size());
   const Value line = b.Reshape(n.In(0), {Product(n.shape(0), 0, n.shape(0).size()), Dim(1)});
   RLX_ASSIGN(const Value out,
@@ -203,7 +207,7 @@ Results ScatterND(OpNode& n) {
   GraphBuilder& b = n.b;
   RLX_ASSIGN(const std::string how,
              n.Choice("reduction", "none", {"none", "add", "mul", "min", "max"}));
-  RLX_ASSIGN(const Coordinates at, CoordinatesOf(n, 1, 0));
+  RLX_ASSIGN(const Coordinates at, CoordinatesOf(n, 1, 0, "ScatterND"));
   const Shape& shape = n.shape(0);
   const Dim rows = Product(shape, 0, at.used), width = Product(shape, at.used, shape.size());
   const Dim count = Product(at.rows, 0, at.rows.size());
@@ -225,7 +229,8 @@ Results ReverseSequence(OpNode& n) {
   const Value row = Along(b, EmitIota(b, at(batch)), batch, 2);
   const Value length = Along(b, To(b, n.In(1), DType::kI64), batch, 2);
   const Value mirrored = b.Sub(b.Sub(length, Like(b, length, 1)), step);
-  const Value from = b.Where(b.Emit(OpKind::kLt, {step, length}), mirrored, step);
+  const Value from = CheckedIndices(b, b.Where(b.Emit(OpKind::kLt, {step, length}), mirrored, step),
+                                    at(time), "ReverseSequence");
   const Value place =
       b.Add(Scaled(b, from, time == 0 ? s[1] : Dim(1)), Scaled(b, row, time == 0 ? Dim(1) : s[1]));
   const Value table = b.Reshape(n.In(0), {s[0] * s[1], Product(s, 2, s.size())});

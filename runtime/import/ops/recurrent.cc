@@ -4,6 +4,7 @@
 
 #include "runtime/import/ops/common.h"
 #include "runtime/import/ops/families.h"
+#include "runtime/ir/ops/attention.h"
 
 namespace rlx::onnx {
 namespace {
@@ -151,6 +152,8 @@ Value Backwards(OpNode& n, const Layer& layer, Value x) {
   } else {
     return b.Gather(x, b.Reshape(from, {layer.steps}), 0);
   }
+  // A length beyond the steps would read another row's.
+  from = CheckedIndices(b, from, layer.steps, "sequence_lens");
   const Value place = b.Add(b.Mul(from, EmitDim(b, layer.batch, DType::kI64)), row);
   const Dim rows = layer.steps * layer.batch;
   const Value table = b.Reshape(x, {rows, width});

@@ -5,6 +5,7 @@
 
 #include "runtime/import/ops/common.h"
 #include "runtime/import/ops/families.h"
+#include "runtime/ir/ops/attention.h"
 
 namespace rlx::onnx {
 namespace {
@@ -115,7 +116,8 @@ Results RoiAlign(OpNode& n) {
     for (Value* v : {&x.index[i], &x.weight[i]}) *v = b.Reshape(*v, {count, 1, columns});
   }
   const Pixels pixels = PixelsOf(b, To(b, n.In(0), dtype));
-  const Value image = b.Reshape(To(b, n.In(2), DType::kI64), {count, 1, 1});
+  const Value image =
+      b.Reshape(CheckedIndices(b, n.In(2), n.shape(0)[0], "RoiAlign"), {count, 1, 1});
   Value all;  // [boxes, rows, columns, c]
   for (int corner = 0; corner < 4; ++corner) {
     const Value part = Corner(b, pixels, image, y, x, corner / 2, corner % 2);

@@ -104,6 +104,9 @@ Shape MaskShape4(const Node& node, const Shape& mask);
 
 // 0, 1, … n-1, for a symbolic n too.
 Value Iota(GraphBuilder& b, const Dim& n, DType dtype);
+// The indices as i64, of which one outside [0, extent) fails the run in the name of op `of`. Only a
+// gather checks: what computes with an index before a gather sees it, or without one, takes this.
+Value CheckedIndices(GraphBuilder& b, Value indices, const Dim& extent, std::string_view of);
 
 absl::Status InferAttention(InferContext& ctx);
 absl::StatusOr<std::vector<Value>> DecomposeAttention(GraphBuilder& b, const Node& node);

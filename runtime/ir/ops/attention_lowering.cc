@@ -83,6 +83,11 @@ Value Iota(GraphBuilder& b, const Dim& n, DType dtype) {
   return b.Emit(OpKind::kCumsum, {ones}, {{"axis", int64_t{0}}, {"exclusive", true}});
 }
 
+Value CheckedIndices(GraphBuilder& b, Value indices, const Dim& extent, std::string_view of) {
+  return b.Emit(OpKind::kGather, {Iota(b, extent, DType::kI64), indices},
+                {{"axis", int64_t{0}}, {"of", std::string(of)}});
+}
+
 // Query heads that share a key head are folded into its rows, so nothing is copied:
 // [B,H,Sq,D] is [B,Hkv,G·Sq,D].
 absl::StatusOr<std::vector<Value>> DecomposeAttention(GraphBuilder& b, const Node& node) {

@@ -4,6 +4,7 @@
 // after.
 #include "runtime/base/status.h"
 #include "runtime/ir/builder.h"
+#include "runtime/ir/ops/attention.h"
 #include "runtime/ir/ops/families.h"
 #include "runtime/ir/ops/hir_block.h"
 #include "runtime/ir/ops/hir_emit.h"
@@ -122,7 +123,9 @@ struct Head {
   Value LastToken(Value x) const {
     if (!b.status().ok()) return {};
     const Shape shape = b.type(x).shape;
-    const Value rows = b.Cast(Of("last_token_idx"), DType::kI64);
+    // Before the batch makes them places of one table, where a row too far is another element's.
+    const Value rows =
+        CheckedIndices(b, Of("last_token_idx"), shape[1], "qwen35_mtp_head last_token_idx");
     const Value ones = b.Expand(b.Scalar(DType::kI64, 1), {shape[1]});
     const Value length = b.Reduce(OpKind::kReduceSum, ones, {0}, false);
     const Value flat = b.Add(b.Mul(Iota(b, shape[0], DType::kI64), length), rows);

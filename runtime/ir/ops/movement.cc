@@ -250,6 +250,12 @@ absl::Status InferGather(InferContext& ctx) {
   return absl::OkStatus();
 }
 
+// In front of a message: whose index it is, where that is not the gather's own.
+std::string IndexOwner(const Node& node) {
+  const AttrValue* of = node.Find("of");
+  return of == nullptr ? "" : Cat(std::get<std::string>(*of), " ");
+}
+
 absl::Status EvaluateGather(EvalContext& ctx) {
   const EvalTensor &table = *ctx.operands[0], &indices = *ctx.operands[1];
   const size_t axis = static_cast<size_t>(ctx.node.Int("axis"));
@@ -259,7 +265,8 @@ absl::Status EvaluateGather(EvalContext& ctx) {
   for (int64_t o = 0; o < outer; ++o) {
     for (int64_t index : indices.i) {
       if (index < 0 || index >= extent)
-        return InvalidArgument("index ", index, " is outside extent ", extent);
+        return InvalidArgument(IndexOwner(ctx.node), "index ", index, " is outside extent ",
+                               extent);
       for (int64_t n = 0; n < inner; ++n)
         CopyElement(table, (o * extent + index) * inner + n, ctx.results[0], k++);
     }
@@ -311,6 +318,10 @@ constexpr AttrSpec kGatherAttrs[] = {
      .fallback = int64_t{0},
      .axis = AxisRule::kAxis,
      .doc = "the axis of the table that indices count along"},
+    {.name = "of",
+     .type = AttrType::kString,
+     .required = false,
+     .doc = "the op whose indices these are, for messages"},
 };
 
 constexpr OpInfo Row(OpKind kind, std::string_view name, std::string_view claim, int operands,
@@ -344,7 +355,7 @@ constexpr OpInfo kTable[] = {
     Row(OpKind::kGather, "gather", "Gather", 2, kGatherAttrs, InferGather, EvaluateGather,
         SampleGather,
         "(table, indices): the slices of the table along `axis` that the integer indices name; the "
-        "indices' extents take that axis's place"),
+        "indices' extents take that axis's place; an index outside it is an error of the run"),
 };
 
 }  // namespace

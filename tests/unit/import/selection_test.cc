@@ -38,6 +38,35 @@ TEST(Selection, NonZeroHasRoomForAllAndSaysHowManyCount) {
   EXPECT_THAT(none.at(1).i, ElementsAre(2, 0));
 }
 
+// What picks by coordinates picks from a line of all elements, in which an index outside its own
+// axis would be another row's.
+TEST(Selection, CoordinatesAreCheckedAgainstTheirOwnAxis) {
+  const auto why = [](std::string_view op, std::vector<int64_t> dims,
+                      const std::vector<int64_t>& index, const std::vector<test::Message>& attrs,
+                      const std::vector<test::DimText>& out) {
+    const std::vector<test::DimText> shape(dims.begin(), dims.end());
+    const auto imported =
+        ImportText({.nodes = {NodeOf(op, "x at", "y", attrs)},
+                    .inputs = {ValueOf("x", kFloat, {2, 3}), ValueOf("at", kInt64, shape)},
+                    .outputs = {ValueOf("y", kFloat, out)}});
+    EXPECT_TRUE(imported.ok()) << imported.status();
+    if (!imported.ok()) return std::string();
+    const TensorMap inputs = {{"x", F32({2, 3}, {1, 2, 3, 4, 5, 6})}, {"at", I64(dims, index)}};
+    const auto got = Evaluate(imported->module.graph, inputs);
+    EXPECT_TRUE(absl::IsInvalidArgument(got.status())) << got.status();
+    return std::string(rlx::Message(got.status()));
+  };
+  const std::vector<test::Message> columns = {IntAttr("axis", 1)};
+  EXPECT_THAT(why("GatherElements", {2, 1}, {3, 0}, columns, {2, 1}),
+              HasSubstr("GatherElements index 3 is outside extent 3"));
+  EXPECT_THAT(why("GatherElements", {2, 1}, {0, -4}, columns, {2, 1}),
+              HasSubstr("GatherElements index -1 is outside extent 3"));
+  EXPECT_THAT(why("GatherND", {1, 2}, {0, 4}, {}, {1}),
+              HasSubstr("GatherND index 4 is outside extent 3"));
+  EXPECT_THAT(why("GatherND", {2, 1}, {3, 0}, {IntAttr("batch_dims", 1)}, {2}),
+              HasSubstr("GatherND index 3 is outside extent 3"));
+}
+
 TEST(Selection, WhoReadsAShapeOfARunIsNamed) {
   const auto imported = ImportText({.nodes = {NodeOf("NonZero", "x", "p"), NodeOf("Neg", "p", "y")},
                                     .inputs = {ValueOf("x", kFloat, {3})},

@@ -345,6 +345,22 @@ TEST(HirMtpHead, SymbolsBindLater) {
   }
 }
 
+// A row beyond the sequence is the next batch element's first, and one before it the last of the
+// one before.
+TEST(HirMtpHead, TheLastTokenIsOneOfItsOwnRow) {
+  const auto graph = LowerBlock(HeadBlock(false), FusionPolicy::kDirect);
+  ASSERT_TRUE(graph.ok()) << Message(graph.status());
+  TensorMap inputs = BlockInputs(*graph);
+  for (const auto& [last, bad] : std::vector<std::pair<std::vector<int64_t>, int64_t>>{
+           {{kTokens, 0}, kTokens}, {{kTokens - 1, -1}, -1}}) {
+    inputs["last_token_idx"] = HostTensor::FromInts(DType::kI32, {kBatches}, last);
+    const auto got = Evaluate(*graph, inputs);
+    EXPECT_TRUE(absl::IsInvalidArgument(got.status())) << got.status();
+    EXPECT_THAT(Message(got.status()), HasSubstr(Cat("qwen35_mtp_head last_token_idx index ", bad,
+                                                     " is outside extent ", kTokens)));
+  }
+}
+
 TEST(HirMtpHead, SaysWhatIsWrong) {
   Block block = HeadBlock(true);
   block.operands.pop_back();
