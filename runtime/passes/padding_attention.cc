@@ -114,6 +114,14 @@ absl::Status CheckPlaces(const Padder& p, const AttentionAt& at) {
   return BroadcastAxes(scores).status();
 }
 
+// A position beyond the true rows of a padded table fails the run.
+Value CheckedPositions(Padder& p, Value positions, const PaddedAxis& rows) {
+  if (!rows.padded()) return positions;
+  return p.build().Emit(OpKind::kGather,
+                        {p.Places(rows.capacity()), positions, p.Extent(rows.extent())},
+                        {{"axis", int64_t{0}}, {"of", std::string("rope")}});
+}
+
 }  // namespace
 
 absl::Status PadAttention(Padder& p) {
@@ -147,7 +155,8 @@ absl::Status PadRope(Padder& p) {
   if (p.operands() > 3) {
     const PaddedValue positions = p.Operand(3);
     RLX_TRY(BroadcastAxes({{x.axes[0], x.axes[rows]}, positions.axes}).status());
-    operands.push_back(p.Fill(positions, UpTo(positions.axes.size()), 0));
+    const Value safe = p.Fill(positions, UpTo(positions.axes.size()), 0);
+    operands.push_back(CheckedPositions(p, safe, p.Operand(1).axes[0]));
   } else if (!x.axes[rows].prefix()) {
     return FailedPrecondition("its rows are true in ", ToString(x.axes[rows]));
   }

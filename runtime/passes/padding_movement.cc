@@ -141,7 +141,8 @@ absl::Status PadExpand(Padder& p) {
   return absl::OkStatus();
 }
 
-// True indices point at true places; the others may point anywhere, and point at 0.
+// True indices point at true places, or the run fails as it does at its own size: the gather is
+// told how many there are. The other indices may point anywhere, and point at 0.
 absl::Status PadGather(Padder& p) {
   const PaddedValue table = p.Operand(0), indices = p.Operand(1);
   const auto axis = static_cast<size_t>(p.bound().Int("axis"));
@@ -153,8 +154,17 @@ absl::Status PadGather(Padder& p) {
   axes.insert(axes.end(), table.axes.begin() + axis + 1, table.axes.end());
   std::vector<int64_t> all(indices.axes.size());
   std::iota(all.begin(), all.end(), 0);
-  const Value safe = p.Fill(indices, all, 0);
-  p.SetResult(0, p.Emit({table.value, safe})[0], std::move(axes));
+  std::vector<Value> operands = {table.value, p.Fill(indices, all, 0)};
+  if (p.operands() > 2) operands.push_back(p.Operand(2).value);
+  if (table.axes[axis].padded()) {
+    const Value extent = p.Extent(table.axes[axis].extent());
+    if (operands.size() > 2) {
+      operands[2] = p.build().Emit(OpKind::kMin, {operands[2], extent});
+    } else {
+      operands.push_back(extent);
+    }
+  }
+  p.SetResult(0, p.Emit(std::move(operands))[0], std::move(axes));
   return absl::OkStatus();
 }
 

@@ -16,7 +16,8 @@ namespace {
 using device::ProgramBuilder;
 using device::Step;
 
-// Buffers table, indices, out; ints in order: table is [outer, extent] slices of `bytes`.
+// Buffers table, indices, extent or none, out; ints in order: table is [outer, extent] slices of
+// `bytes`.
 enum Slot : size_t { kOuter, kExtent, kBytes, kCount, kIndexType, kIntCount };
 
 constexpr int64_t kBytesPerTask = 64 << 10;
@@ -40,10 +41,12 @@ int64_t IndexAt(const void* indices, DType dtype, int64_t i) {
 
 absl::Status Run(const RoutineCall& call) {
   const auto& ints = call.step.ints;
-  const int64_t extent = ints[kExtent], bytes = ints[kBytes], count = ints[kCount];
+  const int64_t places = ints[kExtent], bytes = ints[kBytes], count = ints[kCount];
+  const auto* given = static_cast<const int64_t*>(call.buffers[2]);
+  const int64_t extent = given == nullptr ? places : std::min(places, *given);
   const auto dtype = static_cast<DType>(ints[kIndexType]);
   const auto* table = static_cast<const char*>(call.buffers[0]);
-  auto* to = static_cast<char*>(call.buffers[2]);
+  auto* to = static_cast<char*>(call.buffers[3]);
   std::atomic<int64_t> bad{-1};
   const int64_t grain = std::max<int64_t>(1, kBytesPerTask / bytes);
   call.team.ParallelFor(0, ints[kOuter] * count, grain, [&](int64_t begin, int64_t end, int) {
@@ -53,7 +56,7 @@ absl::Status Run(const RoutineCall& call) {
         bad.store(r % count, std::memory_order_relaxed);
         return;
       }
-      std::memcpy(to + r * bytes, table + (r / count * extent + index) * bytes,
+      std::memcpy(to + r * bytes, table + (r / count * places + index) * bytes,
                   static_cast<size_t>(bytes));
     }
   });
@@ -81,8 +84,12 @@ absl::Status Lower(ProgramBuilder& out, NodeId id, const LowerTarget& target) {
   const int64_t axis = node.Int("axis");
   Step step{.kind = Step::Kind::kCall,
             .routine = "gather",
-            .buffers = {table.buffer, indices.buffer, y.buffer},
+            .buffers = {table.buffer, indices.buffer, -1, y.buffer},
             .label = Label(node, id)};
+  if (node.operands.size() > 2) {
+    RLX_ASSIGN(const auto extent, device::Densify(out, schedule, out.In(node.operands[2])));
+    step.buffers[2] = extent.buffer;
+  }
   step.ints.assign(kIntCount, 0);
   step.ints[kOuter] = 1;
   for (int64_t d = 0; d < axis; ++d) step.ints[kOuter] *= table.dims[d];
@@ -96,7 +103,7 @@ absl::Status Lower(ProgramBuilder& out, NodeId id, const LowerTarget& target) {
 }
 
 constexpr Rule kRules[] = {{OpKind::kGather, "row copies, indices checked", Refuse, Lower}};
-constexpr Routine kRoutines[] = {{"gather", "rrw", kIntCount, 0, Run}};
+constexpr Routine kRoutines[] = {{"gather", "rrRw", kIntCount, 0, Run}};
 
 }  // namespace
 

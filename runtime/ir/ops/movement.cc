@@ -241,6 +241,8 @@ OpSample SampleExpand(Rng& rng) {
 
 absl::Status InferGather(InferContext& ctx) {
   RLX_TRY(RequireIndices(ctx, 1));
+  if (ctx.operands.size() > 2 && ctx.operands[2] != TensorType{DType::kI64, {}})
+    return InvalidArgument("extent is ", ctx.operands[2], " where i64[] is needed");
   const Shape &table = ctx.operands[0].shape, &indices = ctx.operands[1].shape;
   const auto axis = table.begin() + ctx.node.Int("axis");
   Shape shape(table.begin(), axis);
@@ -259,8 +261,9 @@ std::string IndexOwner(const Node& node) {
 absl::Status EvaluateGather(EvalContext& ctx) {
   const EvalTensor &table = *ctx.operands[0], &indices = *ctx.operands[1];
   const size_t axis = static_cast<size_t>(ctx.node.Int("axis"));
-  const int64_t outer = Product(table.dims, 0, axis), extent = table.dims[axis];
+  const int64_t outer = Product(table.dims, 0, axis), places = table.dims[axis];
   const int64_t inner = Product(table.dims, axis + 1);
+  const int64_t extent = ctx.operands.size() > 2 ? std::min(places, ctx.operands[2]->i[0]) : places;
   int64_t k = 0;
   for (int64_t o = 0; o < outer; ++o) {
     for (int64_t index : indices.i) {
@@ -268,7 +271,7 @@ absl::Status EvaluateGather(EvalContext& ctx) {
         return InvalidArgument(IndexOwner(ctx.node), "index ", index, " is outside extent ",
                                extent);
       for (int64_t n = 0; n < inner; ++n)
-        CopyElement(table, (o * extent + index) * inner + n, ctx.results[0], k++);
+        CopyElement(table, (o * places + index) * inner + n, ctx.results[0], k++);
     }
   }
   return absl::OkStatus();
@@ -277,11 +280,17 @@ absl::Status EvaluateGather(EvalContext& ctx) {
 OpSample SampleGather(Rng& rng) {
   const Shape table = DrawShape(rng, 1, 3);
   const int64_t axis = Draw(rng, 0, static_cast<int64_t>(table.size()) - 1);
-  const OpSample::Operand indices = {
-      .type = {Pick(rng, {DType::kI64, DType::kI32}), DrawShape(rng, 0, 2)},
-      .low = 0,
-      .high = static_cast<double>(table[axis].value() - 1)};
-  return {{FloatOperand(table), indices}, {{"axis", axis}}};
+  const int64_t places = table[axis].value();
+  const auto extent = static_cast<double>(Flip(rng) ? Draw(rng, 1, places) : places);
+  OpSample sample{{FloatOperand(table),
+                   {.type = {Pick(rng, {DType::kI64, DType::kI32}), DrawShape(rng, 0, 2)},
+                    .low = 0,
+                    .high = extent - 1}},
+                  {{"axis", axis}}};
+  if (Flip(rng) || extent < static_cast<double>(places)) {
+    sample.operands.push_back({.type = {DType::kI64, {}}, .low = extent, .high = extent});
+  }
+  return sample;
 }
 
 // --- Rows
@@ -341,6 +350,17 @@ constexpr OpInfo Row(OpKind kind, std::string_view name, std::string_view claim,
           .doc = doc};
 }
 
+constexpr OpInfo GatherRow() {
+  OpInfo row = Row(
+      OpKind::kGather, "gather", "Gather", 2, kGatherAttrs, InferGather, EvaluateGather,
+      SampleGather,
+      "(table, indices[, extent i64 []]): the slices of the table along `axis` that the integer "
+      "indices name; the indices' extents take that axis's place; an index outside it, or not "
+      "below `extent` where that is less, is an error of the run");
+  row.max_operands = 3;
+  return row;
+}
+
 constexpr OpInfo kTable[] = {
     Row(OpKind::kReshape, "reshape", "Reshape", 1, kReshapeAttrs, InferReshape, EvaluateReshape,
         SampleReshape, "(x): the same elements in row-major order with other extents"),
@@ -352,10 +372,7 @@ constexpr OpInfo kTable[] = {
         SampleConcat, "(x…): the operands one after the other along `axis`"),
     Row(OpKind::kExpand, "expand", "Expand", 1, kExpandAttrs, InferExpand, EvaluateExpand,
         SampleExpand, "(x): x broadcast to `shape`"),
-    Row(OpKind::kGather, "gather", "Gather", 2, kGatherAttrs, InferGather, EvaluateGather,
-        SampleGather,
-        "(table, indices): the slices of the table along `axis` that the integer indices name; the "
-        "indices' extents take that axis's place; an index outside it is an error of the run"),
+    GatherRow(),
 };
 
 }  // namespace

@@ -230,6 +230,44 @@ TEST(PadToCapacity, GathersFollowTrueIndicesAlone) {
             "%2 = gather(%1, %0) {axis = 0}\noutput \"y\" = %2\n"));
 }
 
+// Index 3 is the last of the four that `index` may be, whatever the capacity.
+void ExpectChecked(std::string_view body, std::string_view index, std::string_view message) {
+  const Graph graph = Parse(body);
+  const DimBinding capacity = {{"b", 4}, {"p", 6}, {"s", 5}},
+                   sizes = {{"b", 2}, {"p", 4}, {"s", 3}};
+  const auto padded = PadToCapacity(graph, capacity);
+  ASSERT_TRUE(padded.ok()) << padded.status();
+  const auto bound = BindSymbols(graph, sizes);
+  ASSERT_TRUE(bound.ok()) << bound.status();
+  TensorMap inputs = test::RandomInputs(*bound, 7);
+  for (const int64_t bad : {4, 5, 6, -1}) {
+    const HostTensor good = inputs.at(std::string(index));
+    std::vector<int64_t> places(static_cast<size_t>(good.size()), 3);
+    const auto run = [&] {
+      inputs[std::string(index)] = HostTensor::FromInts(good.dtype(), good.dims(), places);
+      return Evaluate(padded->graph, test::PaddedInputs(*padded, inputs, sizes)).status();
+    };
+    EXPECT_TRUE(run().ok()) << run();
+    places.back() = bad;
+    EXPECT_TRUE(absl::IsInvalidArgument(run())) << run();
+    EXPECT_NE(run().ToString().find(Cat(message, bad, " is outside extent 4")), std::string::npos)
+        << run();
+  }
+}
+
+// There is room behind the true rows, and what lies there is nobody's.
+TEST(PadToCapacity, IndicesBeyondTheTrueExtentFail) {
+  ExpectChecked(
+      "%0 = input \"x\" : f32[p,2]\n%1 = input \"at\" : i32[s]\n%2 = exp(%0)\n"
+      "%3 = gather(%2, %1) {axis = 0}\noutput \"y\" = %3\n",
+      "at", "gather: index ");
+  ExpectChecked(
+      "%0 = input \"x\" : f32[b,s,4]\n%1 = input \"cos\" : f32[p,2]\n"
+      "%2 = input \"sin\" : f32[p,2]\n%3 = input \"at\" : i64[b,s]\n"
+      "%4 = rope(%0, %1, %2, %3) {head_dim = 4}\noutput \"y\" = %4\n",
+      "at", "rope index ");
+}
+
 void ExpectRefused(std::string_view body, std::string_view names) {
   const auto padded = PadToCapacity(Parse(body), {{"b", 4}, {"p", 6}, {"s", 5}});
   EXPECT_TRUE(absl::IsFailedPrecondition(padded.status())) << padded.status();
