@@ -81,6 +81,37 @@ TEST(Faults, Row8IndicesAreChecked) {
   }
 }
 
+// The same for the others that index, as they are native and as their common form is.
+TEST(Faults, Row8IndicesAreCheckedInEveryForm) {
+  const std::pair<std::string_view, std::string_view> modules[] = {
+      {"ScatterAdd",
+       "%0 = input \"u\" : f32[2,3] %1 = input \"ids\" : i32[2] %2 = scatter_add(%0, %1) {rows = "
+       "[5]}"},
+      {"GroupedMatMul",
+       "%0 = input \"x\" : f32[2,4] %1 = input \"ids\" : i32[2] %2 = param \"w\" : f32[5,4,3] "
+       "%3 = grouped_matmul(%0, %2, %1)"}};
+  for (const auto& [kind, body] : modules) {
+    SCOPED_TRACE(kind);
+    const std::string_view last = kind == "ScatterAdd" ? "%2" : "%3";
+    const Graph graph = ParseGraph(Cat("mir \"m\" { ", body, " output \"y\" = ", last, " }"));
+    TensorMap inputs = RandomInputs(graph, 1);
+    for (const int64_t index : {4, 5, -1, 1 << 30}) {
+      inputs["ids"] = HostTensor::FromInts(DType::kI32, {2}, std::vector<int64_t>{0, index});
+      for (const bool common : {false, true}) {
+        CompileOptions options;
+        if (common)
+          options.kernel_dispatch.force_common_kinds = std::set<std::string>{std::string(kind)};
+        const absl::Status status = Runner().Run(graph, inputs, options).status();
+        EXPECT_EQ(status.ok(), index == 4) << status << common;
+        if (status.ok()) continue;
+        EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+        EXPECT_NE(status.ToString().find(Cat("index ", index)), std::string::npos) << status;
+        EXPECT_NE(status.ToString().find("not in [0, 5)"), std::string::npos) << status;
+      }
+    }
+  }
+}
+
 std::string Attention(std::string_view q, std::string_view k, std::string_view attrs,
                       std::string_view mask = "") {
   return Cat("mir \"m\" { %0 = input \"q\" : f32", q, " %1 = input \"k\" : f32", k,

@@ -90,7 +90,9 @@ absl::StatusOr<std::vector<Value>> DecomposeGroupedMatMul(GraphBuilder& b, const
   RLX_TRY(b.status());
   const Shape rows = b.type(node.operands[0]).shape;
   const Value x = b.Reshape(node.operands[0], {rows[0], 1, rows[1]});
-  const Value out = b.MatMul(x, b.Gather(node.operands[1], node.operands[2]));
+  const Value w = b.Emit(OpKind::kGather, {node.operands[1], node.operands[2]},
+                         {{"axis", int64_t{0}}, {"of", std::string("grouped_matmul")}});
+  const Value out = b.MatMul(x, w);
   return Lowered(b, {b.Reshape(out, node.results[0].shape)});
 }
 
@@ -145,18 +147,19 @@ absl::Status EvaluateScatterAdd(EvalContext& ctx) {
   return absl::OkStatus();
 }
 
-// Each row sums the updates whose index it is; the others count as zero, whatever they hold.
+// Each row sums the updates whose index it is; the others count as zero, whatever they hold. An
+// index that is no row's is not passed over.
 absl::StatusOr<std::vector<Value>> DecomposeScatterAdd(GraphBuilder& b, const Node& node) {
   RLX_TRY(b.status());
   const TensorType& type = node.results[0];
   const TensorType updates = b.type(node.operands[0]);
-  const DType index = b.type(node.operands[1]).dtype;
+  const Value at = CheckedIndices(b, node.operands[1], type.shape[0], "scatter_add");
   Shape here = updates.shape, pick(updates.shape.size() + 1, 1);
   here.insert(here.begin(), Dim(1));
   pick[0] = type.shape[0];
   pick[1] = updates.shape[0];
-  const Value rows = b.Reshape(Iota(b, type.shape[0], index), {type.shape[0], 1});
-  const Value hit = b.Reshape(b.Emit(OpKind::kEq, {rows, node.operands[1]}), std::move(pick));
+  const Value rows = b.Reshape(Iota(b, type.shape[0], DType::kI64), {type.shape[0], 1});
+  const Value hit = b.Reshape(b.Emit(OpKind::kEq, {rows, at}), std::move(pick));
   const Value kept =
       b.Where(hit, b.Reshape(node.operands[0], std::move(here)), b.Scalar(type.dtype, 0));
   return Lowered(b, {b.Reduce(OpKind::kReduceSum, kept, {1}, false)});

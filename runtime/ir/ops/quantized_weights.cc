@@ -306,7 +306,9 @@ absl::StatusOr<std::vector<Value>> DecomposeDequantGroupedMatMul(GraphBuilder& b
                                                                  const Node& node) {
   const TensorType& type = node.results[0];
   const DType wide = Wide(type.dtype);
-  const Value picked = b.Gather(node.operands[1], node.operands[2]);
+  const Value picked =
+      b.Emit(OpKind::kGather, {node.operands[1], node.operands[2]},
+             {{"axis", int64_t{0}}, {"of", std::string("dequant_grouped_matmul")}});
   const Value w =
       b.Emit(OpKind::kDequantizeBlocks, {picked},
              {{"scheme", node.Str("scheme")}, {"block", node.Int("block")}, {"to", wide}});

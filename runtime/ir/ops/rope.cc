@@ -28,7 +28,10 @@ Value Rotate(GraphBuilder& b, Value x, Value cos, Value sin, int64_t n_rot, int6
 
 // The rows of a table that the positions choose: [S, n/2] or [B, S, n/2].
 Value TableRows(GraphBuilder& b, Value table, const Node& node, const Dim& length) {
-  if (node.operands.size() > 3) return b.Gather(table, node.operands[3]);
+  if (node.operands.size() > 3) {
+    return b.Emit(OpKind::kGather, {table, node.operands[3]},
+                  {{"axis", int64_t{0}}, {"of", std::string("rope")}});
+  }
   const Dim rows = b.type(table).shape[0];
   if (rows == length) return table;
   if (length.is_static()) return b.Narrow(table, 0, 0, length.value());

@@ -266,6 +266,14 @@ TEST(PadToCapacity, IndicesBeyondTheTrueExtentFail) {
       "%2 = input \"sin\" : f32[p,2]\n%3 = input \"at\" : i64[b,s]\n"
       "%4 = rope(%0, %1, %2, %3) {head_dim = 4}\noutput \"y\" = %4\n",
       "at", "rope index ");
+  ExpectChecked(
+      "%0 = input \"x\" : f32[s,4]\n%1 = input \"w\" : f32[p,4,3]\n%2 = input \"at\" : i32[s]\n"
+      "%3 = grouped_matmul(%0, %1, %2)\noutput \"y\" = %3\n",
+      "at", "grouped_matmul index ");
+  ExpectChecked(
+      "%0 = input \"x\" : f32[s,3]\n%1 = input \"at\" : i32[s]\n%2 = input \"like\" : f32[p,3]\n"
+      "%3 = scatter_add(%0, %1) {rows = [p]}\n%4 = add(%3, %2)\noutput \"y\" = %4\n",
+      "at", "scatter_add index ");
 }
 
 void ExpectRefused(std::string_view body, std::string_view names) {
