@@ -15,6 +15,7 @@ wire::Artifact ToArtifact(stages::CompileResult result, const device::Target& ta
   out.options.verbose = false;
   out.options.assert_fusion_clean = false;
   out.lir = std::move(result.lir);
+  out.as_given = result.as_given;
   out.fusion = std::move(result.fusion);
   out.dispatch = std::move(result.dispatch);
   out.passes = std::move(result.passes);
@@ -31,6 +32,7 @@ absl::StatusOr<stages::CompileResult> FromArtifact(const wire::Artifact& artifac
   RLX_ASSIGN(out.options, stages::Resolve(artifact.target.kind, artifact.options, backend,
                                           backend ? &artifact.target : nullptr));
   out.lir = artifact.lir;
+  out.as_given = artifact.as_given;
   out.fusion = artifact.fusion;
   out.dispatch = artifact.dispatch;
   out.passes = artifact.passes;

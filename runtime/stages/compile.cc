@@ -72,13 +72,14 @@ class Compilation {
 
   // Fusion is for HIR and MIR; a LIR module's graph is planned as it stands.
   absl::Status Optimize(Stage stage, Graph& graph) {
+    result_.as_given = stage == Stage::kLir;
     StampSources(graph);
     RLX_TRY(Bind(graph));
-    if (request_.observer.dump && stage != Stage::kLir) {
+    if (request_.observer.dump && !result_.as_given) {
       request_.observer.dump("mir", Print(graph));
     }
     const Graph before = graph;
-    if (stage != Stage::kLir) {
+    if (!result_.as_given) {
       passes::PassContext context =
           ContextFor(result_.options, request_.backend, request_.target, result_.fusion.remarks);
       RLX_TRY(RunPasses(graph, result_.options, context, request_.observer, request_.cancel,

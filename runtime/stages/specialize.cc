@@ -32,15 +32,15 @@ absl::Status RunPassesAgain(CompileResult& result, const device::Backend* backen
     if (remark.kind == Remark::Kind::kMissed) continue;
     result.fusion.remarks.push_back(std::move(remark));
   }
-  result.fusion.nodes_after = result.lir.graph.size();
-  result.fusion.ops_after = OpCounts(result.lir.graph);
   return absl::OkStatus();
 }
 
 absl::Status Replan(CompileResult& result, const device::Backend* backend,
                     const device::Target& target, const CancelToken& cancel) {
-  RLX_TRY(RunPassesAgain(result, backend, target));
+  if (!result.as_given) RLX_TRY(RunPassesAgain(result, backend, target));
   const Graph& graph = result.lir.graph;
+  result.fusion.nodes_after = graph.size();
+  result.fusion.ops_after = OpCounts(graph);
   RLX_TRY(VerifyGraph(graph, GrownLimits()));
   const DispatchReport now = ReportDispatch(graph, graph, result.options, backend, target);
   result.dispatch.unsupported = now.unsupported;

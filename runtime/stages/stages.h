@@ -94,6 +94,7 @@ struct CompileResult {
   DeviceKind device = DeviceKind::kCpu;
   ResolvedOptions options;
   LirModule lir;
+  bool as_given = false;  // it came as LIR: no pass touches it, now or when symbols are bound
   FusionReport fusion;
   DispatchReport dispatch;
   std::vector<PassTiming> passes;
@@ -102,8 +103,8 @@ struct CompileResult {
   std::shared_ptr<const device::Program> program;
   std::string why_no_program;
 
-  // Binds symbols of the LIR: types, plan and (with the back end) program anew; fusion stays as it
-  // is.
+  // Binds symbols of the LIR: types, plan and (with the back end) program anew. The passes run once
+  // more, for what asked for sizes, unless the module came as LIR.
   absl::StatusOr<CompileResult> Specialize(const DimBinding& binding,
                                            const device::Backend* backend,
                                            const device::Target& target,

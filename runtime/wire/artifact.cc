@@ -200,6 +200,7 @@ absl::StatusOr<Artifact> Decode(const internal::Artifact& from, const Limits& li
     RLX_ASSIGN(out.program, ProgramFromWire(from.program()));
   }
   out.why_no_program = from.why_no_program();
+  out.as_given = from.as_given();
   if (from.has_extents()) {
     RLX_ASSIGN(out.lir.extents, ExtentsFromWire(from.extents(), out.lir.graph));
   }
@@ -229,6 +230,7 @@ std::string EncodeArtifact(const Artifact& artifact) {
   }
   if (artifact.program) ProgramToWire(*artifact.program, *out.mutable_program());
   out.set_why_no_program(artifact.why_no_program);
+  out.set_as_given(artifact.as_given);
   if (const ExtentsInput& extents = artifact.lir.extents; !extents.name.empty()) {
     out.mutable_extents()->set_name(extents.name);
     for (const Dim& dim : extents.dims) DimToWire(dim, *out.mutable_extents()->add_dims());

@@ -21,6 +21,7 @@ struct Artifact {
   FusionTarget fusion_target = FusionTarget::kCpu;
   CompileOptions options;  // as resolved
   LirModule lir;
+  bool as_given = false;  // it came as LIR, and passes leave it alone
   FusionReport fusion;
   DispatchReport dispatch;
   std::vector<PassTiming> passes;

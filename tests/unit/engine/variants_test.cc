@@ -73,9 +73,10 @@ class VariantsTest : public EngineTest {
  protected:
   void SetUp() override { Start(); }
 
-  RandomId Open(std::string_view text) {
+  RandomId Open(std::string_view text) { return Open(Spec(Parse(text))); }
+  RandomId Open(CompileSpec module) {
     OpenSpec spec;
-    spec.executable = OpenSpec::Compile{Spec(Parse(text)), {}};
+    spec.executable = OpenSpec::Compile{std::move(module), {}};
     const auto opened = engine->OpenSession({}, spec, {});
     EXPECT_TRUE(opened.ok()) << opened.status();
     return opened->handle;
@@ -138,6 +139,34 @@ TEST_F(VariantsTest, WhatCannotBePaddedRunsExactly) {
   }
   EXPECT_EQ(engine->Stats().runs_waited, 2u);
   EXPECT_EQ(engine->Stats().variants, 2);
+}
+
+// No pass touches what came as LIR: not when it is made for sizes either, whatever the options.
+TEST_F(VariantsTest, LirStaysAsItCame) {
+  Module lir = Parse(kRowsMix);
+  lir.stage = Stage::kLir;
+  CompileSpec spec = Spec(std::move(lir));
+  spec.options.policy = PrecisionPolicy{.kind = PrecisionPolicyKind::kAlwaysF16};
+  const RandomId handle = Open(std::move(spec));
+  for (int64_t rows : {9, 16}) ExpectMix(handle, rows);
+}
+
+// There is room for 16 rows where 9 are true, and nothing lies behind them.
+TEST_F(VariantsTest, IndicesAreCheckedAgainstTrueExtents) {
+  const RandomId handle = Open(
+      "mir \"pick\" {\nsymbol rows in [1, 100]\n%0 = input \"x\" : f32[rows,4]\n"
+      "%1 = reduce_max(%0) {axes = [0, 1], keep_dims = false}\n%2 = cast(%1) {to = i32}\n"
+      "%3 = exp(%0)\n%4 = gather(%3, %2) {axis = 0}\noutput \"y\" = %4\n}\n");
+  std::vector<float> x(9 * 4);
+  for (const int index : {8, 9, 15, 16}) {
+    x[0] = static_cast<float>(index);
+    const auto ran = Run(handle, x, {9, 4});
+    EXPECT_EQ(ran.ok(), index == 8) << ran.status();
+    if (index == 8) continue;
+    EXPECT_TRUE(absl::IsInvalidArgument(ran.status())) << ran.status();
+    const std::string what = Cat("index ", index, " at position 0 is not in [0, 9)");
+    EXPECT_NE(ran.status().ToString().find(what), std::string::npos) << ran.status();
+  }
 }
 
 TEST_F(VariantsTest, SizesBeyondTheRangeAreRefused) {

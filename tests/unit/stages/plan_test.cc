@@ -117,6 +117,27 @@ TEST(Plan, IsMadeAnewForBoundSymbols) {
   EXPECT_GT(bound.lir.plan.arena_bytes, 0);
 }
 
+// Whether symbols are bound when the module is compiled or later, its graph is the one that came.
+TEST(Plan, BindingSymbolsRunsNoPass) {
+  const Module lir = ModuleFromLir(CompileOrFail(LlamaBlock("fusable", "batch", "seq")).lir);
+  CompileOptions options;
+  options.policy = PrecisionPolicy{.kind = PrecisionPolicyKind::kAlwaysF16};
+  const DimBinding sizes = {{"batch", 2}, {"seq", 6}};
+  const CompileResult general = CompileOrFail(lir, options);
+  EXPECT_TRUE(general.as_given);
+  const auto later = general.Specialize(sizes, nullptr, {});
+  ASSERT_TRUE(later.ok()) << later.status();
+  options.dim_binding = sizes;
+  const CompileResult now = CompileOrFail(lir, options);
+  EXPECT_EQ(Print(later->lir.graph), Print(now.lir.graph));
+  EXPECT_EQ(later->lir.plan, now.lir.plan);
+  const auto padded = general.SpecializeUpTo({{"batch", 4}, {"seq", 8}}, nullptr, {});
+  ASSERT_TRUE(padded.ok()) << padded.status();
+  for (const Node& node : padded->lir.graph.nodes()) {
+    for (const TensorType& type : node.results) EXPECT_NE(type.dtype, DType::kF16);
+  }
+}
+
 TEST(Plan, KeepsItsAlignment) {
   const Module module = Planned();
   EXPECT_EQ(CompileOrFail(module).options.arena_alignment, 64);
