@@ -69,7 +69,8 @@ Sessions::Sessions(const EngineOptions& options, Compiler& compiler, Targets& ta
       blobs_(blobs),
       loader_(loader),
       observer_(observer),
-      background_(1, kMaxQueuedVariants) {}
+      background_(1, kMaxQueuedVariants),
+      awaited_(options.compile_threads, options.max_queued_compiles) {}
 
 Sessions::~Sessions() {
   stop_.request_stop();
@@ -134,6 +135,7 @@ absl::StatusOr<Opened> Sessions::Open(const Principal& who, OpenSpec spec,
             compiler_,
             loader_,
             background_,
+            awaited_,
             variant_counters_,
             stop_.get_token(),
             {static_cast<size_t>(std::max(1, options_.max_variants)), options_.max_variant_bytes}},

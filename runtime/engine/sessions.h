@@ -82,7 +82,7 @@ class Sessions {
   std::unordered_map<RandomId, SessionPtr> sessions_;  // guarded by mutex_, as below
   size_t pinned_ = 0;
   std::stop_source stop_;
-  CompilePool background_;  // last: what it does for sessions ends before they do
+  CompilePool background_, awaited_;  // last: what they do for sessions ends before those do
 };
 
 }  // namespace rlx::engine

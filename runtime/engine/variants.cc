@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "runtime/base/status.h"
+#include "runtime/engine/key.h"
 
 namespace rlx::engine {
 namespace {
@@ -32,7 +33,10 @@ Variants::Variants(Shared shared, ModulePtr module, std::shared_ptr<device::Devi
     : shared_(std::move(shared)),
       module_(std::move(module)),
       device_(std::move(device)),
-      weights_(std::move(weights)) {}
+      weights_(std::move(weights)),
+      builds_([&pool = shared_.awaited](std::function<void()> work) {
+        return pool.Submit(std::move(work));
+      }) {}
 
 Variants::~Variants() {
   shared_.counters.ready -= static_cast<int64_t>(ready_.size());
@@ -83,7 +87,7 @@ void Variants::MakeInBackground(const Specialisation& wanted) {
   const absl::Status queued = shared_.background.Submit([weak = weak_from_this(), wanted] {
     const std::shared_ptr<Variants> self = weak.lock();
     if (self == nullptr) return;
-    if (self->Make(wanted, CancelToken(self->shared_.stop)).ok()) {
+    if (self->Make(wanted).ok()) {
       ++self->shared_.counters.built_in_background;
     }
     std::lock_guard lock(self->mutex_);
@@ -94,12 +98,30 @@ void Variants::MakeInBackground(const Specialisation& wanted) {
 
 absl::StatusOr<VariantPtr> Variants::MakeFor(const DimBinding& sizes, Specialisation wanted,
                                              const CancelToken& cancel) {
-  absl::StatusOr<VariantPtr> made = Make(wanted, cancel);
+  absl::StatusOr<VariantPtr> made = Await(wanted, cancel);
   if (made.ok() || !wanted.up_to || !TryExact(made.status())) return made;
-  return Make({sizes, false}, cancel);
+  return Await({sizes, false}, cancel);
 }
 
-absl::StatusOr<VariantPtr> Variants::Make(const Specialisation& wanted, const CancelToken& cancel) {
+// A build is one of those who wait for it, so that it does not stop when all others have gone.
+absl::StatusOr<VariantPtr> Variants::Await(const Specialisation& wanted,
+                                           const CancelToken& cancel) {
+  const Digest256 key = SpecialisedKey(module_->key, wanted);
+  auto own_place = std::make_shared<std::optional<Builds::Ticket>>();
+  Builds::Ticket ticket =
+      builds_.Join(key,
+                   [weak = weak_from_this(), wanted, own_place](
+                       const CancelToken&, std::monostate&) -> absl::StatusOr<VariantPtr> {
+                     const std::shared_ptr<Variants> self = weak.lock();
+                     if (self == nullptr) return Cancelled("the session has gone");
+                     return self->Make(wanted);
+                   });
+  if (!ticket.follower()) *own_place = builds_.Attach(key);
+  return ticket.Wait(cancel);
+}
+
+absl::StatusOr<VariantPtr> Variants::Make(const Specialisation& wanted) {
+  const CancelToken cancel(shared_.stop);  // nobody's deadline
   const auto make = [&]() -> absl::StatusOr<VariantPtr> {
     RLX_ASSIGN(const ModulePtr module, shared_.compiler.Specialise(module_, wanted, cancel));
     if (module->artifact.program == nullptr) {
@@ -111,7 +133,7 @@ absl::StatusOr<VariantPtr> Variants::Make(const Specialisation& wanted, const Ca
   };
   absl::StatusOr<VariantPtr> made = make();
   if (!made.ok()) {
-    ++shared_.counters.failed;
+    if (!cancel.done()) ++shared_.counters.failed;
     std::lock_guard lock(mutex_);
     if (wanted.up_to && TryExact(made.status())) hopeless_.insert(wanted);
     can_pad_ &= !(wanted.up_to && absl::IsFailedPrecondition(made.status()));

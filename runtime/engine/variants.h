@@ -4,6 +4,7 @@
 #include <list>
 #include <set>
 
+#include "runtime/cache/single_flight.h"
 #include "runtime/engine/buckets.h"
 #include "runtime/engine/compile_pool.h"
 #include "runtime/engine/compiler.h"
@@ -33,9 +34,9 @@ struct VariantCounters {
 
 // The specialisations of one session's module. A run takes the smallest bucket that holds its sizes
 // and is ready; what would suit it better is then made in the background. It waits only when
-// nothing serves it. Sizes that keep coming get a variant of their own. Where padding would change
-// a result (stages: SpecializeUpTo) every variant is exact. Bounded in number and in bytes: the
-// least recently used go. Thread safe.
+// nothing serves it, and what it waits for is made even if it goes before that. Sizes that keep
+// coming get a variant of their own. Where padding would change a result (stages: SpecializeUpTo)
+// every variant is exact. Bounded in number and in bytes: the least recently used go. Thread safe.
 class Variants : public std::enable_shared_from_this<Variants> {
  public:
   struct Limits {
@@ -47,32 +48,38 @@ class Variants : public std::enable_shared_from_this<Variants> {
     Compiler& compiler;
     Loader& loader;
     CompilePool& background;
+    CompilePool& awaited;  // what a run waits for does not queue behind the background
     VariantCounters& counters;
-    std::stop_token stop;  // of the background
+    std::stop_token stop;  // of both
     Limits limits;
   };
   Variants(Shared shared, ModulePtr module, std::shared_ptr<device::Device> device,
            OrderedWeights weights);
   ~Variants();
 
-  // `sizes` binds every symbol and is admissible.
+  // `sizes` binds every symbol and is admissible. DeadlineExceeded or Cancelled when the caller's
+  // time ends before a variant is ready.
   absl::StatusOr<VariantPtr> For(const DimBinding& sizes, const CancelToken& cancel);
 
   const ModulePtr& module() const { return module_; }
 
  private:
+  using Builds = cache::SingleFlight<VariantPtr>;
+
   Specialisation WantedLocked(const DimBinding& sizes);
   VariantPtr BestLocked(const DimBinding& sizes);
   void MakeInBackground(const Specialisation& wanted);
   absl::StatusOr<VariantPtr> MakeFor(const DimBinding& sizes, Specialisation wanted,
                                      const CancelToken& cancel);
-  absl::StatusOr<VariantPtr> Make(const Specialisation& wanted, const CancelToken& cancel);
+  absl::StatusOr<VariantPtr> Await(const Specialisation& wanted, const CancelToken& cancel);
+  absl::StatusOr<VariantPtr> Make(const Specialisation& wanted);
   VariantPtr Keep(VariantPtr made);
 
   const Shared shared_;
   const ModulePtr module_;
   const std::shared_ptr<device::Device> device_;
   const OrderedWeights weights_;
+  Builds builds_;  // that runs wait for
 
   std::mutex mutex_;
   std::list<VariantPtr> ready_;  // most recently used first; guarded by mutex_, as below

@@ -207,6 +207,30 @@ TEST_F(VariantsTest, ThreadsAtManySizesAgree) {
   for (std::thread& thread : threads) thread.join();
 }
 
+// A caller who cannot wait gets what was made for it the next time.
+TEST_F(VariantsTest, ABuildOutlivesWhoWaitedForIt) {
+  const RandomId handle = Open(kRowsMix);
+  const auto go = std::make_shared<std::atomic<bool>>(false);
+  {
+    std::lock_guard lock(hooks->mutex);
+    hooks->on_claim = [go] {
+      while (!*go) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    };
+  }
+  const std::vector<float> x = RowsInput(50);
+  for (int i = 0; i < 2; ++i) {
+    const auto ran = Run(handle, x, {50, 4}, {}, Within(20));
+    EXPECT_TRUE(absl::IsDeadlineExceeded(ran.status())) << ran.status();
+  }
+  *go = true;
+  ASSERT_TRUE(Eventually([&] { return engine->Stats().variants == 1; }));
+  EXPECT_EQ(engine->Stats().variants_failed, 0u);
+  EXPECT_EQ(engine->Stats().variants_built, 1u);
+  ExpectMix(handle, 50);
+  EXPECT_EQ(engine->Stats().runs_waited, 2u);
+  EXPECT_EQ(engine->Stats().runs_bucket, 1u);
+}
+
 // Buckets come from the disk after a restart.
 TEST_F(VariantsTest, AreCached) {
   const TempDir folder;
