@@ -176,9 +176,22 @@ class MirGraph(ElementwiseOps):
         """Broadcast to a shape."""
         return self.emit("expand", (x,), {"shape": dims(shape)})
 
-    def gather(self, table: Value, indices: Value, axis: int = 0) -> Value:
-        """Rows of `table` along `axis` by integer `indices`, whose dims take the axis's place."""
-        return self.emit("gather", (table, indices), {"axis": axis})
+    def gather(
+        self,
+        table: Value,
+        indices: Value,
+        axis: int = 0,
+        extent: Value | None = None,
+        *,
+        of: str = "",
+    ) -> Value:
+        """Rows of `table` along `axis` by integer `indices`, whose dims take the axis's place.
+
+        An index outside the axis, or not below the i64 scalar `extent`, is an error of the run;
+        `of` names in its message the op whose indices these are.
+        """
+        operands = (table, indices) if extent is None else (table, indices, extent)
+        return self.emit("gather", operands, {"axis": axis} | ({"of": of} if of else {}))
 
     def reduce_sum(self, x: Value, axes: Sequence[int], keep_dims: bool = False) -> Value:
         """The sum over axes."""
