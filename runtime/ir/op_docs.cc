@@ -14,7 +14,8 @@ test with `RLX_UPDATE_DOCS=1`.
 
 Shapes are outermost first and row-major. Elementwise ops broadcast as numpy does. Float operands of one op
 have one element type. An attribute in brackets may be left out. A composite is defined by what it decomposes
-into; a back end may run it natively. The claim is the name that lists of supported ops and reports use.
+into; a back end may run it natively. What may fail a run (an index out of range, a singular matrix) fails it
+where it is run alone: not in the branch that is not taken, whatever the target makes of it. The claim is the name that lists of supported ops and reports use.
 )";
 
 std::string_view Heading(OpClass op_class) {
@@ -39,6 +40,7 @@ std::string Facts(const OpInfo& op) {
   if (op.results < 0) facts += ", any number of results";
   if (op.subgraphs > 0) facts += Cat(", ", op.subgraphs, op.subgraphs == 1 ? " graph" : " graphs");
   if (op.commutative) facts += ", commutative";
+  if (!op.checks.empty()) facts += ", may fail a run";
   if (op.decompose != nullptr && op.level == Stage::kMir) facts += ", decomposes";
   if (!op.claim.empty()) facts += Cat(", claim `", op.claim, "`");
   return facts;

@@ -37,6 +37,15 @@ struct InferContext {
   std::vector<DimConstraint> constraints;
 };
 
+// An operand that can fail a run by what it holds, and what it may always hold: with the safe value
+// in each of them an op cannot fail. Code that is run although nobody asks for its results (the
+// branch not taken, turns beyond the end of a loop) is given safe values.
+struct RunCheck {
+  enum class Safe : uint8_t { kZero, kOne, kIdentity };  // of the matrices in the last two axes
+  int operand;                                           // -1: each one of an integer type
+  Safe safe = Safe::kZero;
+};
+
 // A random valid instance of an op, for generated tests.
 struct OpSample {
   struct Operand {
@@ -64,6 +73,8 @@ struct OpInfo {
   int subgraphs = 0;
   bool commutative = false;
   std::span<const AttrSpec> attrs = {};
+  // What a run checks; empty: no run can fail here. Operands that a node lacks are not checked.
+  std::span<const RunCheck> checks = {};
   // Result types from operand types and attributes; required for every op but inputs and params
   // (whose type is declared).
   absl::Status (*infer)(InferContext&) = nullptr;

@@ -5,21 +5,35 @@
 
 #include "runtime/base/status.h"
 #include "runtime/ir/verify.h"
+#include "runtime/passes/guard.h"
 
 namespace rlx::passes {
 namespace {
 
+// Nodes get the builder's sources unless they carry their own.
+std::vector<Value> Append(GraphBuilder& builder, const Node& node, std::vector<Value> operands) {
+  return node.sources.empty()
+             ? builder.EmitAll(node.op, std::move(operands), node.attrs, node.subgraphs)
+             : builder.Clone(node, std::move(operands));
+}
+
+std::vector<Value> AppendGuarded(GraphBuilder& builder, Node node, std::vector<Value> operands,
+                                 Value on) {
+  node.operands = std::move(operands);
+  Guard(builder, on, node);
+  return Append(builder, node, node.operands);
+}
+
 // Appends what is no leaf of the signature; `made` says what the leaves are.
 std::vector<Value> InlineNodes(GraphBuilder& builder, const Graph& body,
-                               std::vector<std::vector<Value>> made) {
+                               std::vector<std::vector<Value>> made, Value on = {}) {
   for (NodeId id = 0; id < body.size(); ++id) {
     if (!made[id].empty()) continue;
     const Node& node = body.node(id);
     std::vector<Value> mapped;
     for (Value v : node.operands) mapped.push_back(made[v.node][v.result]);
-    made[id] = node.sources.empty()
-                   ? builder.EmitAll(node.op, std::move(mapped), node.attrs, node.subgraphs)
-                   : builder.Clone(node, std::move(mapped));
+    made[id] = on.valid() && MayFail(node) ? AppendGuarded(builder, node, std::move(mapped), on)
+                                           : Append(builder, node, std::move(mapped));
     if (!builder.status().ok()) return {};
   }
   std::vector<Value> outputs;
@@ -39,11 +53,11 @@ absl::Status CheckBound(GraphBuilder& builder, const Graph& source, NodeId leaf,
 }  // namespace
 
 std::vector<Value> Inline(GraphBuilder& builder, const Graph& body,
-                          const std::vector<Value>& operands) {
+                          const std::vector<Value>& operands, Value on) {
   std::vector<std::vector<Value>> made(body.size());
   size_t next_input = 0;
   for (NodeId id : body.inputs()) made[id] = {operands[next_input++]};
-  return InlineNodes(builder, body, std::move(made));
+  return InlineNodes(builder, body, std::move(made), on);
 }
 
 absl::StatusOr<std::vector<Value>> InlineInto(GraphBuilder& builder, const Graph& source,

@@ -12,8 +12,10 @@ namespace rlx::passes {
 
 // Appends the nodes of `body` to the builder's graph, its inputs bound to `operands` in order, and
 // returns what its outputs are there. Nodes get the builder's sources unless they carry their own.
+// Where `on` is given, a bool scalar, they fail no run in which it does not hold (guard.h); the
+// outputs then mean nothing.
 std::vector<Value> Inline(GraphBuilder& builder, const Graph& body,
-                          const std::vector<Value>& operands);
+                          const std::vector<Value>& operands, Value on = {});
 
 // The same by name, for a graph with a signature of its own: inputs and params are what `bindings`
 // says, and a param that it does not name becomes one of the builder's graph. InvalidArgument for

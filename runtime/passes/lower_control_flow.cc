@@ -5,6 +5,7 @@
 #include "runtime/base/text.h"
 #include "runtime/ir/op_info.h"
 #include "runtime/passes/analysis.h"
+#include "runtime/passes/guard.h"
 #include "runtime/passes/inline.h"
 #include "runtime/passes/passes.h"
 #include "runtime/passes/remarks.h"
@@ -18,14 +19,16 @@
 //   scan(c.., captures.., xs..) { body } of n steps   =>   n times
 //     c.., ys[t].. = body(c.., captures.., xs[t]..);  then concat(ys)
 //
+// Whatever is computed although the module does not ask for it (the other branch, turns behind the
+// end) may hold any numbers, but fails no run: an index, say, is 0 there (guard.h).
+//
 // for targets that do not run them. A loop is written out when its length is known and that makes
 // kMostNodes nodes at most, loops inside it counted, and kMostInAll with those before it; a longer
 // one stays, and the dispatch report says so.
 //
 // A target that runs them gets them as they are, but for the small: kFewNodes nodes are no more
-// work than the steps of a loop, and fuse with what is around them. What would then be computed
-// although the module does not ask for it (the other branch, steps behind the end) is elementwise,
-// which cannot fail. Nesting beyond kDeepest levels is written out too.
+// work than the steps of a loop, and fuse with what is around them, where they are elementwise or
+// move elements and cannot fail. Nesting beyond kDeepest levels is written out too.
 namespace rlx::passes {
 namespace {
 
@@ -41,11 +44,14 @@ constexpr int kDeepest = 16;  // a stored program may nest twice as deep
 void LowerIf(Rewriter& rewriter, NodeId id, Node node) {
   GraphBuilder& b = rewriter.For({id});
   const Values captures(node.operands.begin() + 1, node.operands.end());
-  const Values yes = Inline(b, *node.subgraphs[0], captures);
-  const Values no = Inline(b, *node.subgraphs[1], captures);
+  const Value holds = node.operands[0];
+  const Value not_holds =
+      MayFail(*node.subgraphs[1]) ? b.Unary(OpKind::kLogicalNot, holds) : Value();
+  const Values yes = Inline(b, *node.subgraphs[0], captures, holds);
+  const Values no = Inline(b, *node.subgraphs[1], captures, not_holds);
   if (!b.status().ok()) return;
   for (size_t r = 0; r < node.results.size(); ++r) {
-    const Value taken = b.Where(node.operands[0], yes[r], no[r]);
+    const Value taken = b.Where(holds, yes[r], no[r]);
     if (taken.valid()) rewriter.Replace({id, static_cast<int32_t>(r)}, taken);
   }
 }
@@ -56,10 +62,11 @@ void LowerWhile(Rewriter& rewriter, NodeId id, Node node) {
   Values inputs = node.operands;
   Value on;
   for (int64_t step = 0; step < node.Int("max_iterations") && b.status().ok(); ++step) {
-    const Values holds = Inline(b, *node.subgraphs[0], inputs);
-    const Values next = Inline(b, *node.subgraphs[1], inputs);
+    const Values holds = Inline(b, *node.subgraphs[0], inputs, on);
     if (!b.status().ok()) return;
     on = on.valid() ? b.Emit(OpKind::kLogicalAnd, {on, holds[0]}) : holds[0];
+    const Values next = Inline(b, *node.subgraphs[1], inputs, on);
+    if (!b.status().ok()) return;
     for (size_t i = 0; i < carries; ++i) inputs[i] = b.Where(on, next[i], inputs[i]);
   }
   for (size_t r = 0; r < carries && b.status().ok(); ++r)
@@ -119,13 +126,19 @@ int64_t Copies(const Node& node) {
   return length.is_static() ? length.value() : -1;
 }
 
+// A node, and a safe value and a choice for each of its checks.
+int64_t WithGuards(const Node& node) {
+  return 1 + 2 * static_cast<int64_t>(Info(node.op).checks.size());
+}
+
 // Nodes that it becomes once it and all loops inside it are written out; above kMostNodes: too
 // many.
 int64_t Written(const Node& node) {
   int64_t nodes = 1;
   for (const auto& graph : node.subgraphs) {
     for (const Node& inner : graph->nodes()) {
-      nodes = std::min(nodes + (inner.subgraphs.empty() ? 1 : Written(inner)), kMostNodes + 1);
+      const int64_t more = inner.subgraphs.empty() ? WithGuards(inner) : Written(inner);
+      nodes = std::min(nodes + more, kMostNodes + 1);
     }
   }
   const int64_t copies = std::max<int64_t>(1, Copies(node));
@@ -135,7 +148,9 @@ int64_t Written(const Node& node) {
 // The part of that which this node alone makes: loops inside it count for one.
 int64_t Own(const Node& node) {
   int64_t nodes = 1;
-  for (const auto& graph : node.subgraphs) nodes += graph->size();
+  for (const auto& graph : node.subgraphs) {
+    for (const Node& inner : graph->nodes()) nodes += WithGuards(inner);
+  }
   return Copies(node) * nodes;
 }
 
@@ -149,12 +164,12 @@ int Depth(const Node& node, int most) {
   return node.subgraphs.empty() ? 0 : deepest + 1;
 }
 
-// Whether nothing that the bodies compute can fail or cost much: unlike an index out of range.
+// Whether nothing that the bodies compute can fail or cost much.
 bool IsHarmless(const Node& node) {
   return std::ranges::all_of(node.subgraphs, [](const auto& graph) {
     return std::ranges::all_of(graph->nodes(), [](const Node& inner) {
       const bool moves = Info(inner.op).op_class == OpClass::kMovement;
-      return IsLeaf(inner.op) || IsPointwise(inner.op) || (moves && inner.op != OpKind::kGather);
+      return (IsLeaf(inner.op) || IsPointwise(inner.op) || moves) && !MayFail(inner);
     });
   });
 }

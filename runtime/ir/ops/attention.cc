@@ -127,6 +127,8 @@ OpSample SampleAttention(Rng& rng) {
   return sample;
 }
 
+constexpr RunCheck kRopeChecks[] = {{.operand = 3}};
+
 constexpr OpInfo kTable[] = {
     {.kind = OpKind::kAttention,
      .name = "attention",
@@ -152,6 +154,7 @@ constexpr OpInfo kTable[] = {
      .min_operands = 3,
      .max_operands = 4,
      .attrs = kRopeAttrs,
+     .checks = kRopeChecks,
      .infer = InferRope,
      .evaluate = EvaluateRope,
      .decompose = DecomposeRope,

@@ -319,6 +319,8 @@ constexpr AttrSpec kLayerAttrs[] = {
     Flag("has_bias", "a bias follows each of the four weights"),
 };
 
+constexpr RunCheck kBlockChecks[] = {{.operand = -1}};  // positions
+
 constexpr OpInfo kTable[] = {
     {.kind = OpKind::kFusedAttentionBlock,
      .name = "fused_attention_block",
@@ -327,6 +329,7 @@ constexpr OpInfo kTable[] = {
      .min_operands = 3,
      .max_operands = 9,
      .attrs = kBlockAttrs,
+     .checks = kBlockChecks,
      .infer = InferAttentionBlock,
      .evaluate = EvaluateDecomposed,
      .decompose = DecomposeAttentionBlock,

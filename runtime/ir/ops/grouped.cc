@@ -183,6 +183,9 @@ constexpr AttrSpec kScatterAttrs[] = {
     {.name = "rows", .type = AttrType::kShape, .doc = "one extent: how many rows the result has"},
 };
 
+constexpr RunCheck kExpertChecks[] = {{.operand = 2}};
+constexpr RunCheck kScatterChecks[] = {{.operand = 1}};
+
 constexpr OpInfo kTable[] = {
     {.kind = OpKind::kLoraMatMul,
      .name = "lora_matmul",
@@ -202,6 +205,7 @@ constexpr OpInfo kTable[] = {
      .op_class = OpClass::kComposite,
      .min_operands = 3,
      .max_operands = 3,
+     .checks = kExpertChecks,
      .infer = InferGroupedMatMul,
      .evaluate = EvaluateGroupedMatMul,
      .decompose = DecomposeGroupedMatMul,
@@ -214,6 +218,7 @@ constexpr OpInfo kTable[] = {
      .min_operands = 2,
      .max_operands = 2,
      .attrs = kScatterAttrs,
+     .checks = kScatterChecks,
      .infer = InferScatterAdd,
      .evaluate = EvaluateScatterAdd,
      .decompose = DecomposeScatterAdd,

@@ -148,6 +148,8 @@ constexpr AttrSpec kFftAttrs[] = {
             "inverse; ortho: 1/√n both ways"},
 };
 
+constexpr RunCheck kSolveChecks[] = {{.operand = 0, .safe = RunCheck::Safe::kIdentity}};
+
 constexpr OpInfo kTable[] = {
     {.kind = OpKind::kFft,
      .name = "fft",
@@ -167,6 +169,7 @@ constexpr OpInfo kTable[] = {
      .op_class = OpClass::kSpecial,
      .min_operands = 2,
      .max_operands = 2,
+     .checks = kSolveChecks,
      .infer = InferDenseSolve,
      .evaluate = EvaluateSolve,
      .sample = SampleDenseSolve,
@@ -177,6 +180,7 @@ constexpr OpInfo kTable[] = {
      .op_class = OpClass::kSpecial,
      .min_operands = 2,
      .max_operands = 2,
+     .checks = kSolveChecks,
      .infer = InferBatchedDenseSolve,
      .evaluate = EvaluateSolve,
      .sample = SampleBatchedDenseSolve,

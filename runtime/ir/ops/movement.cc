@@ -333,6 +333,8 @@ constexpr AttrSpec kGatherAttrs[] = {
      .doc = "the op whose indices these are, for messages"},
 };
 
+constexpr RunCheck kGatherChecks[] = {{.operand = 1}, {.operand = 2, .safe = RunCheck::Safe::kOne}};
+
 constexpr OpInfo Row(OpKind kind, std::string_view name, std::string_view claim, int operands,
                      std::span<const AttrSpec> attrs, absl::Status (*infer)(InferContext&),
                      absl::Status (*evaluate)(EvalContext&), OpSample (*sample)(Rng&),
@@ -358,6 +360,7 @@ constexpr OpInfo GatherRow() {
       "indices name; the indices' extents take that axis's place; an index outside it, or not "
       "below `extent` where that is less, is an error of the run");
   row.max_operands = 3;
+  row.checks = kGatherChecks;
   return row;
 }
 

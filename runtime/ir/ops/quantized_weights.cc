@@ -456,6 +456,8 @@ constexpr AttrSpec kMatMulAttrs[] = {kSchemeAttr, kBlockAttr};
 constexpr AttrSpec kMoeDecodeAttrs[] = {kBlockSchemeAttr, kBlockAttr, kToAttr};
 constexpr AttrSpec kMoeMatMulAttrs[] = {kBlockSchemeAttr, kBlockAttr};
 
+constexpr RunCheck kExpertChecks[] = {{.operand = 2}};
+
 constexpr OpInfo kTable[] = {
     {.kind = OpKind::kDequantizeBlocks,
      .name = "dequantize_blocks",
@@ -504,6 +506,7 @@ constexpr OpInfo kTable[] = {
      .min_operands = 3,
      .max_operands = 3,
      .attrs = kMoeMatMulAttrs,
+     .checks = kExpertChecks,
      .infer = InferDequantGroupedMatMul,
      .evaluate = EvaluateDequantGroupedMatMul,
      .decompose = DecomposeDequantGroupedMatMul,

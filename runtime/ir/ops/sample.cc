@@ -119,6 +119,8 @@ constexpr AttrSpec kAttrs[] = {
      .doc = "Philox key where there is no seeds operand; then the counter is the row"},
 };
 
+constexpr RunCheck kChecks[] = {{.operand = 0}};
+
 constexpr OpInfo kTable[] = {
     {.kind = OpKind::kSample,
      .name = "sample",
@@ -127,6 +129,7 @@ constexpr OpInfo kTable[] = {
      .min_operands = 1,
      .max_operands = 2,
      .attrs = kAttrs,
+     .checks = kChecks,
      .infer = InferSample,
      .evaluate = EvaluateSample,
      .sample = SampleSample,
