@@ -7,6 +7,7 @@
 #include "runtime/base/checked.h"
 #include "runtime/base/fault.h"
 #include "runtime/ir/op_info.h"
+#include "runtime/tensor/dim_system.h"
 
 namespace rlx {
 namespace {
@@ -338,22 +339,86 @@ absl::Status CheckAliases(const Graph& main) {
   return absl::OkStatus();
 }
 
-}  // namespace
+// --- Constraints that leave no sizes
+// ---------------------------------------------------------------------
 
-absl::Status VerifyGraph(const Graph& graph, const Limits& limits, Stage level) {
+constexpr size_t kMostNamed = 4;  // constraints of a conflict that a message names
+
+bool Demands(const Graph& graph, NodeId id, const DimConstraint& wanted) {
+  Node again = graph.node(id);
+  std::vector<DimConstraint> found;
+  if (!CompleteAndInfer(graph, again, found).ok()) return false;
+  return std::ranges::any_of(found, [&](const DimConstraint& made) {
+    return made == wanted || (made.a == wanted.b && made.b == wanted.a);
+  });
+}
+
+// The node that demands it, the innermost where it is within another; none: it was declared.
+std::optional<std::pair<const Task*, NodeId>> DemanderOf(const std::vector<Task>& tasks,
+                                                         const DimConstraint& constraint) {
+  for (auto task = tasks.rbegin(); task != tasks.rend(); ++task) {
+    for (NodeId id = 0; id < task->graph->size(); ++id)
+      if (Demands(*task->graph, id, constraint)) return std::pair(&*task, id);
+  }
+  return std::nullopt;
+}
+
+// `seq = 7 (declared)`, `seq = 8 (%3 add)`, `q ≥ 23 ..`, and the ranges that matter.
+absl::Status CheckConflicts(const Graph& main, const std::vector<Task>& tasks) {
+  if (MayHold(main.constraints, main.symbols)) return absl::OkStatus();
+  std::vector<std::string> parts, symbols;
+  std::optional<std::pair<const Task*, NodeId>> first;
+  std::vector<DimConstraint> conflict;
+  for (size_t at : ConflictIn(main.constraints, main.symbols)) {
+    const DimConstraint& constraint = main.constraints[at];
+    conflict.push_back(constraint);
+    constraint.a.CollectSymbols(symbols);
+    constraint.b.CollectSymbols(symbols);
+    if (parts.size() == kMostNamed) continue;
+    const auto by = DemanderOf(tasks, constraint);
+    if (by && !first) first = by;
+    const std::string who = !by ? "declared"
+                                : Cat(PathOf(tasks, *by->first),
+                                      NodeLabel(by->second, by->first->graph->node(by->second)));
+    parts.push_back(Cat(constraint.a, " = ", constraint.b, " (", who, ")"));
+  }
+  // Where they fail whatever the ranges are, these are left unsaid.
+  if (MayHold(conflict, {})) {
+    for (const std::string& name : symbols) {
+      const auto range = main.symbols.find(name);
+      if (range == main.symbols.end()) continue;
+      parts.push_back(Cat(name, " in [", range->second.min, ", ", range->second.max, "]"));
+    }
+  }
+  absl::Status status = InvalidArgument("no sizes satisfy ", Join(parts, " and "));
+  if (!first) return status;
+  NodeId top = first->second;
+  for (const Task* t = first->first; t->owner_task >= 0; t = &tasks[t->owner_task]) top = t->owner;
+  return AtNode(std::move(status), top, main.node(top).name);
+}
+
+absl::Status VerifyAll(const Graph& graph, const Limits& limits, Stage level, bool conflicts) {
   RLX_TRY(CheckName("the graph's", graph.name, limits));
   RLX_TRY(CheckSymbols(graph, limits));
   RLX_TRY(CheckConstraintList(graph, limits));
   RLX_ASSIGN(const std::vector<Task> tasks, CheckStructure(graph, limits, level));
   RLX_TRY(CheckTypes(tasks, limits));
   RLX_TRY(CheckSignature(graph));
-  return CheckAliases(graph);
+  RLX_TRY(CheckAliases(graph));
+  return conflicts ? CheckConflicts(graph, tasks) : absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status VerifyGraph(const Graph& graph, const Limits& limits, Stage level) {
+  return VerifyAll(graph, limits, level, false);
 }
 
 absl::Status Verify(const Module& module, const Limits& limits) {
   if (module.plan && module.stage != Stage::kLir)
     return InvalidArgument("only a LIR module can have a plan");
-  return VerifyGraph(module.graph, limits, module.stage == Stage::kHir ? Stage::kHir : Stage::kMir);
+  const Stage level = module.stage == Stage::kHir ? Stage::kHir : Stage::kMir;
+  return VerifyAll(module.graph, limits, level, true);
 }
 
 }  // namespace rlx

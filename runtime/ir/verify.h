@@ -25,12 +25,13 @@ struct Limits {
 // the right level, arity, attributes, topological order, declared types equal to inferred ones,
 // unique names in the signature, valid outputs, positive extents (zero is refused, negative too),
 // products that fit, constants with the right bytes, declared symbols (or batch, seq, rows,
-// past_seq), aliases whose input nobody reads after the output is made, limits. Sizes count by
+// past_seq), aliases whose input nobody reads after the output is made, constraints that leave no
+// sizes (as far as MayHold sees; both are named, with their nodes), limits. Sizes count by
 // capacity where the symbols have declared ranges, else by their least values. InvalidArgument
 // naming the node (`%17 matmul "ffn": k differs (64 vs 32)`), or ResourceExhausted naming the
 // limit. Iterative: nesting costs no stack.
 absl::Status Verify(const Module& module, const Limits& limits = {});
-// A MIR graph between passes.
+// A MIR graph between passes, which keep the constraints as they were.
 absl::Status VerifyGraph(const Graph& graph, const Limits& limits = {}, Stage level = Stage::kMir);
 
 // `%17 matmul "ffn"`: how messages name a node.

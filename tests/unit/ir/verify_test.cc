@@ -281,6 +281,41 @@ TEST(Verify, ChecksNestedGraphsAndNamesThePath) {
   EXPECT_THAT(Complaint(graph), HasSubstr("a subgraph is missing"));
 }
 
+// Sizes that no run could have are the module's fault, not the first run's.
+TEST(Verify, RefusesConstraintsThatConflict) {
+  const auto with = [](std::string_view declared, std::string_view nodes) {
+    return Complaint(Cat("mir \"m\" {\n symbol q in [4, 20]\n", declared, R"(
+    %0 = input "x" : f32[q,4]
+    %1 = input "thirty" : f32[30,4]
+    %2 = input "y" : f32[batch,4]
+)",
+                         nodes, "\n output \"y\" = %3\n}"));
+  };
+  const std::string_view plain = "%3 = exp(%0)";
+  EXPECT_EQ(with("", plain), "");
+  EXPECT_EQ(with("constraint q = 7", plain), "");
+  EXPECT_EQ(with("constraint q = 7\n constraint q = 8", plain),
+            "no sizes satisfy q = 7 (declared) and q = 8 (declared)");
+  EXPECT_EQ(with("constraint q = batch\n constraint q = (2 * batch)", plain),
+            "no sizes satisfy q = batch (declared) and q = (2 * batch) (declared)");
+  EXPECT_EQ(with("constraint q = 21", plain),
+            "no sizes satisfy q = 21 (declared) and q in [4, 20]");
+  EXPECT_EQ(with("", "%3 = add \"sum\" (%0, %1)"),
+            "no sizes satisfy q = 30 (%3 add \"sum\") and q in [4, 20]");
+  EXPECT_EQ(with("", "%3 = narrow(%0) {axis = 0, start = 18, length = 5}"),
+            "no sizes satisfy max(23, q) = q (%3 narrow) and q in [4, 20]");
+  EXPECT_EQ(with("constraint q = 6", R"(%3 = custom(%0, %2) {name = "sum"} graph "" {
+      %0 = input "" : f32[q,4]
+      %1 = input "" : f32[batch,4]
+      %2 = add(%0, %1)
+      %3 = concat(%1, %1) {axis = 0}
+      %4 = add(%0, %3)
+      output "o" = %2
+    })"),
+            "no sizes satisfy q = batch (%3 custom: %2 add) and q = (2 * batch) (%3 custom: %4 "
+            "add)");
+}
+
 TEST(Verify, DemandsAttributesInFullForm) {
   Graph graph = OneInput();
   Node node = Raw(OpKind::kCumsum, {{0, 0}}, {kVector});
