@@ -13,7 +13,7 @@ namespace {
 
 constexpr FlagSpec kFlags[] = {
     {"target", "DEVICE[:PROFILE]", "what to compile for (cpu)"},
-    {"precision", "f32|f16|bf16", "of the whole module"},
+    {"precision", "f32|f16|bf16", "of the whole module, where there is no --policy"},
     {"policy", "KIND|CLASS=PRECISION,...", "mixed precision: auto-mixed, ... or class by class"},
     {"dce", "", "remove dead nodes (true)"},
     {"constant-folding", "", "compute on constants while compiling (true)"},

@@ -24,7 +24,7 @@ namespace {
 constexpr Rule kRule("mixed_precision");
 
 constexpr std::array<std::string_view, 5> kClassNames = {"compute", "reduction", "elementwise",
-                                                         "data_movement", "boundary"};
+                                                         "data_movement", kBoundaryClass};
 
 DType DTypeOf(Precision precision) {
   switch (precision) {

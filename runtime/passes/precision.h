@@ -21,5 +21,7 @@ enum class PrecisionClass : uint8_t {
 
 // The names that a custom policy uses, in the order above.
 std::span<const std::string_view> PrecisionClassNames();
+// The one of them that is in f32 always.
+inline constexpr std::string_view kBoundaryClass = "boundary";
 
 }  // namespace rlx::passes

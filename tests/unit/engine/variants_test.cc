@@ -27,7 +27,8 @@ TEST(Buckets, ArePowersOfTwoWithinTheRange) {
 }
 
 // The ladder of a range, by the sizes at which a bucket ends: powers of two from the first that
-// holds the least, and the range's own end instead of what lies beyond it.
+// holds the least, and the range's own end instead of what lies beyond it: a module that declares
+// 20 the greatest size has none that a capacity of 32 would serve.
 TEST(Buckets, FormALadder) {
   const auto ladder = [](int64_t least, int64_t most) {
     std::vector<int64_t> ends;
