@@ -210,6 +210,7 @@ TEST(HirDecoder, CopiesNoHeads) {
       LowerBlock(DecoderBlock({.bias = true, .norms = true, .past = 3}), FusionPolicy::kDirect);
   ASSERT_TRUE(graph.ok());
   EXPECT_EQ(CountOps(*graph, OpKind::kExpand), 0);
+  EXPECT_EQ(CountOps(*graph, OpKind::kAttention), 1);
   for (const Node& node : graph->nodes()) {
     if (node.op != OpKind::kAttention) continue;
     EXPECT_EQ(graph->type(node.operands[1]).shape[2], Dim(kKvHeads * kHead));
