@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/explain_wire.h"
 
+#include "runtime/ir/all_nodes.h"
 #include "runtime/ir/op_info.h"
 #include "runtime/ir/text.h"
 #include "runtime/passes/analysis.h"
@@ -20,7 +21,7 @@ void IdsToWire(const std::vector<NodeId>& ids, Ids& out) {
   for (NodeId id : ids) out.Add(static_cast<uint32_t>(id));
 }
 
-// A region's or branch's ops in the order in which they run.
+// A region's ops, or a body's, in the order in which they run.
 std::string BodiesText(const Node& node) {
   std::string out;
   for (const auto& body : node.subgraphs) {
@@ -33,13 +34,14 @@ std::string BodiesText(const Node& node) {
   return out;
 }
 
-void NodeToWire(const Graph& graph, NodeId id, v1::ExplainedNode& out) {
+// `first` is the number of the graph's first node.
+void NodeToWire(const Graph& graph, NodeId id, int64_t first, v1::ExplainedNode& out) {
   const Node& node = graph.node(id);
   out.set_op(std::string(Name(node.op)));
   out.set_name(node.name);
   for (Value operand : node.operands) {
     v1::ValueRef& ref = *out.add_operands();
-    ref.set_node(static_cast<uint32_t>(operand.node));
+    ref.set_node(static_cast<uint32_t>(first + operand.node));
     ref.set_result(static_cast<uint32_t>(operand.result));
   }
   const std::string attrs = PrintAttrs(node), bodies = BodiesText(node);
@@ -59,7 +61,13 @@ void NodeToWire(const Graph& graph, NodeId id, v1::ExplainedNode& out) {
 }
 
 void GraphToWire(const Graph& graph, Nodes& out) {
-  for (NodeId id = 0; id < graph.size(); ++id) NodeToWire(graph, id, *out.Add());
+  const std::vector<PlacedNode> all = AllNodes(graph);
+  for (size_t number = 0; number < all.size(); ++number) {
+    const PlacedNode& at = all[number];
+    v1::ExplainedNode& node = *out.Add();
+    NodeToWire(*at.graph, at.id, static_cast<int64_t>(number) - at.id, node);
+    if (at.holder >= 0) node.set_within(static_cast<uint32_t>(at.holder));
+  }
 }
 
 // The blocks, and which MIR nodes each was lowered to.

@@ -77,7 +77,9 @@ class Maker {
       if (!runs && place.node() < static_cast<uint32_t>(lir_)) idle[place.node()] = true;
     }
     for (int id = 0; id < lir_; ++id) {
-      model_.steps_of_lir[id] = !IsLeaf(answer_.lir(id)) && !idle[id] ? 1 : 0;
+      const v1::ExplainedNode& node = answer_.lir(id);
+      const bool runs = !IsLeaf(node) && !idle[id] && !node.has_within();
+      model_.steps_of_lir[id] = runs ? 1 : 0;
     }
   }
 
@@ -165,10 +167,21 @@ class Maker {
     return it->second;
   }
 
+  // What control flow holds stands beside it, under its name.
+  int BodyOf(int holder) {
+    const v1::ExplainedNode& node = answer_.mir(holder);
+    const int unit = model_.unit_of_mir[holder];
+    const std::string label = node.name().empty() ? "" : Cat(" ", node.name());
+    const int body = Child(unit < 0 ? 0 : model_.units[unit].block, Cat("%", holder, label));
+    model_.blocks[body].what = node.op();
+    return body;
+  }
+
   // A module of blocks has a block for each that became several nodes; other nodes are where their
   // names put them, and where those before them are when they have none.
   int BlockOf(int mir) {
     const v1::ExplainedNode& node = answer_.mir(mir);
+    if (node.has_within()) return last_ = BodyOf(static_cast<int>(node.within()));
     std::vector<std::string> path;
     std::string what;
     if (answer_.hir_size() > 0 && node.made_from_size() > 0) {

@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <numeric>
 
+#include "runtime/base/text.h"
 #include "runtime/engine/digest_graph.h"
+#include "runtime/ir/all_nodes.h"
 #include "runtime/ir/op_info.h"
 
 namespace rlx::engine {
@@ -111,11 +113,19 @@ class Stripper {
     for (auto& subgraph : node.subgraphs) subgraph = Stripped(subgraph);
   }
 
+  // The author's graph that became a stripped one, and his number of each of its nodes.
+  struct Origin {
+    const Graph* graph = nullptr;
+    std::vector<NodeId> order;
+  };
+  const Origin& OriginOf(const Graph* stripped) const { return origins_.at(stripped); }
+
  private:
   std::shared_ptr<const Graph> Stripped(const std::shared_ptr<const Graph>& graph) {
     auto [place, added] = done_.emplace(graph.get(), nullptr);
     if (!added) return place->second;
-    Graph out = Reordered(*graph, CanonicalOrder(*graph, /*drop_dead=*/false));
+    std::vector<NodeId> order = CanonicalOrder(*graph, /*drop_dead=*/false);
+    Graph out = Reordered(*graph, order);
     for (NodeId id = 0; id < out.size(); ++id) {
       Node& node = out.node(id);
       node.sources.clear();
@@ -125,14 +135,56 @@ class Stripper {
     out.constraints = Sorted(graph->constraints);
     auto stripped = std::make_shared<const Graph>(std::move(out));
     done_[graph.get()] = stripped;
+    origins_[stripped.get()] = {graph.get(), std::move(order)};
     return stripped;
   }
 
   std::map<const Graph*, std::shared_ptr<const Graph>> done_;
+  std::map<const Graph*, Origin> origins_;
 };
 
 SourceRef::Kind SourceKind(Stage stage) {
   return stage == Stage::kHir ? SourceRef::Kind::kHir : SourceRef::Kind::kMir;
+}
+
+// The number of the first node of each graph that holds nodes that run; of a shared one, where it
+// is first.
+std::map<const Graph*, int64_t> FirstNumbers(const Graph& graph) {
+  std::map<const Graph*, int64_t> first;
+  const std::vector<PlacedNode> all = AllNodes(graph);
+  for (size_t number = 0; number < all.size(); ++number) {
+    first.emplace(all[number].graph, static_cast<int64_t>(number));
+  }
+  return first;
+}
+
+// The nodes of bodies, numbered behind those of the main graph, and what their author called them.
+void NumberBodies(const Graph& authored, const Stripper& stripper, SourceRef::Kind kind,
+                  Graph& graph, SourceTable& names) {
+  const std::vector<PlacedNode> all = AllNodes(graph);
+  if (all.size() == names.nodes.size()) return;
+  const std::map<const Graph*, int64_t> first = FirstNumbers(authored);
+  for (size_t number = names.nodes.size(); number < all.size(); ++number) {
+    const PlacedNode& at = all[number];
+    const SourceTable::Author& holder = names.nodes[static_cast<size_t>(at.holder)];
+    const Stripper::Origin& origin = stripper.OriginOf(at.graph);
+    SourceTable::Author author;
+    author.number = origin.order[static_cast<size_t>(at.id)];
+    const Node& node = origin.graph->node(author.number);
+    const Node& holds = all[static_cast<size_t>(at.holder)].node();
+    author.path = Cat(holder.path, holder.number, " ", Name(holds.op), ": %");
+    if (!InSignature(node)) author.name = node.name;
+    author.sources = node.sources;
+    if (author.sources.empty()) {
+      const std::string name = author.name.empty() ? "" : Cat(" \"", author.name, "\"");
+      author.sources = {{kind, first.at(origin.graph) + author.number,
+                         Cat("%", author.path, author.number, name)}};
+    }
+    names.nodes.push_back(std::move(author));
+  }
+  SetBodySources(graph, [&](int64_t number, const Node&) {
+    return std::vector<SourceRef>{{kind, number, ""}};
+  });
 }
 
 }  // namespace
@@ -160,6 +212,7 @@ Canonical Canonicalize(const Module& module, bool drop_dead) {
     if (!InSignature(node)) node.name.clear();
     stripper.StripSubgraphs(node);
   }
+  NumberBodies(module.graph, stripper, kind, graph, *names);
   out.names = std::move(names);
   out.digest = DigestModule(out.module);
   return out;

@@ -105,10 +105,12 @@ struct CompiledModule {
   int64_t artifact_bytes = 0;  // encoded
 };
 
-// What the author of one module called things, by canonical node number.
+// What the author of one module called things, by canonical node number: of nodes of the main
+// graph, then of those in bodies of control flow (AllNodes).
 struct SourceTable {
   struct Author {
-    NodeId number = 0;               // of the node in the author's module
+    std::string path;                // of a node in a body: "4 scan: %"
+    NodeId number = 0;               // of the node in the author's module, or in that body
     std::string name;                // its label, may be empty
     std::vector<SourceRef> sources;  // those that it came with, else itself
   };
@@ -116,7 +118,7 @@ struct SourceTable {
   std::vector<Author> nodes;
 
   // A message of the compile of the canonical module, with the nodes that it names (`%3 (erf)`) as
-  // the author knows them (`%7 "gelu" (erf)`).
+  // the author knows them (`%7 "gelu" (erf)`, in a body `%4 scan: %7 "gelu" (erf)`).
   std::string Translate(std::string_view message) const;
   size_t MemoryBytes() const;
 };

@@ -41,7 +41,8 @@ std::string_view Name(CompilePhase phase) { return kPhases[static_cast<int>(phas
 size_t SourceTable::MemoryBytes() const {
   size_t bytes = sizeof *this + module_name.size() + nodes.capacity() * sizeof(Author);
   for (const Author& author : nodes) {
-    bytes += author.name.size() + author.sources.capacity() * sizeof(SourceRef);
+    bytes +=
+        author.path.size() + author.name.size() + author.sources.capacity() * sizeof(SourceRef);
     for (const SourceRef& source : author.sources) bytes += source.name.size();
   }
   return bytes;
@@ -57,7 +58,7 @@ std::string SourceTable::Translate(std::string_view message) const {
     if (!number || !message.substr(end).starts_with(" (")) continue;
     if (*number >= static_cast<int64_t>(nodes.size())) continue;
     const Author& author = nodes[static_cast<size_t>(*number)];
-    out += Cat(message.substr(done, at - done), author.number);
+    out += Cat(message.substr(done, at - done), author.path, author.number);
     if (!author.name.empty()) out += Cat(" \"", author.name, "\"");
     done = at = end;
   }
@@ -67,9 +68,7 @@ std::string SourceTable::Translate(std::string_view message) const {
 FusionReport Compiled::Fusion() const {
   FusionReport report = module->artifact.fusion;
   if (!options->verbose.value_or(false)) {
-    std::erase_if(report.remarks, [](const Remark& remark) {
-      return remark.kind == Remark::Kind::kMissed && !remark.actionable;
-    });
+    std::erase_if(report.remarks, OnlyForVerbose);
   }
   for (Remark& remark : report.remarks) {
     remark.sources = Join(remark.sources, *names);

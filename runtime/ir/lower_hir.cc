@@ -36,9 +36,9 @@ absl::StatusOr<Subgraphs> LowerSubgraphs(const Node& node, FusionPolicy policy) 
 }
 
 // Appends the lowering of `from` to the builder's graph and returns its outputs there. `owner` are
-// the sources of the node that a nested graph belongs to: its own nodes have no number in the
-// author's module. `arguments` stand for the inputs of a graph that is inlined. Nesting is bounded
-// by Limits, and so is the recursion.
+// the sources of the node that a nested graph belongs to, for nodes that say nothing themselves:
+// their numbers mean nothing outside. `arguments` stand for the inputs of a graph that is inlined.
+// Nesting is bounded by Limits, and so is the recursion.
 Results LowerInto(GraphBuilder& b, const Graph& from, const Sources* owner,
                   const std::vector<Value>* arguments);
 
@@ -67,7 +67,11 @@ Results LowerInto(GraphBuilder& b, const Graph& from, const Sources* owner,
       map[id] = {(*arguments)[next_argument++]};
       continue;
     }
-    node.sources = owner != nullptr ? *owner : SourcesOf(node, id);
+    if (owner == nullptr) {
+      node.sources = SourcesOf(node, id);
+    } else if (node.sources.empty() || arguments != nullptr) {
+      node.sources = *owner;
+    }
     for (Value& operand : node.operands) operand = map[operand.node][operand.result];
     Results results = LowerNode(b, std::move(node));
     if (!results.ok()) return Annotate(results.status(), "lowering ", NodeLabel(from, id));

@@ -46,6 +46,11 @@ std::string_view Name(DispatchReport::Path path) {
 
 }  // namespace
 
+bool OnlyForVerbose(const Remark& remark) {
+  return remark.kind == Remark::Kind::kMissed && !remark.actionable &&
+         remark.reason != "body_in_full";
+}
+
 bool FusionReport::clean() const {
   return std::ranges::none_of(remarks, [](const Remark& remark) {
     return remark.kind == Remark::Kind::kMissed && remark.actionable;

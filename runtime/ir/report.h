@@ -10,7 +10,8 @@
 namespace rlx {
 
 // One sentence by a pass about one place. `rule` and `reason` come from closed lists (they become
-// metric labels); `message` names nodes. Node numbers are canonical (of the verified input module).
+// metric labels); `message` names nodes. Node numbers are canonical (of the verified input module;
+// nodes of bodies are numbered behind the others, all_nodes.h).
 struct Remark {
   enum class Kind : uint8_t { kApplied, kMissed };
   Kind kind = Kind::kApplied;
@@ -26,7 +27,12 @@ struct Remark {
   friend bool operator==(const Remark&, const Remark&) = default;
 };
 
-// What fusion did to a module: counts per op before and after, and every remark.
+// What only `verbose` shows: a miss that nobody can act on, unless it tells that a request was not
+// followed to the letter.
+bool OnlyForVerbose(const Remark& remark);
+
+// What fusion did to a module: counts per op before and after, bodies of control flow included, and
+// every remark.
 struct FusionReport {
   int64_t nodes_before = 0;
   int64_t nodes_after = 0;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <map>
@@ -17,7 +18,8 @@
 // for each op whose class the policy computes in a 16-bit type; casts between two such ops never
 // form, and those of weights are done when weights are bound. Only f32 changes: integers, booleans,
 // f64 and values that are 16 bits wide already stay, and so do inputs, params and outputs. What
-// decides (comparisons, top-k) stays in f32: rounding would change which way it goes.
+// decides (comparisons, top-k) stays in f32: rounding would change which way it goes. So do the
+// bodies of control flow, which a remark says.
 namespace rlx::passes {
 namespace {
 
@@ -139,6 +141,7 @@ class Narrowing {
 
   absl::Status Run() {
     for (NodeId id = 0; id < rewriter_.size(); ++id) {
+      if (HoldsF32(graph_.node(id))) in_full_.push_back(id);
       const DType to = Wanted(id);
       if (to == DType::kF32) continue;
       if (Feasible(id, to)) {
@@ -168,6 +171,17 @@ class Narrowing {
       if (!IsExact(dtype) && dtype != DType::kF32) return false;
     }
     return true;
+  }
+
+  // Whether a body computes in f32.
+  static bool HoldsF32(const Node& node) {
+    if (Info(node.op).op_class != OpClass::kControlFlow) return false;
+    return std::ranges::any_of(node.subgraphs, [](const auto& body) {
+      return std::ranges::any_of(body->nodes(), [](const Node& inner) {
+        const bool f32 = !inner.results.empty() && inner.results[0].dtype == DType::kF32;
+        return HoldsF32(inner) || (f32 && !IsLeaf(inner.op));
+      });
+    });
   }
 
   // The type to compute node `id` in.
@@ -244,6 +258,10 @@ class Narrowing {
              Cat(nodes.size(), " ", kind.first, " stay in f32: there is no ", kind.first, " of ",
                  kind.second, " like ", Label(graph_, nodes.front())));
     }
+    for (NodeId id : in_full_) {
+      Missed(context_, kRule, Reason::kBodyInFull, graph_, id,
+             Cat("what ", Label(graph_, id), " holds stays in f32"));
+    }
   }
 
   struct Narrowed16 {
@@ -260,6 +278,7 @@ class Narrowing {
   std::vector<Narrowed16> narrow_;  // by original node
   std::map<std::pair<Value, DType>, Value> casts_;
   ByKind done_, refused_;
+  std::vector<NodeId> in_full_;  // control flow
 };
 
 }  // namespace

@@ -38,13 +38,14 @@ enum class Reason : uint8_t {
   kPassSkipped,
   kOtherScaling,
   kQuantizedForm,
+  kBodyInFull,
 };
 struct ReasonInfo {
   std::string_view name;
   bool actionable;
   std::string_view hint;
 };
-inline constexpr std::array<ReasonInfo, 17> kReasons = {{
+inline constexpr std::array<ReasonInfo, 18> kReasons = {{
     {"other_op", false, ""},
     {"multi_consumer", true, "let one node alone read the intermediate value, or compute it twice"},
     {"graph_output", false, "the value is an output of the module and has to be written"},
@@ -67,9 +68,12 @@ inline constexpr std::array<ReasonInfo, 17> kReasons = {{
     {"quantized_form", false,
      "i8 codes, one scale for activations and one a column for weights, and an i32 bias at the "
      "products' scale"},
+    {"body_in_full", false,
+     "bodies of control flow compute as they are written: what a loop carries would be rounded in "
+     "each turn; cast inside, or write it out"},
 }};
 constexpr const ReasonInfo& Info(Reason reason) { return kReasons[static_cast<size_t>(reason)]; }
 
-static_assert(kReasons.size() == static_cast<size_t>(Reason::kQuantizedForm) + 1);
+static_assert(kReasons.size() == static_cast<size_t>(Reason::kBodyInFull) + 1);
 
 }  // namespace rlx::passes

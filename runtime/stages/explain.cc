@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "runtime/base/status.h"
+#include "runtime/ir/all_nodes.h"
 #include "runtime/ir/lower_hir.h"
 #include "runtime/ir/op_info.h"
 #include "runtime/kernel/text.h"
@@ -15,7 +16,7 @@ namespace {
 
 using Ids = std::vector<NodeId>;
 
-// Nested nodes speak of no source of their own: what comes out of a branch is the branch's.
+// What customs and regions hold has no number: what comes out of them is theirs.
 void ClearSources(Graph& graph);
 
 void ClearNested(Node& node) {
@@ -40,6 +41,9 @@ Graph Tracked(const Graph& graph) {
     ClearNested(out.node(id));
     out.node(id).sources = {{SourceRef::Kind::kMir, id, ""}};
   }
+  SetBodySources(out, [](int64_t number, const Node&) {
+    return std::vector<SourceRef>{{SourceRef::Kind::kMir, number, ""}};
+  });
   return out;
 }
 
@@ -50,10 +54,10 @@ Ids Tracks(const std::vector<SourceRef>& sources) {
   return ids;
 }
 
-std::vector<SourceRef> AuthorsOf(const Ids& ids, const Graph& mir) {
+std::vector<SourceRef> AuthorsOf(const Ids& ids, const std::vector<PlacedNode>& mir) {
   std::vector<SourceRef> out;
   for (NodeId id : ids) {
-    const std::vector<SourceRef>& sources = mir.node(id).sources;
+    const std::vector<SourceRef>& sources = mir[static_cast<size_t>(id)].node().sources;
     out.insert(out.end(), sources.begin(), sources.end());
   }
   std::ranges::sort(out);
@@ -64,25 +68,40 @@ std::vector<SourceRef> AuthorsOf(const Ids& ids, const Graph& mir) {
 // Hears the graph after each pass and notes where tracked nodes were last seen.
 class Trail {
  public:
-  explicit Trail(int nodes) : gone_(nodes), alive_(nodes, true) {}
+  explicit Trail(size_t nodes) : gone_(nodes), alive_(nodes, true) {}
 
-  void After(std::string_view pass, const Graph& graph) {
-    std::vector<bool> seen(alive_.size());
-    for (const Node& node : graph.nodes()) {
-      for (const SourceRef& source : node.sources) seen[source.id] = true;
+  void After(std::string_view pass, const Graph& graph) { Compare(pass, Seen(graph), alive_); }
+
+  // Bodies come one after the other, each first as the passes get it.
+  void AfterInBody(std::string_view pass, const Graph& body) {
+    if (pass.empty()) {
+      in_body_ = Seen(body);
+    } else {
+      Compare(pass, Seen(body), in_body_);
     }
-    for (size_t id = 0; id < seen.size(); ++id) {
-      if (alive_[id] && !seen[id]) gone_[id] = pass;
-    }
-    alive_ = std::move(seen);
   }
 
   // The pass after which nothing carried the node any more; empty when something still does.
   const std::string& gone(NodeId id) const { return gone_[id]; }
 
  private:
+  std::vector<bool> Seen(const Graph& graph) const {
+    std::vector<bool> seen(gone_.size());
+    for (const PlacedNode& at : AllNodes(graph)) {
+      for (const SourceRef& source : at.node().sources) seen[source.id] = true;
+    }
+    return seen;
+  }
+
+  void Compare(std::string_view pass, std::vector<bool> seen, std::vector<bool>& before) {
+    for (size_t id = 0; id < seen.size(); ++id) {
+      if (before[id] && !seen[id]) gone_[id] = pass;
+    }
+    before = std::move(seen);
+  }
+
   std::vector<std::string> gone_;
-  std::vector<bool> alive_;
+  std::vector<bool> alive_, in_body_;
 };
 
 Fate FateOfGone(std::string_view pass) {
@@ -94,30 +113,38 @@ Fate FateOfGone(std::string_view pass) {
 
 class Explainer {
  public:
-  explicit Explainer(Explanation& out) : out_(out), lir_(out.result.lir.graph) {}
+  explicit Explainer(Explanation& out)
+      : out_(out), mir_(AllNodes(out.mir)), lir_(AllNodes(out.result.lir.graph)) {}
 
   void Run(const Trail& trail) {
     Trace();
-    out_.fates.resize(out_.mir.size());
-    for (NodeId id = 0; id < out_.mir.size(); ++id) out_.fates[id].became = std::move(became_[id]);
-    for (NodeId id = 0; id < out_.mir.size(); ++id) Decide(id, trail);
+    out_.fates.resize(mir_.size());
+    for (size_t id = 0; id < mir_.size(); ++id) out_.fates[id].became = std::move(became_[id]);
+    for (size_t id = 0; id < mir_.size(); ++id) Decide(static_cast<NodeId>(id), trail);
     NameRules();
     RestoreAuthors();
   }
 
  private:
   void Trace() {
-    became_.resize(out_.mir.size());
-    for (NodeId id = 0; id < lir_.size(); ++id) {
-      out_.made_from.push_back(Tracks(lir_.node(id).sources));
-      for (NodeId from : out_.made_from.back()) became_[from].push_back(id);
+    became_.resize(mir_.size());
+    for (size_t id = 0; id < lir_.size(); ++id) {
+      out_.made_from.push_back(Tracks(lir_[id].node().sources));
+      for (NodeId from : out_.made_from.back()) {
+        became_[from].push_back(static_cast<NodeId>(id));
+      }
     }
     for (const Remark& remark : out_.result.fusion.remarks) {
       out_.remark_nodes.push_back(Tracks(remark.sources));
     }
   }
 
+  OpKind MirOp(NodeId id) const { return mir_[static_cast<size_t>(id)].node().op; }
+  OpKind LirOp(NodeId id) const { return lir_[static_cast<size_t>(id)].node().op; }
+
+  // The plan is that of the main graph.
   bool IsView(NodeId lir_id) const {
+    if (lir_id >= out_.result.lir.graph.size()) return false;
     return out_.result.lir.plan.of({lir_id, 0}).storage == Storage::kView;
   }
 
@@ -129,17 +156,17 @@ class Explainer {
       return;
     }
     const auto shared = [&](NodeId lir_id) { return out_.made_from[lir_id].size() > 1; };
-    const OpKind op = out_.mir.node(id).op;
+    const OpKind op = MirOp(id);
     const NodeId first = fate.became.front();
-    if (fate.became.size() == 1 && lir_.node(first).op == op) {
+    if (fate.became.size() == 1 && LirOp(first) == op) {
       // An op that several were merged into stands as each of them; one that took others in does
       // the work of all.
       const bool alone = !shared(first) || AllLike(first, op);
       fate.fate = !alone ? Fate::kFused : IsView(first) ? Fate::kView : Fate::kKept;
     } else if (std::ranges::any_of(fate.became, shared)) {
       fate.fate = Fate::kFused;
-    } else if (std::ranges::all_of(
-                   fate.became, [&](NodeId to) { return lir_.node(to).op == OpKind::kConstant; })) {
+    } else if (std::ranges::all_of(fate.became,
+                                   [&](NodeId to) { return LirOp(to) == OpKind::kConstant; })) {
       fate.fate = Fate::kFolded;
     } else {
       fate.fate = fate.became.size() == 1 ? Fate::kRewritten : Fate::kDecomposed;
@@ -148,7 +175,7 @@ class Explainer {
 
   bool AllLike(NodeId lir_id, OpKind op) const {
     return std::ranges::all_of(out_.made_from[lir_id],
-                               [&](NodeId from) { return out_.mir.node(from).op == op; });
+                               [&](NodeId from) { return MirOp(from) == op; });
   }
 
   // The last applied remark about a node says which rule it fell to; where it was taken apart, the
@@ -168,17 +195,21 @@ class Explainer {
   }
 
   void RestoreAuthors() {
-    for (NodeId id = 0; id < lir_.size(); ++id) {
-      lir_.node(id).sources = AuthorsOf(out_.made_from[id], out_.mir);
-    }
+    Graph& lir = out_.result.lir.graph;
+    const auto authors = [&](int64_t id) {
+      return AuthorsOf(out_.made_from[static_cast<size_t>(id)], mir_);
+    };
+    for (NodeId id = 0; id < lir.size(); ++id) lir.node(id).sources = authors(id);
+    SetBodySources(lir, [&](int64_t number, const Node&) { return authors(number); });
     for (size_t r = 0; r < out_.remark_nodes.size(); ++r) {
-      out_.result.fusion.remarks[r].sources = AuthorsOf(out_.remark_nodes[r], out_.mir);
+      out_.result.fusion.remarks[r].sources = AuthorsOf(out_.remark_nodes[r], mir_);
     }
   }
 
   Explanation& out_;
-  Graph& lir_;
-  std::vector<Ids> became_;  // by node of the MIR
+  const std::vector<PlacedNode> mir_;
+  const std::vector<PlacedNode> lir_;  // until the authors are restored
+  std::vector<Ids> became_;            // by node of the MIR
 };
 
 absl::StatusOr<Graph> MirOf(const Module& module) {
@@ -210,9 +241,12 @@ absl::StatusOr<Explanation> Explain(const Module& module, const CompileRequest& 
   CompileRequest tracked = request;
   tracked.until = Stage::kLir;
   tracked.limits = GrownLimits();  // what a block is lowered to is not the author's size
-  Trail trail(out.mir.size());
+  Trail trail(static_cast<size_t>(CountAllNodes(out.mir)));
   tracked.observer.after_pass = [&](std::string_view pass, const Graph& graph) {
     trail.After(pass, graph);
+  };
+  tracked.observer.after_pass_in_body = [&](std::string_view pass, const Graph& body) {
+    trail.AfterInBody(pass, body);
   };
   const Stage stage = module.stage == Stage::kLir ? Stage::kLir : Stage::kMir;
   RLX_ASSIGN(out.result, CompileModuleStages({stage, module.policy, Tracked(out.mir)}, tracked));

@@ -29,6 +29,7 @@ struct NodeFate {
   std::vector<NodeId> became;  // nodes of the LIR, ascending; empty for what is gone
 };
 
+// Nodes go by number (ir/all_nodes.h): those in bodies of control flow are among them.
 struct Explanation {
   Graph mir;                    // entering the passes; symbols bound that the options bind
   CompileResult result;         // as of a compile that stops at LIR

@@ -26,9 +26,9 @@ absl::Status RunPasses(Graph& graph, const ResolvedOptions& options, passes::Pas
                        std::vector<PassTiming>& timings);
 
 // The same for the bodies of the control flow that stays: RunPasses ends with it. Precision stays
-// as it is in there.
+// as it is in there. The observer hears after_pass_in_body alone.
 absl::Status RunNestedPasses(Graph& graph, const ResolvedOptions& options,
-                             passes::PassContext& context, const CancelToken& cancel,
-                             std::vector<PassTiming>& timings);
+                             passes::PassContext& context, const StageObserver& observer,
+                             const CancelToken& cancel, std::vector<PassTiming>& timings);
 
 }  // namespace rlx::stages

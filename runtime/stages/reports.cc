@@ -7,6 +7,7 @@
 #include "runtime/base/clock.h"
 #include "runtime/base/status.h"
 #include "runtime/device/backend.h"
+#include "runtime/ir/all_nodes.h"
 #include "runtime/ir/op_info.h"
 #include "runtime/passes/analysis.h"
 
@@ -88,23 +89,33 @@ void StampSources(Graph& graph) {
     Node& node = graph.node(id);
     if (node.sources.empty()) node.sources = {{SourceRef::Kind::kMir, id, node.name}};
   }
+  const std::vector<PlacedNode> all = AllNodes(graph);
+  if (all.size() == static_cast<size_t>(graph.size())) return;
+  std::vector<std::string> places;
+  for (size_t number = 0; number < all.size(); ++number) {
+    const std::string& name = all[number].node().name;
+    places.push_back(Cat(PlaceOf(all, static_cast<int64_t>(number)),
+                         name.empty() ? "" : Cat(" \"", name, "\"")));
+  }
+  SetBodySources(graph, [&](int64_t number, const Node& node) -> std::vector<SourceRef> {
+    if (!node.sources.empty()) return node.sources;
+    return {{SourceRef::Kind::kMir, number, places[static_cast<size_t>(number)]}};
+  });
 }
 
 std::map<std::string, int64_t> OpCounts(const Graph& graph) {
   std::map<std::string, int64_t> counts;
-  for (const Node& node : graph.nodes()) ++counts[std::string(Name(node.op))];
+  for (const PlacedNode& at : AllNodes(graph)) ++counts[std::string(Name(at.node().op))];
   return counts;
 }
 
 void CountOps(const Graph& before, const Graph& after, bool verbose, FusionReport& report) {
-  report.nodes_before = before.size();
-  report.nodes_after = after.size();
+  report.nodes_before = CountAllNodes(before);
+  report.nodes_after = CountAllNodes(after);
   report.ops_before = OpCounts(before);
   report.ops_after = OpCounts(after);
   if (verbose) return;
-  std::erase_if(report.remarks, [](const Remark& remark) {
-    return remark.kind == Remark::Kind::kMissed && !remark.actionable;
-  });
+  std::erase_if(report.remarks, OnlyForVerbose);
 }
 
 DispatchReport ReportDispatch(const Graph& before, const Graph& after,

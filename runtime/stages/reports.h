@@ -6,9 +6,11 @@
 // Pieces of a compile that several files of this room share.
 namespace rlx::stages {
 
-// Gives each node that has none a source: its number and name in the module as it arrived.
+// Gives each node that has none a source: its number and name in the module as it arrived; nodes of
+// bodies are numbered behind the others (AllNodes), and named by their place.
 void StampSources(Graph& graph);
 
+// Of all nodes, those in bodies of control flow too.
 std::map<std::string, int64_t> OpCounts(const Graph& graph);
 
 // Counts per op into `report`, and drops misses nobody can act on unless `verbose`.

@@ -6,8 +6,8 @@
 namespace rlx::stages {
 namespace {
 
-// A body as a module of its own while the passes have it: they know what symbols range over, the
-// verifier demands names, and what they remark on is said of the node that holds it.
+// A body as a module of its own while the passes have it: they know what symbols range over, and
+// the verifier demands names. A node that does not know where it is from is the holder's.
 class Body {
  public:
   Body(const Graph& outer, const Node& owner, const Graph& body) : graph_(body) {
@@ -19,7 +19,10 @@ class Body {
     for (const Output& output : Outputs([&](size_t i) { return Cat("out", i); })) {
       names_.push_back(output.name);
     }
-    for (NodeId id = 0; id < graph_.size(); ++id) graph_.node(id).sources = owner.sources;
+    for (NodeId id = 0; id < graph_.size(); ++id) {
+      std::vector<SourceRef>& sources = graph_.node(id).sources;
+      if (sources.empty()) sources = owner.sources;
+    }
   }
 
   Graph& graph() { return graph_; }
@@ -30,7 +33,6 @@ class Body {
     size_t next = 0;
     for (NodeId id : graph_.inputs()) graph_.node(id).name = names_[next++];
     Outputs([&](size_t i) { return names_[next + i]; });
-    for (NodeId id = 0; id < graph_.size(); ++id) graph_.node(id).sources.clear();
     return std::make_shared<const Graph>(std::move(graph_));
   }
 
@@ -48,29 +50,33 @@ class Body {
   std::vector<std::string> names_;  // of inputs, then outputs
 };
 
-// Seconds and changes of a body count with the pass; what is counted is the main graph.
+// Seconds and changes of a body count with the pass, and so do the nodes it leaves.
 void AddTimings(const std::vector<PassTiming>& nested, std::vector<PassTiming>& timings) {
   for (size_t i = 0; i < nested.size(); ++i) {
     timings[i].seconds += nested[i].seconds;
     timings[i].changed |= nested[i].changed;
+    timings[i].nodes_after += nested[i].nodes_after;
   }
 }
 
 }  // namespace
 
 absl::Status RunNestedPasses(Graph& graph, const ResolvedOptions& options,
-                             passes::PassContext& context, const CancelToken& cancel,
-                             std::vector<PassTiming>& timings) {
+                             passes::PassContext& context, const StageObserver& observer,
+                             const CancelToken& cancel, std::vector<PassTiming>& timings) {
   // What is carried from turn to turn would be rounded in each.
   ResolvedOptions inside = options;
   inside.policy = {};
+  const StageObserver hears = {.after_pass = observer.after_pass_in_body,
+                               .after_pass_in_body = observer.after_pass_in_body};
   for (NodeId id = 0; id < graph.size(); ++id) {
     Node& node = graph.node(id);
     if (Info(node.op).op_class != OpClass::kControlFlow) continue;
     for (auto& nested : node.subgraphs) {
       Body body(graph, node, *nested);
       std::vector<PassTiming> seconds;
-      RLX_TRY(Annotate(RunPasses(body.graph(), inside, context, {}, cancel, seconds),
+      if (hears.after_pass) hears.after_pass("", body.graph());
+      RLX_TRY(Annotate(RunPasses(body.graph(), inside, context, hears, cancel, seconds),
                        Cat("in a graph of %", id)));
       AddTimings(seconds, timings);
       nested = body.Finish();

@@ -89,7 +89,7 @@ absl::Status RunPasses(Graph& graph, const ResolvedOptions& options, passes::Pas
     timing.nodes_after = graph.size();
     timings.push_back(std::move(timing));
   }
-  return RunNestedPasses(graph, options, context, cancel, timings);
+  return RunNestedPasses(graph, options, context, observer, cancel, timings);
 }
 
 }  // namespace rlx::stages

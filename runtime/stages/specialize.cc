@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/base/status.h"
+#include "runtime/ir/all_nodes.h"
 #include "runtime/lower/lower.h"
 #include "runtime/passes/pad_to_capacity.h"
 #include "runtime/passes/passes.h"
@@ -39,7 +40,7 @@ absl::Status Replan(CompileResult& result, const device::Backend* backend,
                     const device::Target& target, const CancelToken& cancel) {
   if (!result.as_given) RLX_TRY(RunPassesAgain(result, backend, target));
   const Graph& graph = result.lir.graph;
-  result.fusion.nodes_after = graph.size();
+  result.fusion.nodes_after = CountAllNodes(graph);
   result.fusion.ops_after = OpCounts(graph);
   RLX_TRY(VerifyGraph(graph, GrownLimits()));
   const DispatchReport now = ReportDispatch(graph, graph, result.options, backend, target);

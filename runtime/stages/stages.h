@@ -86,6 +86,9 @@ struct StageObserver {
   bool dump_each_pass = false;
   // The graph after each pass that changed it.
   std::function<void(std::string_view pass, const Graph& graph)> after_pass;
+  // The same of a body of control flow, which has the passes once the graph around it has had them
+  // all. First as it was then, without a pass.
+  std::function<void(std::string_view pass, const Graph& body)> after_pass_in_body;
 };
 // Closed list of phase names, also metric labels.
 inline constexpr std::string_view kPhases[] = {"verify", "hir", "mir", "lir", "codegen"};

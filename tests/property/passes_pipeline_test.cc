@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The whole pipeline on random graphs, for every device and under changing options.
+#include "runtime/ir/all_nodes.h"
 #include "runtime/ir/lower_hir.h"
 #include "runtime/ir/tolerance.h"
 #include "runtime/ir/verify.h"
@@ -17,7 +18,7 @@ using ::testing::AssertionResult;
 using ::testing::AssertionSuccess;
 
 AssertionResult SoundReport(const CompileResult& result) {
-  if (result.fusion.nodes_after != result.lir.graph.size()) {
+  if (result.fusion.nodes_after != CountAllNodes(result.lir.graph)) {
     return AssertionFailure() << "the report counts other nodes";
   }
   for (const Remark& remark : result.fusion.remarks) {

@@ -126,6 +126,40 @@ TEST_F(CompileTest, MessagesNumberTheNodesAsTheirAuthorDid) {
   EXPECT_THAT(refused.status().ToString(), testing::HasSubstr("%4 \"carol.up\" (matmul)"));
 }
 
+// Of two matmuls with one number, the one in the loop is meant.
+TEST_F(CompileTest, MessagesFindNodesInBodies) {
+  const Module module = Parse(R"(mir "loop" {
+    %0 = param "w" : f32[8,8]
+    %1 = input "x" : f32[8,8]
+    %2 = neg "dead" (%1)
+    %3 = matmul "outside" (%1, %0)
+    %4 = scan (%3, %0) {carries = 1, sequences = 0, length = [500]} graph "" {
+      %0 = input "" : f32[8,8]
+      %1 = input "" : f32[8,8]
+      %2 = constant {value = f32[8] (1,2,3,4,5,6,7,8)}
+      %3 = matmul "inside" (%0, %1)
+      %4 = exp (%3)
+      %5 = add (%3, %2)
+      %6 = mul (%5, %4)
+      output "o" = %6
+    }
+    output "y" = %4
+  })");
+  const auto compiled = Compile(module);
+  ASSERT_TRUE(compiled.ok()) << compiled.status();
+  const FusionReport report = compiled->Fusion();
+  EXPECT_EQ(report.ops_before.at("matmul"), 2);
+  bool found = false;
+  for (const Remark& remark : report.remarks) {
+    if (remark.reason != "multi_consumer") continue;
+    found = true;
+    EXPECT_THAT(remark.message, testing::StartsWith("%4 scan: %3 \"inside\" (matmul) has 2 users"));
+    EXPECT_THAT(remark.sources, testing::ElementsAre(
+                                    SourceRef{SourceRef::Kind::kMir, 8, "%4 scan: %3 \"inside\""}));
+  }
+  EXPECT_TRUE(found) << report.ToString();
+}
+
 TEST_F(CompileTest, WhatIsUnsupportedIsNamedAsItsAuthorDid) {
   for (std::string_view label : {"alice", "bob"}) {
     CompileSpec spec = Spec(Unclean(label));

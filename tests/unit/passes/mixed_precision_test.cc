@@ -102,6 +102,31 @@ TEST(MixedPrecision, TouchesNothingButF32) {
   }
 }
 
+// What a loop carries would be rounded in each turn: its body computes as it is written, which is
+// said.
+TEST(MixedPrecision, LeavesBodiesOfControlFlowAndSaysSo) {
+  const std::string_view text = R"(mir "m" {
+    %0 = input "x" : f32[4,4]
+    %1 = input "xs" : f32[9,4,4]
+    %2 = scan(%0, %1) {carries = 1, sequences = 1, length = [9]} graph "" {
+      %0 = input "" : f32[4,4]
+      %1 = input "" : f32[4,4]
+      %2 = matmul(%0, %1)
+      output "o" = %2
+    }
+    %3 = matmul(%2, %0)
+    output "y" = %3
+  })";
+  const Narrowed out = Narrow({kAlwaysF16, {}}, text);
+  EXPECT_EQ(out.Of(OpKind::kMatMul), DType::kF16);
+  ASSERT_EQ(out.remarks.size(), 2u);
+  EXPECT_EQ(out.remarks[1].reason, "body_in_full");
+  EXPECT_EQ(out.remarks[1].message, "what %2 (scan) holds stays in f32");
+  EXPECT_FALSE(out.remarks[1].actionable);
+  EXPECT_FALSE(OnlyForVerbose(out.remarks[1]));
+  EXPECT_TRUE(Narrow({kAlwaysF32, {}}, text).remarks.empty());
+}
+
 // Neighbours in one type have no casts between them, a value is cast once, and what is finite stays
 // finite.
 TEST(MixedPrecision, CastsOnceAtTheBorder) {

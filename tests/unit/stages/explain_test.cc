@@ -121,6 +121,57 @@ TEST(Explain, MergedAndDecomposedNodesAreSaidToBe) {
   EXPECT_EQ(out.fates[2].became, out.fates[3].became);
 }
 
+// A loop whose body has something to fuse, something to miss and something to fold.
+constexpr std::string_view kLoop = R"(mir "loop" {
+  %0 = input "x" : f32[8,8]
+  %1 = input "xs" : f32[500,8]
+  %2 = param "w" : f32[8,8]
+  %3 = param "b" : f32[8]
+  %4 = scan (%0, %2, %3, %1) {carries = 1, sequences = 1, length = [500]} graph "" {
+    %0 = input "" : f32[8,8]
+    %1 = input "" : f32[8,8]
+    %2 = input "" : f32[8]
+    %3 = input "" : f32[8]
+    %4 = matmul "inner" (%0, %1)
+    %5 = add (%4, %2)
+    %6 = gelu (%5)
+    %7 = matmul (%6, %1)
+    %8 = exp (%7)
+    %9 = add (%7, %2)
+    %10 = mul (%9, %8)
+    %11 = constant {value = f32[8] (1,1,1,1,1,1,1,1)}
+    %12 = exp (%11)
+    %13 = add (%10, %12)
+    %14 = add (%13, %3)
+    output "o" = %14
+  }
+  output "y" = %4
+})";
+
+TEST(Explain, TellsTheFateOfNodesInBodies) {
+  const Explanation out = ExplainOrFail(ParseOrFail(kLoop));
+  ASSERT_EQ(out.fates.size(), 20u);  // 5, and 15 in the body
+  const auto in_body = [](NodeId id) { return 5 + id; };
+  EXPECT_EQ(out.fates[4].fate, Fate::kKept);
+  for (NodeId id : {4, 5, 6}) {
+    EXPECT_EQ(out.fates[in_body(id)].fate, Fate::kFused) << id;
+    EXPECT_EQ(out.fates[in_body(id)].rule, "matmul_bias_act") << id;
+  }
+  EXPECT_EQ(out.fates[in_body(12)].fate, Fate::kFolded);
+  EXPECT_EQ(out.fates[in_body(12)].pass, "constant_folding");
+  EXPECT_EQ(out.result.fusion.nodes_before, 20);
+  EXPECT_EQ(static_cast<size_t>(out.result.fusion.nodes_after), out.made_from.size());
+  EXPECT_EQ(out.result.fusion.ops_before.at("matmul"), 2);
+  bool missed = false;
+  for (const Remark& remark : out.result.fusion.remarks) {
+    if (remark.reason != "multi_consumer") continue;
+    missed = true;
+    EXPECT_THAT(remark.message, HasSubstr("%12 (matmul)"));
+    EXPECT_THAT(remark.sources, ElementsAre(SourceRef{SourceRef::Kind::kMir, 12, "%4 scan: %7"}));
+  }
+  EXPECT_TRUE(missed) << out.result.fusion.ToString();
+}
+
 TEST(Explain, IsAsTheCompileItself) {
   const Module module = LlamaBlock("fusable", "batch", "seq");
   const Explanation out = ExplainOrFail(module);
