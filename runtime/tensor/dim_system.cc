@@ -15,9 +15,27 @@ namespace {
 constexpr int kMostRounds = 16;  // of narrowing; x < y, y < x would go on for the length of a range
 constexpr int64_t kNone = INT64_MAX;  // ±: no bound, as in Dim::UpperBound
 
+// Work is counted in parts of dims (Dim::kMaxSize) put together with parts of others, each some
+// tens of nanoseconds: who asks has no deadline. Without any left, nothing more is refused.
+constexpr int64_t kMostWork = 2'000'000;
+constexpr int64_t kMostWorkToName = 10'000'000;  // for all that ConflictIn tries
+class Budget {
+ public:
+  explicit Budget(int64_t work) : left_(work) {}
+  bool Take(int64_t work) {
+    left_ -= work;
+    return left_ > 0;
+  }
+
+ private:
+  int64_t left_;
+};
+
 int64_t Saturate(__int128 value) {
   return static_cast<int64_t>(std::clamp<__int128>(value, -kNone, kNone));
 }
+
+int64_t SizeOf(const Dim& dim) { return dim.is_static() ? 1 : dim.expr()->size; }
 
 // low ≤ dim ≤ high
 struct Within {
@@ -78,6 +96,7 @@ Dim Substitute(const Dim& dim, std::string_view symbol, const Dim& value) {
     Dim product = term.coefficient;
     for (const DimAtom& atom : term.atoms) product = product * Substitute(atom, symbol, value);
     sum = sum + product;
+    if (sum.is_overflow()) break;
   }
   return sum;
 }
@@ -121,7 +140,7 @@ SymbolRange RangeOf(const SymbolTable& symbols, std::string_view name) {
 }
 
 // Takes solved symbols out of the system; what they range over stays in it. False: no solution.
-bool Eliminate(std::vector<Within>& system, const SymbolTable& symbols) {
+bool Eliminate(std::vector<Within>& system, const SymbolTable& symbols, Budget& budget) {
   for (size_t i = 0; i < system.size(); ++i) {
     if (!system[i].equation() || system[i].dim.is_overflow()) continue;
     if (system[i].dim.is_static()) continue;  // Narrow sees
@@ -130,8 +149,11 @@ bool Eliminate(std::vector<Within>& system, const SymbolTable& symbols) {
     if (!solution) continue;
     const SymbolRange range = RangeOf(symbols, solution->symbol);
     system[i] = {solution->value, range.min, range.max};
-    for (Within& other : system)
+    for (Within& other : system) {
+      if (!Mentions(other.dim, solution->symbol)) continue;
+      if (!budget.Take(SizeOf(other.dim) * SizeOf(solution->value))) return true;
       other.dim = Substitute(other.dim, solution->symbol, solution->value);
+    }
   }
   return true;
 }
@@ -142,7 +164,7 @@ bool Eliminate(std::vector<Within>& system, const SymbolTable& symbols) {
 // proof.
 class Ranges {
  public:
-  explicit Ranges(const SymbolTable& symbols) : symbols_(symbols) {}
+  Ranges(const SymbolTable& symbols, Budget& budget) : symbols_(symbols), budget_(budget) {}
 
   bool changed() const { return changed_; }
   void Begin() { changed_ = false; }
@@ -154,6 +176,7 @@ class Ranges {
     if (dim.is_static()) return true;
     for (const DimTerm& term : dim.expr()->terms) {
       if (term.atoms.size() != 1) continue;
+      if (!budget_.Take(SizeOf(dim))) return true;
       const Dim rest = dim - DimExpr::Sum({term});
       if (rest.is_overflow()) continue;
       const int64_t least = low == -kNone ? low : Minus(low, rest.UpperBound(symbols_));
@@ -208,23 +231,31 @@ class Ranges {
   }
 
   SymbolTable symbols_;
+  Budget& budget_;
   bool changed_ = false;
 };
+
+// Whether it found that no sizes keep them.
+bool Refutes(std::span<const DimConstraint> constraints, const SymbolTable& symbols,
+             Budget& budget) {
+  std::vector<Within> system;
+  for (const DimConstraint& constraint : constraints) system.push_back(Normal(constraint));
+  if (!Eliminate(system, symbols, budget)) return true;
+  Ranges ranges(symbols, budget);
+  for (int round = 0; round < kMostRounds; ++round) {
+    ranges.Begin();
+    for (const Within& within : system)
+      if (!ranges.Narrow(within.dim, within.low, within.high)) return true;
+    if (!ranges.changed()) break;
+  }
+  return false;
+}
 
 }  // namespace
 
 bool MayHold(std::span<const DimConstraint> constraints, const SymbolTable& symbols) {
-  std::vector<Within> system;
-  for (const DimConstraint& constraint : constraints) system.push_back(Normal(constraint));
-  if (!Eliminate(system, symbols)) return false;
-  Ranges ranges(symbols);
-  for (int round = 0; round < kMostRounds; ++round) {
-    ranges.Begin();
-    for (const Within& within : system)
-      if (!ranges.Narrow(within.dim, within.low, within.high)) return false;
-    if (!ranges.changed()) break;
-  }
-  return true;
+  Budget budget(kMostWork);
+  return !Refutes(constraints, symbols, budget);
 }
 
 // The last constraint of the shortest prefix that fails is part of the conflict; with it in front,
@@ -233,12 +264,13 @@ std::vector<size_t> ConflictIn(std::span<const DimConstraint> constraints,
                                const SymbolTable& symbols) {
   std::vector<size_t> found;
   std::vector<DimConstraint> tried;
+  Budget budget(kMostWorkToName);
   const auto fails = [&](size_t prefix) {
     tried.clear();
     for (size_t at : found) tried.push_back(constraints[at]);
     tried.insert(tried.end(), constraints.begin(),
                  constraints.begin() + static_cast<std::ptrdiff_t>(prefix));
-    return !MayHold(tried, symbols);
+    return Refutes(tried, symbols, budget);
   };
   size_t known = constraints.size();  // a prefix that fails
   while (!fails(0) && found.size() < constraints.size()) {

@@ -79,6 +79,20 @@ TEST(DimSystem, NamesFewConstraintsOfAConflict) {
   EXPECT_THAT(ConflictIn(std::span(system).subspan(5, 1), {{"s", {4, 20}}}), ElementsAre(0));
 }
 
+// However many constraints of however many terms there are, it comes to an end soon.
+TEST(DimSystem, IsBounded) {
+  Constraints system;
+  Dim sum = 0;
+  for (int i = 0; i < 15; ++i) sum = sum + Dim(i + 2) * Dim::Symbol(Cat("a", i)) * Dim::Symbol("z");
+  ASSERT_FALSE(sum.is_overflow());
+  for (int i = 0; i < 1000; ++i)
+    system.push_back({sum + Dim(i) * s, Dim::Symbol(Cat("b", i % 90))});
+  system.push_back({s, 7});
+  system.push_back({s, 8});
+  MayHold(system, {});
+  EXPECT_LE(ConflictIn(system, {}).size(), system.size());
+}
+
 // What is refused has no solution: tried with all sizes.
 TEST(DimSystem, RefusesNothingThatHasASolution) {
   std::mt19937_64 rng(3);
