@@ -307,9 +307,25 @@ TEST(CpuControlFlow, ATraceShowsTheFirstTurns) {
   EXPECT_EQ(loaded->F32(0), last);
 }
 
+// A target without control flow: all is written out.
+CompileOptions WithoutControlFlow() {
+  const auto backend = cpu::MakeCpuBackend();
+  const std::vector<std::string> claims = backend->ClaimedKinds(backend->Targets().front());
+  CompileOptions options;
+  options.supported_ops.emplace(claims.begin(), claims.end());
+  for (const char* kind : {"If", "While", "Scan"})
+    EXPECT_EQ(options.supported_ops->erase(kind), 1u);
+  return options;
+}
+
+HostTensor I64(std::vector<int64_t> dims, int64_t value) {
+  return HostTensor::FromInts(DType::kI64, std::move(dims), std::vector<int64_t>{value});
+}
+
 // Of an `if` the branch that is not taken may be impossible.
-TEST(CpuControlFlow, TheOtherBranchIsNotRun) {
-  auto loaded = Load(R"(mir "either" {
+TEST(CpuControlFlow, TheOtherBranchFailsNothing) {
+  for (const CompileOptions& options : {CompileOptions(), WithoutControlFlow()}) {
+    auto loaded = Load(R"(mir "either" {
   %0 = input "p" : bool[]
   %1 = input "table" : f32[4]
   %2 = input "index" : i64[1]
@@ -327,18 +343,69 @@ TEST(CpuControlFlow, TheOtherBranchIsNotRun) {
   output "y" = %3
 }
 )",
-                     {}, {});
-  ASSERT_TRUE(loaded.ok()) << Cat(loaded.status());
-  const auto run = [&](int64_t p, int64_t index) {
-    return loaded->Run({HostTensor::FromInts(DType::kBool, {}, std::vector<int64_t>{p}),
-                        F32({4}, {1, 2, 3, 4}),
-                        HostTensor::FromInts(DType::kI64, {1}, std::vector<int64_t>{index})});
-  };
-  ASSERT_TRUE(run(1, 2).ok());
-  EXPECT_EQ(loaded->F32(0), 3);
-  ASSERT_TRUE(run(0, 99).ok());
-  EXPECT_EQ(loaded->F32(0), 7);
-  EXPECT_EQ(run(1, 99).code(), absl::StatusCode::kInvalidArgument);
+                       {}, options);
+    ASSERT_TRUE(loaded.ok()) << Cat(loaded.status());
+    EXPECT_EQ(CountSteps(loaded->program->steps, device::Step::Kind::kBranch),
+              options.supported_ops ? 0 : 1);
+    const auto run = [&](int64_t p, int64_t index) {
+      return loaded->Run({HostTensor::FromInts(DType::kBool, {}, std::vector<int64_t>{p}),
+                          F32({4}, {1, 2, 3, 4}), I64({1}, index)});
+    };
+    ASSERT_TRUE(run(1, 2).ok());
+    EXPECT_EQ(loaded->F32(0), 3);
+    for (const int64_t index : {99, -1}) {
+      ASSERT_TRUE(run(0, index).ok()) << run(0, index);
+      EXPECT_EQ(loaded->F32(0), 7);
+      EXPECT_EQ(run(1, index).code(), absl::StatusCode::kInvalidArgument);
+    }
+  }
+}
+
+// A loop may end where its table does: turns behind the end are not run, whoever writes them out.
+TEST(CpuControlFlow, TurnsBehindTheEndFailNothing) {
+  for (const CompileOptions& options : {Native(), WithoutControlFlow()}) {
+    auto loaded = Load(R"(mir "sum" {
+  %0 = input "sum" : f32[1]
+  %1 = input "i" : i64[1]
+  %2 = input "n" : i64[1]
+  %3 = input "table" : f32[4]
+  %4 = while(%0, %1, %2, %3) {carries = 2, max_iterations = 8} graph "" {
+    %0 = input : f32[1]
+    %1 = input : i64[1]
+    %2 = input : i64[1]
+    %3 = input : f32[4]
+    %4 = lt(%1, %2)
+    %5 = reshape(%4) {shape = []}
+    output "" = %5
+  } graph "" {
+    %0 = input : f32[1]
+    %1 = input : i64[1]
+    %2 = input : i64[1]
+    %3 = input : f32[4]
+    %4 = gather(%3, %1)
+    %5 = add(%0, %4)
+    %6 = constant {value = i64[1] (1)}
+    %7 = add(%1, %6)
+    output "" = %5
+    output "" = %7
+  }
+  output "y" = %4
+}
+)",
+                       {}, options);
+    ASSERT_TRUE(loaded.ok()) << Cat(loaded.status());
+    const auto run = [&](int64_t from, int64_t to) {
+      return loaded->Run({F32({1}, {0}), I64({1}, from), I64({1}, to), F32({4}, {1, 2, 3, 4})});
+    };
+    ASSERT_TRUE(run(0, 4).ok()) << run(0, 4);
+    EXPECT_EQ(loaded->F32(0), 10);
+    ASSERT_TRUE(run(2, 3).ok());
+    EXPECT_EQ(loaded->F32(0), 3);
+    ASSERT_TRUE(run(9, 3).ok());
+    EXPECT_EQ(loaded->F32(0), 0);
+    EXPECT_EQ(run(0, 5).code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_EQ(run(-1, 2).code(), absl::StatusCode::kInvalidArgument);
+  }
 }
 
 TEST(CpuComplex, ArithmeticMovementAndTransforms) {
