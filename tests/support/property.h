@@ -20,8 +20,8 @@ PropertyFlags& Flags();
 // again with the same draws while a failing graph is shrunk.
 using Property = std::function<::testing::AssertionResult(const Graph&, Rng&)>;
 
-// Checks the property on `count` random graphs. The first that fails is shrunk and printed as text
-// IR, with its seed.
+// Checks the property on `count` random graphs, under a sanitizer on half as many. The first that
+// fails is shrunk and printed as text IR, with its seed.
 void CheckRandomGraphs(int count, const RandomGraphOptions& options, const Property& property);
 // The same on graphs from anywhere: `make(seed)`.
 void CheckGraphs(int count, const std::function<Graph(uint64_t)>& make, const Property& property);
