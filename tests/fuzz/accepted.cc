@@ -92,10 +92,13 @@ const device::Backend& DryBackend() {
   return backend;
 }
 
-absl::StatusOr<stages::CompileResult> CompileDry(const Module& module) {
+absl::StatusOr<stages::CompileResult> CompileDry(const Module& module,
+                                                 const CompileOptions& options) {
   const device::Backend& backend = DryBackend();
-  return stages::CompileModuleStages(
-      module, {.backend = &backend, .target = backend.Targets().front(), .limits = kLimits});
+  return stages::CompileModuleStages(module, {.options = options,
+                                              .backend = &backend,
+                                              .target = backend.Targets().front(),
+                                              .limits = kLimits});
 }
 
 void CheckAccepted(const Module& module, uint64_t choice) {

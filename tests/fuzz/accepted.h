@@ -15,7 +15,8 @@ extern const Limits kLimits;
 const device::Backend& DryBackend();
 
 // A compile with it, for its first target.
-absl::StatusOr<stages::CompileResult> CompileDry(const Module& module);
+absl::StatusOr<stages::CompileResult> CompileDry(const Module& module,
+                                                 const CompileOptions& options = {});
 
 // What must hold for a module that Verify accepts: it stays the same through text and wire, every
 // device's pipeline takes it or says why not (never with an internal error), and what comes out is

@@ -10,7 +10,7 @@ namespace {
 
 std::vector<std::string> Seeds() {
   std::vector<std::string> out;
-  for (const Module& module : SeedModules()) {
+  for (const Module& module : SeedModules(13)) {
     auto result = CompileDry(module);
     CHECK(result.ok(), Message(result.status()));
     const device::Target target = DryBackend().Targets().front();

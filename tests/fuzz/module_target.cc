@@ -9,7 +9,7 @@ namespace {
 
 std::vector<std::string> Seeds() {
   std::vector<std::string> out;
-  for (const Module& module : SeedModules()) {
+  for (const Module& module : SeedModules(11)) {
     v1::GraphModule wire;
     wire::ModuleToWire(module, wire);
     out.push_back(wire.SerializeAsString());

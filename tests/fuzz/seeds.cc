@@ -9,18 +9,18 @@
 namespace rlx::fuzz {
 namespace {
 
-void AddOps(std::vector<Module>& out) {
-  Rng rng(11);
+void AddOps(uint64_t number, std::vector<Module>& out) {
+  Rng rng(number);
   for (const OpInfo* info : AllOps()) {
     if (info->sample == nullptr) continue;
     out.push_back({.graph = test::SampleGraph(*info, info->sample(rng))});
   }
 }
 
-void AddRandomGraphs(std::vector<Module>& out) {
-  for (uint64_t seed = 1; seed <= 12; ++seed) {
-    out.push_back({.graph = test::RandomGraph(
-                       seed, {.steps = 2 + static_cast<int>(seed), .symbolic = seed % 3 == 0})});
+void AddRandomGraphs(uint64_t number, std::vector<Module>& out) {
+  for (int i = 1; i <= 12; ++i) {
+    out.push_back({.graph = test::RandomGraph(number * 100 + static_cast<uint64_t>(i),
+                                              {.steps = 2 + i, .symbolic = i % 3 == 0})});
   }
 }
 
@@ -33,21 +33,18 @@ void AddBlocks(std::vector<Module>& out) {
 
 }  // namespace
 
-const std::vector<Module>& SeedModules() {
-  static const std::vector<Module>& modules = *[] {
-    auto* all = new std::vector<Module>;
-    AddOps(*all);
-    AddRandomGraphs(*all);
-    AddBlocks(*all);
-    std::erase_if(*all, [](const Module& m) { return !Verify(m, kLimits).ok(); });  // too large
-    return all;
-  }();
-  return modules;
+std::vector<Module> SeedModules(uint64_t number) {
+  std::vector<Module> all;
+  AddOps(number, all);
+  AddRandomGraphs(number, all);
+  AddBlocks(all);
+  std::erase_if(all, [](const Module& m) { return !Verify(m, kLimits).ok(); });  // too large
+  return all;
 }
 
 std::span<const Target* const> AllTargets() {
-  static constexpr const Target* kTargets[] = {&kModuleTarget, &kTextTarget, &kArtifactTarget,
-                                               &kOnnxTarget};
+  static constexpr const Target* kTargets[] = {&kModuleTarget, &kTextTarget, &kLirTarget,
+                                               &kArtifactTarget, &kOnnxTarget};
   return kTargets;
 }
 

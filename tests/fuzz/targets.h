@@ -15,20 +15,22 @@ namespace rlx::fuzz {
 
 struct Target {
   std::string_view name;
-  // Sound inputs to begin from: one of every op, random graphs, blocks. Always the same.
+  // Sound inputs to begin from. Always the same.
   std::vector<std::string> (*seeds)();
   void (*run)(std::string_view bytes);
 };
 
 extern const Target kModuleTarget;    // a GraphModule as it travels
-extern const Target kTextTarget;      // the text form
+extern const Target kTextTarget;      // the text form, HIR to LIR
+extern const Target kLirTarget;       // a planned module as it travels
 extern const Target kArtifactTarget;  // what caches keep: a LIR module with its program
 extern const Target kOnnxTarget;      // an ONNX model as it lies in its file
 
 std::span<const Target* const> AllTargets();
 
-// The modules behind every target's seeds.
-const std::vector<Module>& SeedModules();
+// Sound modules to begin from: one of every op, random graphs, blocks. `number` draws them: each
+// target has its own.
+std::vector<Module> SeedModules(uint64_t number);
 
 // One to three small changes at random places: bits, numbers, tokens, pieces moved or lost.
 std::string Mutate(std::string bytes, uint64_t seed);
