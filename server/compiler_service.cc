@@ -118,7 +118,8 @@ grpc::ServerUnaryReactor* CompilerService::Lower(grpc::CallbackServerContext* co
     if (!stage) return InvalidField("stage", "unknown value ", static_cast<int>(request->stage()));
     RLX_ASSIGN(const engine::CompileSpec spec,
                SpecFromWire(request->spec(), call.who(), call.engine()));
-    RLX_ASSIGN(const engine::Lowered lowered, call.engine().Lower(spec, *stage, call.cancel()));
+    RLX_ASSIGN(const engine::Lowered lowered,
+               call.engine().Lower(spec, *stage, call.cancel(), &call.misses()));
     response->set_text(lowered.text);
     wire::ModuleToWire(lowered.module, *response->mutable_module());
     for (const PassTiming& timing : lowered.passes) {
@@ -139,7 +140,8 @@ grpc::ServerUnaryReactor* CompilerService::Explain(grpc::CallbackServerContext* 
   const auto handle = [request, response](Call& call) -> absl::Status {
     RLX_ASSIGN(const engine::CompileSpec spec,
                SpecFromWire(request->spec(), call.who(), call.engine()));
-    RLX_ASSIGN(const engine::Explained explained, call.engine().Explain(spec, call.cancel()));
+    RLX_ASSIGN(const engine::Explained explained,
+               call.engine().Explain(spec, call.cancel(), &call.misses()));
     ExplainedToWire(explained, spec.module, *request, *response);
     return absl::OkStatus();
   };
@@ -155,7 +157,7 @@ grpc::ServerUnaryReactor* CompilerService::ExportSource(grpc::CallbackServerCont
                SpecFromWire(request->spec(), call.who(), call.engine()));
     const std::set<std::string> languages(request->languages().begin(), request->languages().end());
     RLX_ASSIGN(const engine::Exported exported,
-               call.engine().ExportSource(spec, languages, call.cancel()));
+               call.engine().ExportSource(spec, languages, call.cancel(), &call.misses()));
     TargetToWire(exported.target, exported.fusion_target, *response->mutable_target());
     for (const engine::KernelSource& kernel : exported.kernels) {
       KernelSourceToWire(kernel, *response->add_kernels());

@@ -3,6 +3,7 @@
 
 #include "runtime/base/status.h"
 #include "runtime/engine/artifact.h"
+#include "runtime/engine/assert_clean.h"
 #include "runtime/ir/text.h"
 
 namespace rlx::engine {
@@ -79,14 +80,25 @@ absl::StatusOr<FlightResult> RunSpecialise(const CompiledModule& module, const D
 
 absl::StatusOr<Lowered> RunLower(const CompileSpec& spec, const CompileOptions& options,
                                  const Targets::Choice& choice, const Limits& limits, Stage stage,
-                                 const CancelToken& cancel) {
+                                 const CancelToken& cancel, FusionReport* misses) {
   Lowered out;
+  CompileOptions quiet = options;
+  quiet.assert_fusion_clean = false;  // here, where the misses can be handed back
+  stages::CompileRequest request = StageRequest(spec.device, quiet, choice, limits, cancel);
+  // What fusion misses shows at the end of the passes, wherever the caller wants to stop.
+  const bool judged = options.assert_fusion_clean.value_or(false);
+  if (judged && stage != Stage::kLir) {
+    request.until = Stage::kLir;
+    RLX_ASSIGN(const stages::CompileResult whole,
+               stages::CompileModuleStages(spec.module, request));
+    RLX_TRY(CheckClean(options, whole.fusion, misses));
+  }
   if (stage == spec.module.stage && stage != Stage::kLir) {
     out.module = spec.module;
   } else {
-    stages::CompileRequest request = StageRequest(spec.device, options, choice, limits, cancel);
     request.until = stage;
     RLX_ASSIGN(stages::CompileResult result, stages::CompileModuleStages(spec.module, request));
+    RLX_TRY(CheckClean(options, result.fusion, misses));
     out.module = {stage, spec.module.policy, std::move(result.lir.graph), nullptr};
     if (stage == Stage::kLir) {
       out.module.plan = std::make_shared<const BufferPlan>(std::move(result.lir.plan));

@@ -25,9 +25,9 @@ absl::StatusOr<FlightResult> RunSpecialise(const CompiledModule& module, const D
                                            const CancelToken& cancel, ProgressHub& progress);
 
 // Without code and without caches, on the caller's own module; stops at `stage`, which does not
-// come before the module's.
+// come before the module's. assert_fusion_clean holds at every stage; `misses` as in CompileCall.
 absl::StatusOr<Lowered> RunLower(const CompileSpec& spec, const CompileOptions& options,
                                  const Targets::Choice& choice, const Limits& limits, Stage stage,
-                                 const CancelToken& cancel);
+                                 const CancelToken& cancel, FusionReport* misses);
 
 }  // namespace rlx::engine

@@ -4,6 +4,7 @@
 #include "runtime/base/clock.h"
 #include "runtime/base/file.h"
 #include "runtime/base/status.h"
+#include "runtime/engine/assert_clean.h"
 #include "runtime/engine/observer.h"
 #include "runtime/engine/options.h"
 #include "runtime/engine/trace_files.h"
@@ -35,16 +36,8 @@ Meaning MeaningOf(const Job& job, CompileSpec& spec) {
 }
 
 absl::Status CheckClean(const Compiled& answer, const CompileCall& call) {
-  if (!answer.options->assert_fusion_clean.value_or(false)) return absl::OkStatus();
   if (answer.module->artifact.fusion.clean()) return absl::OkStatus();
-  FusionReport report = answer.Fusion();
-  std::string misses;
-  for (const Remark& remark : report.remarks) {
-    if (remark.kind != Remark::Kind::kMissed || !remark.actionable) continue;
-    misses += Cat(misses.empty() ? "" : "; ", remark.rule, ": ", remark.message);
-  }
-  if (call.misses != nullptr) *call.misses = std::move(report);
-  return FailedPrecondition("fusion is not clean: ", misses);
+  return CheckClean(*answer.options, answer.Fusion(), call.misses);
 }
 
 }  // namespace
@@ -234,20 +227,20 @@ absl::StatusOr<ModulePtr> Compiler::Specialise(const ModulePtr& module, const Sp
 }
 
 absl::StatusOr<Lowered> Compiler::Lower(const CompileSpec& spec, Stage stage,
-                                        const CancelToken& cancel) {
+                                        const CancelToken& cancel, FusionReport* misses) {
   RLX_TRY(cancel.Check());
   if (stage < spec.module.stage) return InvalidArgument("the module is past that stage already");
   RLX_ASSIGN(const Targets::Choice choice, targets_.Choose(spec.device, spec.profile));
   RLX_TRY(Verify(spec.module, options_.limits));
   return RunLower(spec, Inherit(spec.options, spec.device, options_), choice, options_.limits,
-                  stage, cancel);
+                  stage, cancel, misses);
 }
 
 absl::Status Compiler::AddDumps(const CompileSpec& spec, const CancelToken& cancel,
                                 Compiled& answer) {
   for (Stage stage : answer.options->dump) {
     if (stage < spec.module.stage) continue;
-    RLX_ASSIGN(Lowered lowered, Lower(spec, stage, cancel));
+    RLX_ASSIGN(Lowered lowered, Lower(spec, stage, cancel, nullptr));
     answer.dumps.emplace_back(stage, std::move(lowered.text));
   }
   return absl::OkStatus();
@@ -257,7 +250,7 @@ void Compiler::WriteIr(const CompileSpec& spec, const Digest256& key, const Canc
   std::string text;
   for (Stage stage : {Stage::kHir, Stage::kMir, Stage::kLir}) {
     if (stage < spec.module.stage) continue;
-    const absl::StatusOr<Lowered> lowered = Lower(spec, stage, cancel);
+    const absl::StatusOr<Lowered> lowered = Lower(spec, stage, cancel, nullptr);
     if (lowered.ok()) text += lowered->text;
   }
   // One that cannot be written costs nobody a compile.

@@ -23,7 +23,8 @@ class Compiler {
   std::optional<Compiled> Recall(const Principal& who, const Digest256& request);
   absl::StatusOr<Compiled> Wait(const Principal& who, const RandomId& operation,
                                 const CompileCall& call, const CancelToken& cancel);
-  absl::StatusOr<Lowered> Lower(const CompileSpec& spec, Stage stage, const CancelToken& cancel);
+  absl::StatusOr<Lowered> Lower(const CompileSpec& spec, Stage stage, const CancelToken& cancel,
+                                FusionReport* misses);
 
   // A module that was compiled before, in the names that this principal knows it by. NotFound.
   absl::StatusOr<Compiled> Load(const Principal& who, const Digest256& key,

@@ -77,25 +77,26 @@ class EngineImpl final : public Engine {
     return compiler_.Load(who, key, cancel);
   }
 
-  absl::StatusOr<Lowered> Lower(const CompileSpec& spec, Stage stage,
-                                const CancelToken& cancel) override {
+  absl::StatusOr<Lowered> Lower(const CompileSpec& spec, Stage stage, const CancelToken& cancel,
+                                FusionReport* misses) override {
     const Gate::Pass pass(gate_);
     if (!pass) return Draining();
-    return compiler_.Lower(spec, stage, cancel);
+    return compiler_.Lower(spec, stage, cancel, misses);
   }
 
-  absl::StatusOr<Explained> Explain(const CompileSpec& spec, const CancelToken& cancel) override {
+  absl::StatusOr<Explained> Explain(const CompileSpec& spec, const CancelToken& cancel,
+                                    FusionReport* misses) override {
     const Gate::Pass pass(gate_);
     if (!pass) return Draining();
-    return RunExplain(spec, options_, targets_, cancel);
+    return RunExplain(spec, options_, targets_, cancel, misses);
   }
 
   absl::StatusOr<Exported> ExportSource(const CompileSpec& spec,
                                         const std::set<std::string>& languages,
-                                        const CancelToken& cancel) override {
+                                        const CancelToken& cancel, FusionReport* misses) override {
     const Gate::Pass pass(gate_);
     if (!pass) return Draining();
-    return RunExport(spec, options_, targets_, languages, cancel);
+    return RunExport(spec, options_, targets_, languages, cancel, misses);
   }
 
   absl::StatusOr<KeyExplanation> ExplainKey(const CompileSpec& spec) override {

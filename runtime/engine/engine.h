@@ -127,18 +127,21 @@ class Engine {
   virtual absl::StatusOr<Compiled> Inspect(const Principal& who, const Digest256& key,
                                            const CancelToken& cancel) = 0;
   // The stages without code and without the cache, on the calling thread. InvalidArgument for a
-  // stage before the module's own.
+  // stage before the module's own. Here and below FailedPrecondition where assert_fusion_clean
+  // finds misses, which `misses` (may be null) then gets.
   virtual absl::StatusOr<Lowered> Lower(const CompileSpec& spec, Stage stage,
-                                        const CancelToken& cancel) = 0;
+                                        const CancelToken& cancel, FusionReport* misses) = 0;
   // What becomes of each node, and what the module runs as (explain.h); neither code nor cache, on
   // the calling thread.
-  virtual absl::StatusOr<Explained> Explain(const CompileSpec& spec, const CancelToken& cancel) = 0;
+  virtual absl::StatusOr<Explained> Explain(const CompileSpec& spec, const CancelToken& cancel,
+                                            FusionReport* misses) = 0;
   // The module's kernels as text in these languages, in all when there are none. FailedPrecondition
   // with the reason when no back end here lowers it; InvalidArgument for a language that it does
   // not write.
   virtual absl::StatusOr<Exported> ExportSource(const CompileSpec& spec,
                                                 const std::set<std::string>& languages,
-                                                const CancelToken& cancel) = 0;
+                                                const CancelToken& cancel,
+                                                FusionReport* misses) = 0;
   virtual absl::StatusOr<KeyExplanation> ExplainKey(const CompileSpec& spec) = 0;
 
   // NotFound: no such key (any more) or blob. InvalidArgument: weights missing, unknown, twice, of

@@ -2,6 +2,7 @@
 #include "runtime/engine/explain.h"
 
 #include "runtime/base/status.h"
+#include "runtime/engine/assert_clean.h"
 #include "runtime/engine/options.h"
 #include "runtime/kernel/text.h"
 
@@ -13,7 +14,6 @@ stages::CompileRequest RequestFor(const CompileSpec& spec, const EngineOptions& 
   stages::CompileRequest request;
   request.device = spec.device;
   request.options = Inherit(spec.options, spec.device, engine);
-  request.options.assert_fusion_clean = false;  // explained, not refused
   request.backend = choice.backend;
   request.target = choice.target;
   request.limits = engine.limits;
@@ -38,13 +38,18 @@ std::vector<std::string> Labels(const lower::ProgramDraft& draft) {
 }  // namespace
 
 absl::StatusOr<Explained> RunExplain(const CompileSpec& spec, const EngineOptions& engine,
-                                     const Targets& targets, const CancelToken& cancel) {
+                                     const Targets& targets, const CancelToken& cancel,
+                                     FusionReport* misses) {
   RLX_ASSIGN(const Targets::Choice choice, targets.Choose(spec.device, spec.profile));
-  const stages::CompileRequest request = RequestFor(spec, engine, choice, cancel);
+  stages::CompileRequest request = RequestFor(spec, engine, choice, cancel);
+  // Judged here, where misses speak of the author's nodes.
+  const std::optional<bool> judged = std::exchange(request.options.assert_fusion_clean, false);
   Explained out;
   RLX_ASSIGN(out.what, stages::Explain(spec.module, request));
   out.target = choice.target;
   out.options = AsCompileOptions(out.what.result.options);
+  out.options.assert_fusion_clean = judged.value_or(false);
+  RLX_TRY(CheckClean(out.options, out.what.result.fusion, misses));
   if (!out.what.program) return out;
   const std::vector<std::string> labels = Labels(*out.what.program);
   for (size_t k = 0; k < labels.size(); ++k) {
@@ -56,8 +61,8 @@ absl::StatusOr<Explained> RunExplain(const CompileSpec& spec, const EngineOption
 
 absl::StatusOr<Exported> RunExport(const CompileSpec& spec, const EngineOptions& engine,
                                    const Targets& targets, const std::set<std::string>& languages,
-                                   const CancelToken& cancel) {
-  RLX_ASSIGN(const Explained explained, RunExplain(spec, engine, targets, cancel));
+                                   const CancelToken& cancel, FusionReport* misses) {
+  RLX_ASSIGN(const Explained explained, RunExplain(spec, engine, targets, cancel, misses));
   if (!explained.what.program) return FailedPrecondition(explained.what.why_no_program);
   RLX_ASSIGN(const Targets::Choice choice, targets.Choose(spec.device, spec.profile));
   Exported out{choice.target, explained.what.result.options.fusion_target, {}};

@@ -29,9 +29,10 @@ struct Exported {
 
 // See Engine::Explain and Engine::ExportSource.
 absl::StatusOr<Explained> RunExplain(const CompileSpec& spec, const EngineOptions& engine,
-                                     const Targets& targets, const CancelToken& cancel);
+                                     const Targets& targets, const CancelToken& cancel,
+                                     FusionReport* misses);
 absl::StatusOr<Exported> RunExport(const CompileSpec& spec, const EngineOptions& engine,
                                    const Targets& targets, const std::set<std::string>& languages,
-                                   const CancelToken& cancel);
+                                   const CancelToken& cancel, FusionReport* misses);
 
 }  // namespace rlx::engine

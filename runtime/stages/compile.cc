@@ -35,7 +35,7 @@ class Compilation {
       return std::move(result_);
     }
     RLX_TRY(Phase("mir", [&] { return Optimize(module.stage, graph); }));
-    RLX_TRY(AssertClean());
+    if (result_.options.assert_fusion_clean) RLX_TRY(RequireClean(result_.fusion));
     RLX_TRY(Phase("lir", [&] { return Plan(std::move(graph), module.plan.get()); }));
     if (request_.until) return std::move(result_);
     RLX_TRY(Phase("codegen", [&] {
@@ -102,18 +102,6 @@ class Compilation {
     return VerifyGraph(graph, GrownLimits());  // sizes may make an extent vanish
   }
 
-  absl::Status AssertClean() const {
-    if (!result_.options.assert_fusion_clean || result_.fusion.clean()) return absl::OkStatus();
-    std::string misses;
-    for (const Remark& remark : result_.fusion.remarks) {
-      if (remark.kind == Remark::Kind::kMissed && remark.actionable) {
-        misses += Cat(misses.empty() ? "" : "; ", remark.rule, " (", remark.reason,
-                      "): ", remark.message);
-      }
-    }
-    return FailedPrecondition("fusion is not clean: ", misses);
-  }
-
   // A plan that came along holds while the graph is the one it was made for.
   absl::Status Plan(Graph graph, const BufferPlan* given) {
     if (given != nullptr && result_.options.dim_binding.empty()) {
@@ -161,6 +149,17 @@ absl::StatusOr<CompileResult> CompileGraphStagesForBackend(const Graph& mir,
   RLX_ASSIGN(CompileResult result, CompileGraphStages(mir, request));
   if (result.dispatch.compile_ready) return result;
   return Unimplemented(Illegal(result.dispatch));
+}
+
+absl::Status RequireClean(const FusionReport& report) {
+  if (report.clean()) return absl::OkStatus();
+  std::string misses;
+  for (const Remark& remark : report.remarks) {
+    if (remark.kind != Remark::Kind::kMissed || !remark.actionable) continue;
+    misses +=
+        Cat(misses.empty() ? "" : "; ", remark.rule, " (", remark.reason, "): ", remark.message);
+  }
+  return FailedPrecondition("fusion is not clean: ", misses);
 }
 
 Graph GraphFromLir(const LirModule& lir) { return lir.graph; }

@@ -124,8 +124,7 @@ struct CompileResult {
 // A LIR module's graph stands as it is; its plan, where it has one, is verified (InvalidArgument
 // naming the node) and kept. `backend` may be null: the stages run for every device, with or
 // without one. `target` is one of backend->Targets() when there is a back end. FailedPrecondition
-// with "fusion is not clean" and the misses when assert_fusion_clean finds any (details in `misses`
-// when not null).
+// as RequireClean says when assert_fusion_clean is set.
 struct CompileRequest {
   DeviceKind device = DeviceKind::kCpu;
   CompileOptions options;
@@ -146,6 +145,10 @@ absl::StatusOr<CompileResult> CompileGraphStages(const Graph& mir, const Compile
 // Unimplemented naming every kind it lacks.
 absl::StatusOr<CompileResult> CompileGraphStagesForBackend(const Graph& mir,
                                                            const CompileRequest& request);
+
+// FailedPrecondition "fusion is not clean" with the misses that somebody can act on, where there
+// are any.
+absl::Status RequireClean(const FusionReport& report);
 
 // The MIR graph that a LIR module carries.
 Graph GraphFromLir(const LirModule& lir);

@@ -272,11 +272,14 @@ def test_an_unclean_fusion_has_its_own_exit_code(ctl: Ctl, tmp_path: Path) -> No
     module.output("double", product * 2.0)
     path = tmp_path / "shared.pb"
     path.write_bytes(module.build().SerializeToString())
-    done = ctl("compile", path, "--assert-fusion-clean", "--json")
-    assert done.returncode == FUSION_MISSED
-    assert "missed: matmul_bias_act: " in done.stderr
-    misses = json.loads(done.stdout)["error"]["fusion_misses"]["missed"]
-    assert misses[0]["rule"] == "matmul_bias_act" and misses[0]["actionable"]
+    stages = [["lower", f"--stage={stage}"] for stage in ("mir", "lir")]
+    for command in (["compile"], *stages, ["explain"], ["explain", "--diff", path], ["export"]):
+        assert ctl(*command, path).returncode == OK
+        done = ctl(*command, path, "--assert-fusion-clean", "--json")
+        assert done.returncode == FUSION_MISSED, command
+        assert "missed: matmul_bias_act: " in done.stderr
+        misses = json.loads(done.stdout)["error"]["fusion_misses"]["missed"]
+        assert misses[0]["rule"] == "matmul_bias_act" and misses[0]["actionable"]
 
 
 # --- running

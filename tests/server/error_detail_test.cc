@@ -55,6 +55,46 @@ TEST_F(ErrorDetailTest, AnOpenThatCompilesTellsOfMissesToo) {
   ExpectMisses(OpenWith(open));
 }
 
+// Compile and Open are above.
+TEST_F(ErrorDetailTest, EveryCallThatRunsThePassesTellsOfMisses) {
+  const auto ends = [](const auto& method) {
+    for (const bool assert_clean : {true, false}) {
+      v1::CompileSpec spec = UncleanRequest().spec();
+      spec.mutable_options()->set_assert_fusion_clean(assert_clean);
+      const grpc::Status status = method(spec);
+      if (assert_clean) {
+        ExpectMisses(status);
+      } else {
+        EXPECT_TRUE(status.ok()) << status.error_message();
+      }
+    }
+  };
+  for (const v1::Stage stage : {v1::STAGE_MIR, v1::STAGE_LIR}) {
+    ends([&](const v1::CompileSpec& spec) {
+      grpc::ClientContext context;
+      v1::LowerRequest request;
+      *request.mutable_spec() = spec;
+      request.set_stage(stage);
+      v1::LowerResponse out;
+      return compiler_->Lower(&context, request, &out);
+    });
+  }
+  ends([&](const v1::CompileSpec& spec) {
+    grpc::ClientContext context;
+    v1::ExplainRequest request;
+    *request.mutable_spec() = spec;
+    v1::ExplainResponse out;
+    return compiler_->Explain(&context, request, &out);
+  });
+  ends([&](const v1::CompileSpec& spec) {
+    grpc::ClientContext context;
+    v1::ExportSourceRequest request;
+    *request.mutable_spec() = spec;
+    v1::ExportSourceResponse out;
+    return compiler_->ExportSource(&context, request, &out);
+  });
+}
+
 TEST_F(ErrorDetailTest, ABadNodeIsPointedAt) {
   v1::GraphModule module = LinearModule(8, 16, 32);
   v1::Node& node = *module.mutable_graphs(0)->mutable_nodes(4);

@@ -388,16 +388,17 @@ TEST_F(CompileTest, EveryDeviceCompilesAndSaysWhyItCannotRun) {
 }
 
 TEST_F(CompileTest, LowersToEveryStageInTheAuthorsNames) {
-  const auto mir = engine->Lower(Spec(Mlp("mine")), Stage::kMir, {});
+  const auto mir = engine->Lower(Spec(Mlp("mine")), Stage::kMir, {}, nullptr);
   ASSERT_TRUE(mir.ok()) << mir.status();
   EXPECT_THAT(mir->text, testing::HasSubstr("mine.up"));
-  const auto lir = engine->Lower(Spec(Mlp("mine")), Stage::kLir, {});
+  const auto lir = engine->Lower(Spec(Mlp("mine")), Stage::kLir, {}, nullptr);
   ASSERT_TRUE(lir.ok()) << lir.status();
   EXPECT_EQ(lir->module.stage, Stage::kLir);
   EXPECT_THAT(lir->text, testing::HasSubstr("fused_matmul_bias_act"));
   EXPECT_FALSE(lir->fusion.remarks.empty());
   EXPECT_EQ(hooks->kernel_compiles, 0);
-  EXPECT_TRUE(absl::IsInvalidArgument(engine->Lower(Spec(Mlp()), Stage::kHir, {}).status()));
+  const auto back = engine->Lower(Spec(Mlp()), Stage::kHir, {}, nullptr);
+  EXPECT_TRUE(absl::IsInvalidArgument(back.status())) << back.status();
 }
 
 TEST_F(CompileTest, DumpsComeWithTheAnswer) {

@@ -481,7 +481,7 @@ TEST_F(SessionTest, ALoweredModuleRunsByThePlanItBrings) {
     %3 = softmax "third" (%2) {axis = 0}
     output "y" = %3
   })");
-  const auto lowered = engine->Lower(Spec(module), Stage::kLir, {});
+  const auto lowered = engine->Lower(Spec(module), Stage::kLir, {}, nullptr);
   ASSERT_TRUE(lowered.ok()) << lowered.status();
   ASSERT_NE(lowered->module.plan, nullptr);
   EXPECT_THAT(lowered->text, HasSubstr("plan {"));
