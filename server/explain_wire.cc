@@ -46,12 +46,13 @@ void NodeToWire(const Graph& graph, NodeId id, int64_t first, v1::ExplainedNode&
   }
   const std::string attrs = PrintAttrs(node), bodies = BodiesText(node);
   out.set_attributes(Cat(attrs, attrs.empty() || bodies.empty() ? "" : "; ", bodies));
-  uint64_t bytes = 0;
+  std::optional<uint64_t> bytes = 0;
   for (const TensorType& type : node.results) {
     out.add_types(Cat(type));
-    bytes += static_cast<uint64_t>(passes::CapacityBytes(graph, type));
+    const auto more = passes::CapacityBytes(graph, type);
+    bytes = bytes && more ? std::optional(*bytes + static_cast<uint64_t>(*more)) : std::nullopt;
   }
-  out.set_bytes(bytes);
+  if (bytes) out.set_bytes(*bytes);
   for (const SourceRef& source : node.sources) {
     v1::SourceRef& to = *out.add_sources();
     to.set_kind(wire::ToWire(source.kind));

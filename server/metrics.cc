@@ -383,6 +383,9 @@ class MetricsImpl final : public Metrics {
         fusion_applied_.Add({{"rule", remark.rule}, {"target", target}}).Increment();
         launches_saved_.Increment(static_cast<double>(remark.launches_saved));
         bytes_saved_.Increment(static_cast<double>(remark.bytes_saved));
+        if (remark.bytes_unknown) bytes_unknown_.Increment();
+      } else if (remark.kind == Remark::Kind::kRewritten) {
+        rewrites_.Add({{"pass", remark.pass}, {"target", target}}).Increment();
       } else if (remark.actionable) {  // what reports show
         fusion_rejected_.Add({{"rule", remark.rule}, {"reason", remark.reason}, {"target", target}})
             .Increment();
@@ -392,11 +395,13 @@ class MetricsImpl final : public Metrics {
     ops_after_.Observe(static_cast<double>(report.nodes_after));
   }
 
-  // By path: four of them, whatever modules hold.
+  // By path: four of them, whatever modules hold. What runs as it stands by the nodes that do, what
+  // was taken apart by those that were.
   void CountDispatch(const DispatchReport& report, const std::string& target) {
     for (const DispatchReport::Kind& kind : report.kinds) {
+      const int64_t nodes = kind.nodes_after > 0 ? kind.nodes_after : kind.nodes;
       dispatch_nodes_.Add({{"path", std::string(PathName(kind.path))}, {"target", target}})
-          .Increment(static_cast<double>(kind.nodes));
+          .Increment(static_cast<double>(nodes));
     }
   }
 
@@ -437,6 +442,8 @@ class MetricsImpl final : public Metrics {
            "unsupported");
   Family<Counter>& fusion_applied_ =
       Make(BuildCounter(), "rlxd_fusion_applied_total", "Fusions applied, by rule");
+  Family<Counter>& rewrites_ = Make(BuildCounter(), "rlxd_rewrites_applied_total",
+                                    "Rewrites of passes that fuse nothing, by pass");
   Family<Counter>& fusion_rejected_ =
       Make(BuildCounter(), "rlxd_fusion_rejected_total",
            "Fusions missed that the author can bring about, by rule and reason");
@@ -444,8 +451,12 @@ class MetricsImpl final : public Metrics {
                                   "Kernel launches a run no longer needs, summed over compiles")
                                  .Add({});
   Counter& bytes_saved_ = Make(BuildCounter(), "rlxd_fusion_bytes_saved_total",
-                               "Intermediate bytes a run no longer moves, summed over compiles")
+                               "Intermediate bytes a run no longer moves, summed over compiles; "
+                               "those of values without a bound are in no number")
                               .Add({});
+  Counter& bytes_unknown_ = Make(BuildCounter(), "rlxd_fusion_bytes_unknown_total",
+                                 "Fusions that save bytes of values without a bound")
+                                .Add({});
   Histogram& ops_before_ =
       Make(BuildHistogram(), "rlxd_fusion_ops_before", "Nodes of modules before the passes")
           .Add({}, CountBuckets());

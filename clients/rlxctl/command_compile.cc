@@ -50,10 +50,13 @@ std::string ResultText(const v1::CompileResult& result) {
   table.Row({"outputs", BindingsText(result.manifest().outputs())});
   table.Row({"params",
              Cat(result.manifest().params_size(), ", ", BytesText(ParamBytes(result.manifest())))});
-  table.Row(
-      {"memory", Cat("arena ", BytesText(memory.arena_bytes()), ", weights ",
-                     BytesText(memory.weight_bytes()), ", code ", BytesText(memory.code_bytes()),
-                     ", constants ", BytesText(memory.constant_bytes()))});
+  const auto& unbound = result.plan().dynamic_symbols();
+  const std::string arena = unbound.empty() ? BytesText(memory.arena_bytes())
+                                            : Cat("unknown while ", Join(unbound, ", "),
+                                                  unbound.size() > 1 ? " are" : " is", " unbound");
+  table.Row({"memory", Cat("arena ", arena, ", weights ", BytesText(memory.weight_bytes()),
+                           ", code ", BytesText(memory.code_bytes()), ", constants ",
+                           BytesText(memory.constant_bytes()))});
   table.Row({"artifact", BytesText(result.artifact_bytes())});
   table.Row({"fusion", result.fusion().summary()});
   table.Row({"phases", Join(result.phases(), ", ", [](std::string& out, const v1::PhaseTime& p) {

@@ -45,14 +45,25 @@ std::vector<Row> Counts(const ExplainModel& one, const ExplainModel& other) {
   add("target", [](auto& m) { return TargetWord(m.answer->target()); });
   add("nodes before", [](auto& m) { return m.answer->mir_size(); });
   add("nodes after", [](auto& m) { return m.answer->lir_size(); });
-  add("steps of a run", [](auto& m) { return CountRun(m).total; });
-  add("launches", [](auto& m) { return CountRun(m).launches; });
-  add("calls", [](auto& m) { return CountRun(m).calls; });
-  add("copies", [](auto& m) { return CountRun(m).copies; });
+  // Where there is no program, how nodes run is not known; about how many do is.
+  const auto known = [](const ExplainModel& m, int RunCounts::* count) {
+    const RunCounts run = CountRun(m);
+    return run.estimated ? std::string("unknown") : Cat(run.*count);
+  };
+  add("steps of a run", [](auto& m) {
+    const RunCounts run = CountRun(m);
+    return Cat(run.estimated ? "about " : "", run.total);
+  });
+  add("launches", [&](auto& m) { return known(m, &RunCounts::launches); });
+  add("calls", [&](auto& m) { return known(m, &RunCounts::calls); });
+  add("copies", [&](auto& m) { return known(m, &RunCounts::copies); });
   add("arena", [](auto& m) { return ArenaText(*m.answer); });
-  add("fusions", [](auto& m) { return m.blocks[0].applied; });
+  add("fusions", [](auto& m) { return m.blocks[0].fusions; });
   add("launches saved", [](auto& m) { return m.answer->fusion().launches_saved(); });
-  add("bytes saved", [](auto& m) { return BytesText(m.answer->fusion().bytes_saved()); });
+  add("bytes saved", [](auto& m) {
+    const v1::FusionReport& fusion = m.answer->fusion();
+    return SavedBytesText(fusion.bytes_saved(), fusion.bytes_unknown());
+  });
   add("misses to act on", [](auto& m) { return m.blocks[0].actionable; });
   return rows;
 }
@@ -107,8 +118,8 @@ Texts RuleTexts(const v1::ExplainResponse& answer) {
 Texts DispatchTexts(const v1::ExplainResponse& answer) {
   Texts out;
   for (const v1::DispatchReport::Kind& kind : answer.dispatch().kinds()) {
-    out[kind.kind()] =
-        Cat(kind.nodes(), " ", Word(kind.path()), kind.how().empty() ? "" : ", ", kind.how());
+    out[kind.kind()] = Cat(kind.nodes(), " -> ", kind.nodes_after(), " ", Word(kind.path()),
+                           kind.how().empty() ? "" : ", ", kind.how());
   }
   return out;
 }

@@ -294,7 +294,7 @@ class Maker {
         block.before += child.before;
         block.after += child.after;
         block.steps += child.steps;
-        block.applied += child.applied;
+        block.fusions += child.fusions;
         block.missed += child.missed;
         block.actionable += child.actionable;
         block.shape += Cat("{", child.what, child.shape, "}");
@@ -304,7 +304,9 @@ class Maker {
       block.before += static_cast<int>(unit.before.size());
       block.after += static_cast<int>(unit.after.size());
       block.steps += unit.steps;
-      block.applied += static_cast<int>(unit.applied.size());
+      for (int remark : unit.applied) {
+        if (answer_.fusion().remarks(remark).kind() == v1::Remark::KIND_APPLIED) ++block.fusions;
+      }
       block.missed += static_cast<int>(unit.missed.size());
       for (int remark : unit.missed) {
         if (answer_.fusion().remarks(remark).actionable()) ++block.actionable;

@@ -27,7 +27,7 @@ std::string_view Name(UnitKind kind);  // "kept" … "made"
 struct Unit {
   UnitKind kind = UnitKind::kKept;
   std::vector<int> before, after;    // nodes of the MIR and of the LIR, ascending
-  std::vector<int> applied, missed;  // remarks, ascending
+  std::vector<int> applied, missed;  // remarks, ascending; applied: fusions and other rewrites
   int block = 0;
   int steps = 0;  // of one run
 };
@@ -42,7 +42,7 @@ struct Block {
   };
   std::vector<Item> items;  // in the order of the module
   // With everything below:
-  int before = 0, after = 0, steps = 0, applied = 0, missed = 0, actionable = 0;
+  int before = 0, after = 0, steps = 0, fusions = 0, missed = 0, actionable = 0;
   std::string shape;  // equal for blocks that became the same
 };
 

@@ -69,8 +69,12 @@ class PageData {
          run.estimated
              ? "no code here"
              : Cat(run.calls, " calls, ", run.launches, " kernels, ", run.copies, " copies"));
-    Tile("fusions", Cat(all.applied), Cat("save ", fusion.launches_saved(), " launches"));
-    Tile("traffic saved", BytesText(fusion.bytes_saved()), "intermediates of a run");
+    Tile("fusions", Cat(all.fusions), Cat("save ", fusion.launches_saved(), " launches"));
+    Tile("traffic saved",
+         fusion.bytes_unknown() && fusion.bytes_saved() == 0
+             ? "unknown"
+             : SavedBytesText(fusion.bytes_saved(), fusion.bytes_unknown()),
+         fusion.bytes_unknown() ? "sizes without a bound" : "intermediates of a run");
     Tile("misses", Cat(all.actionable), Cat(all.missed - all.actionable, " more nobody can act on"),
          all.actionable > 0 ? "warn" : "good");
     if (plan.dynamic_symbols_size() > 0) {
@@ -131,7 +135,7 @@ class PageData {
         json_.Value(item.is_block ? -1 - item.index : item.index);
       }
       json_.EndArray().Value(block.before).Value(block.after).Value(block.steps);
-      json_.Value(block.applied).Value(block.missed).Value(block.actionable).EndArray();
+      json_.Value(block.fusions).Value(block.missed).Value(block.actionable).EndArray();
     }
     json_.EndArray();
   }
@@ -145,7 +149,8 @@ class PageData {
           .Value(remark.message())
           .Value(remark.hint());
       json_.Value(remark.actionable()).Value(remark.launches_saved());
-      json_.Value(remark.bytes_saved()).Value(remark.pass()).EndArray();
+      json_.Value(remark.bytes_saved()).Value(remark.pass());
+      json_.Value(remark.bytes_unknown()).EndArray();
     }
     json_.EndArray();
   }
@@ -258,8 +263,8 @@ class PageData {
     }
     json_.EndArray().Key("dispatch").BeginArray();
     for (const v1::DispatchReport::Kind& kind : answer_.dispatch().kinds()) {
-      json_.BeginArray().Value(kind.kind()).Value(kind.nodes()).Value(Word(kind.path()));
-      json_.Value(kind.how()).EndArray();
+      json_.BeginArray().Value(kind.kind()).Value(kind.nodes()).Value(kind.nodes_after());
+      json_.Value(Word(kind.path())).Value(kind.how()).EndArray();
     }
     json_.EndArray().Field("options", answer_.options().DebugString());
   }

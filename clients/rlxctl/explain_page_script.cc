@@ -91,11 +91,12 @@ function unitBox(index) {
     el("div", {}, ...u[AFTER].map((id) => chip("lir", id))));
   const rules = new Map();
   for (const r of u[APPLIED]) {
-    const m = D.remarks[r], sum = rules.get(m[1]) || [0, 0, []];
-    rules.set(m[1], [sum[0] + m[6], sum[1] + m[7], sum[2].concat(m[3])]);
+    const m = D.remarks[r], sum = rules.get(m[1]) || [0, 0, [], false];
+    rules.set(m[1], [sum[0] + m[6], sum[1] + m[7], sum[2].concat(m[3]), sum[3] || m[9]]);
   }
-  for (const [rule, [launches, saved, messages]] of rules) {
-    box.append(el("div", {class: "note"}, rule + (launches ? " · saves " + plural(launches, "launch") : "") + (saved ? " · " + bytes(saved) : "") + " · " + messages.slice(0, 3).join("; ")));
+  for (const [rule, [launches, known, messages, more]] of rules) {
+    const saved = more ? (known ? "at least " + bytes(known) : "an unknown number of bytes") : known ? bytes(known) : "";
+    box.append(el("div", {class: "note"}, rule + (launches ? " · saves " + plural(launches, "launch") : "") + (saved ? " · " + saved : "") + " · " + messages.slice(0, 3).join("; ")));
   }
   for (const r of u[MISSED]) box.append(missBox(r));
   return box;
@@ -279,7 +280,7 @@ function drawFacts() {
   const one = el("div", {}, el("h2", {}, "Passes"), table(["pass", ">time", ">nodes after", ""], D.passes.map((p) => p.slice(0, 4)), (i) => D.passes[i][4]),
     el("h2", {}, "Options as resolved"), el("pre", {}, D.options));
   const two = el("div", {}, el("h2", {}, "Ops"), table(["op", ">before", ">after"], D.ops),
-    el("h2", {}, "How ops run"), table(["kind", ">nodes", "path", "how"], D.dispatch));
+    el("h2", {}, "How ops run"), table(["kind", ">nodes", ">after", "path", "how"], D.dispatch));
   $("facts").append(el("div", {class: "cols"}, one, two));
 }
 

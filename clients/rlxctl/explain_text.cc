@@ -69,17 +69,20 @@ class Tree {
   std::string How(const Unit& unit) const {
     std::vector<std::string> rules;
     uint64_t launches = 0, bytes = 0;
+    bool unknown = false;
     for (int index : unit.applied) {
       const v1::Remark& remark = RemarkAt(index);
       if (std::find(rules.begin(), rules.end(), remark.rule()) == rules.end())
         rules.push_back(remark.rule());
       launches += remark.launches_saved();
       bytes += remark.bytes_saved();
+      unknown |= remark.bytes_unknown();
     }
     if (rules.empty()) return "";
     std::string saved;
     if (launches > 0) saved += Cat("; saves ", Times(launches, "launch"));
-    if (bytes > 0) saved += Cat(launches > 0 ? ", " : "; saves ", BytesText(bytes));
+    if (bytes > 0 || unknown)
+      saved += Cat(launches > 0 ? ", " : "; saves ", SavedBytesText(bytes, unknown));
     return Cat("  [", Join(rules, ", "), saved, "]");
   }
 
@@ -178,11 +181,11 @@ class Tree {
   std::string out_;
 };
 
-int Count(const v1::FusionReport& report, v1::Remark::Kind kind, bool actionable) {
+int Count(const v1::FusionReport& report, v1::Remark::Kind kind, bool actionable = false) {
   int count = 0;
   for (const v1::Remark& remark : report.remarks()) {
     if (remark.kind() != kind) continue;
-    if (kind == v1::Remark::KIND_APPLIED || remark.actionable() == actionable) ++count;
+    if (kind != v1::Remark::KIND_MISSED || remark.actionable() == actionable) ++count;
   }
   return count;
 }
@@ -190,10 +193,11 @@ int Count(const v1::FusionReport& report, v1::Remark::Kind kind, bool actionable
 std::string FusionLine(const v1::FusionReport& report) {
   const int idle = Count(report, v1::Remark::KIND_MISSED, false);
   const int missed = Count(report, v1::Remark::KIND_MISSED, true);
-  return Cat(report.clean() ? "clean" : "not clean", ", ",
-             Count(report, v1::Remark::KIND_APPLIED, true), " applied, ", Times(missed, "miss"),
-             " to act on",
-             idle > 0 ? Cat(", ", Times(idle, "miss"), " that nobody can act on") : "");
+  const int rewrites = Count(report, v1::Remark::KIND_REWRITTEN);
+  return Cat(report.clean() ? "clean" : "not clean", ", ", Count(report, v1::Remark::KIND_APPLIED),
+             " applied, ", Times(missed, "miss"), " to act on",
+             idle > 0 ? Cat(", ", Times(idle, "miss"), " that nobody can act on") : "",
+             rewrites > 0 ? Cat("; ", Times(rewrites, "other rewrite")) : "");
 }
 
 std::string RunLine(const ExplainModel& model) {
@@ -207,14 +211,14 @@ std::string RunLine(const ExplainModel& model) {
                               run.loops > 0 ? Cat(", ", Times(run.loops, "loop")) : "",
                               run.branches > 0 ? Cat(", ", Times(run.branches, "branch")) : "");
   return Cat(out, "; fusion saves ", Times(answer.fusion().launches_saved(), "launch"), " and ",
-             BytesText(answer.fusion().bytes_saved()));
+             SavedBytesText(answer.fusion().bytes_saved(), answer.fusion().bytes_unknown()));
 }
 
 std::string DispatchLine(const v1::DispatchReport& report) {
   std::map<v1::DispatchReport::Path, std::pair<int, uint64_t>> paths;  // kinds, nodes
   for (const v1::DispatchReport::Kind& kind : report.kinds()) {
     ++paths[kind.path()].first;
-    paths[kind.path()].second += kind.nodes();
+    paths[kind.path()].second += kind.nodes_after() > 0 ? kind.nodes_after() : kind.nodes();
   }
   return Cat(report.backend().empty() ? "no back end here" : report.backend(), ", ",
              Join(paths, ", ",

@@ -23,7 +23,8 @@ std::string SourcesText(const v1::Remark& remark) {
 std::string SavingsText(const v1::Remark& remark) {
   std::vector<std::string> parts;
   if (remark.launches_saved() > 0) parts.push_back(Cat(remark.launches_saved(), " launches"));
-  if (remark.bytes_saved() > 0) parts.push_back(BytesText(remark.bytes_saved()));
+  if (remark.bytes_saved() > 0 || remark.bytes_unknown())
+    parts.push_back(SavedBytesText(remark.bytes_saved(), remark.bytes_unknown()));
   return parts.empty() ? "" : Cat(" (saves ", Join(parts, ", "), ")");
 }
 
@@ -31,6 +32,13 @@ std::string RulesText(const v1::FusionReport& report) {
   Table table({"rule", ">applied", ">missed"});
   for (const v1::RuleCount& rule : report.rules())
     table.Row({rule.rule(), Cat(rule.applied()), Cat(rule.missed())});
+  return table.empty() ? "" : table.ToString("  ");
+}
+
+std::string RewritesText(const v1::FusionReport& report) {
+  Table table({"pass", ">places"});
+  for (const v1::RewriteCount& rewrite : report.rewrites())
+    table.Row({rewrite.pass(), Cat(rewrite.places())});
   return table.empty() ? "" : table.ToString("  ");
 }
 
@@ -78,16 +86,18 @@ std::string Section(std::string_view title, const std::string& body) {
 std::string FusionText(const v1::FusionReport& report) {
   return Cat("fusion: ", report.clean() ? "clean" : "misses that can be acted on", ", ",
              report.nodes_before(), " nodes became ", report.nodes_after(), ", saves ",
-             report.launches_saved(), " launches and ", BytesText(report.bytes_saved()), " a run\n",
+             report.launches_saved(), " launches and ",
+             SavedBytesText(report.bytes_saved(), report.bytes_unknown()), " a run\n",
              RulesText(report), Section("fused", RemarksText(report, v1::Remark::KIND_APPLIED)),
              Section("missed", RemarksText(report, v1::Remark::KIND_MISSED)),
-             Section("ops", OpsText(report)));
+             Section("rewritten otherwise", RewritesText(report)), Section("ops", OpsText(report)));
 }
 
 std::string DispatchText(const v1::DispatchReport& report) {
-  Table kinds({"kind", ">nodes", "path", "how"});
+  Table kinds({"kind", ">nodes", ">after", "path", "how"});
   for (const v1::DispatchReport::Kind& kind : report.kinds())
-    kinds.Row({kind.kind(), Cat(kind.nodes()), Word(kind.path()), kind.how()});
+    kinds.Row(
+        {kind.kind(), Cat(kind.nodes()), Cat(kind.nodes_after()), Word(kind.path()), kind.how()});
   Table unsupported({"", "", ""});
   for (const v1::DispatchReport::Unsupported& node : report.unsupported())
     unsupported.Row({node.node(), node.kind(), node.why()});

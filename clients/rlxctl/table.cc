@@ -62,6 +62,11 @@ std::string Shorten(double value) {
   return std::string(text.data(), static_cast<size_t>(size));
 }
 
+std::string SavedBytesText(uint64_t bytes, bool more) {
+  if (!more) return BytesText(bytes);
+  return bytes > 0 ? Cat("at least ", BytesText(bytes)) : "an unknown number of bytes";
+}
+
 std::string BytesText(uint64_t bytes) {
   static constexpr std::array<std::string_view, 6> kUnits = {"KiB", "MiB", "GiB",
                                                              "TiB", "PiB", "EiB"};

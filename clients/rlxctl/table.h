@@ -26,7 +26,9 @@ class Table {
   std::vector<std::vector<std::string>> rows_;  // titles first
 };
 
-std::string BytesText(uint64_t bytes);          // "86.7 MiB"
+std::string BytesText(uint64_t bytes);  // "86.7 MiB"
+// "86.7 MiB", "at least 86.7 MiB", "an unknown number of bytes": `more` are not in `bytes`.
+std::string SavedBytesText(uint64_t bytes, bool more);
 std::string SecondsText(double seconds);        // "35.1 ms"
 std::string Decimal(double value, int digits);  // "%.*f"
 std::string Shorten(double value);              // six significant digits

@@ -76,20 +76,29 @@ std::string FusionReport::Summary() const {
 std::string FusionReport::ToString() const {
   struct Sum {
     int64_t times = 0, launches = 0, bytes = 0;
+    bool unknown = false;
   };
   std::map<std::string, Sum> applied;
+  std::map<std::string, int64_t> rewritten;  // by pass
   for (const Remark& remark : remarks) {
+    if (remark.kind == Remark::Kind::kRewritten) ++rewritten[remark.pass];
     if (remark.kind != Remark::Kind::kApplied) continue;
     Sum& sum = applied[remark.rule];
     ++sum.times;
     sum.launches += remark.launches_saved;
     sum.bytes += remark.bytes_saved;
+    sum.unknown |= remark.bytes_unknown;
   }
   std::string out = Summary() + "\n";
   for (const auto& [rule, sum] : applied) {
-    out += Cat("  ", rule, " ×", sum.times, ": ", sum.launches, " launches, ", sum.bytes,
+    out += Cat("  ", rule, " ×", sum.times, ": ", sum.launches, " launches, ",
+               !sum.unknown    ? Cat(sum.bytes)
+               : sum.bytes > 0 ? Cat("at least ", sum.bytes)
+                               : "unknown",
                " bytes saved\n");
   }
+  for (const auto& [pass, times] : rewritten)
+    out += Cat("  rewritten by ", pass, " ×", times, "\n");
   for (const Remark& remark : remarks) {
     if (remark.kind != Remark::Kind::kMissed) continue;
     out += Cat("  missed ", remark.rule, " (", remark.reason, "): ", remark.message,
@@ -102,7 +111,7 @@ std::string DispatchReport::ToString() const {
   std::string out = Cat("backend=", backend.empty() ? "none" : backend, " policy=", policy,
                         " claims=", claims, " compile_ready=", compile_ready, "\n");
   for (const Kind& kind : kinds) {
-    out += Cat("  ", kind.claim, " ×", kind.nodes, ": ", Name(kind.path),
+    out += Cat("  ", kind.claim, " ", kind.nodes, "→", kind.nodes_after, ": ", Name(kind.path),
                kind.how.empty() ? "" : ", ", kind.how, "\n");
   }
   for (const Unsupported& node : unsupported) {

@@ -13,7 +13,11 @@ namespace rlx {
 // metric labels); `message` names nodes. Node numbers are canonical (of the verified input module;
 // nodes of bodies are numbered behind the others, all_nodes.h).
 struct Remark {
-  enum class Kind : uint8_t { kApplied, kMissed };
+  enum class Kind : uint8_t {
+    kApplied,    // a fusion
+    kMissed,     // none, and why
+    kRewritten,  // by a pass that fuses nothing: lowered, folded, merged, computed in other types
+  };
   Kind kind = Kind::kApplied;
   std::string pass;         // the pass that says so
   std::string rule;         // "matmul_bias_act", "shared_input_matmul", "swiglu", "residual_norm" …
@@ -22,8 +26,9 @@ struct Remark {
   std::string hint;         // kMissed: what the author can do about it
   bool actionable = false;  // kMissed: only these make a report unclean
   std::vector<SourceRef> sources;
-  int64_t launches_saved = 0;  // kApplied
-  int64_t bytes_saved = 0;  // kApplied: intermediate bytes no longer written and read, by capacity
+  int64_t launches_saved = 0;
+  int64_t bytes_saved = 0;     // intermediate bytes no longer written and read, by capacity
+  bool bytes_unknown = false;  // and more, of values without a bound
   friend bool operator==(const Remark&, const Remark&) = default;
 };
 
@@ -43,7 +48,7 @@ struct FusionReport {
   bool clean() const;  // no actionable miss
   // `nodes=a→b matmul=a→b fused_mm_act=n … missed_mm_act=n …`: one line of key=value tokens.
   std::string Summary() const;
-  // Summary, then one indented line per applied rule and per miss.
+  // Summary, then one indented line per applied rule, per pass that rewrote otherwise, per miss.
   std::string ToString() const;
   friend bool operator==(const FusionReport&, const FusionReport&) = default;
 };
@@ -53,9 +58,12 @@ struct DispatchReport {
   enum class Path : uint8_t { kNative, kCommonIr, kRewritten, kUnsupported };
   struct Kind {
     std::string claim;
-    int64_t nodes = 0;
+    int64_t nodes = 0;        // before the passes; 0: only they made any
+    int64_t nodes_after = 0;  // that stand in the result
     Path path = Path::kNative;
-    std::string how;  // "gemm with packed weights", "generated kernel", "rewritten to MatMul, Add"
+    // How those that stand run, and what others were replaced by, where they first were: "gemm with
+    // packed weights; others rewritten to FusedMatMulBiasAct".
+    std::string how;
     friend bool operator==(const Kind&, const Kind&) = default;
   };
   struct Unsupported {

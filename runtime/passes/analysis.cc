@@ -49,13 +49,13 @@ bool IsStatic(const Graph& graph, const Node& node) {
          });
 }
 
-int64_t CapacityBytes(const Graph& graph, const TensorType& type) {
+std::optional<int64_t> CapacityBytes(const Graph& graph, const TensorType& type) {
   std::optional<int64_t> bytes = ByteWidth(type.dtype);
   for (const Dim& dim : type.shape) {
-    if (!HasCapacity(dim, graph.symbols)) return 0;
+    if (!HasCapacity(dim, graph.symbols)) return std::nullopt;
     if (bytes) bytes = CheckedMul(*bytes, dim.UpperBound(graph.symbols));
   }
-  return bytes.value_or(0);
+  return bytes;
 }
 
 std::string Label(const Graph& graph, NodeId id) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,8 +19,8 @@ bool IsPointwise(OpKind op);
 // extents: only then can a back end be asked about it.
 bool IsStatic(const Graph& graph, const Node& node);
 
-// Bytes of a value with every symbol at its capacity; 0 when one has none, or for an overflow.
-int64_t CapacityBytes(const Graph& graph, const TensorType& type);
+// Bytes of a value with every symbol at its capacity; none when one has none, or for an overflow.
+std::optional<int64_t> CapacityBytes(const Graph& graph, const TensorType& type);
 
 // How remarks name a node: `%3 (silu)` by its number in the author's module (`hir 3 (matmul)` for
 // one that came from a block), or its own number when it carries no source.

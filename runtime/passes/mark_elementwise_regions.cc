@@ -140,7 +140,7 @@ class Marking {
 
   void Report(const Region& region) {
     std::vector<Value> read;
-    int64_t written = 0;
+    BoundedBytes written;
     for (NodeId id : region.members) {
       if (id == region.tail) continue;
       read.push_back({id, 0});

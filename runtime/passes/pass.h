@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <set>
 #include <string>
 #include <string_view>
@@ -12,6 +13,9 @@
 #include "runtime/ir/report.h"
 
 namespace rlx::passes {
+
+// Of each op, what rewrites put in the places of its nodes.
+using Replacements = std::map<OpKind, std::set<OpKind>>;
 
 // What a pass may know besides the graph, and what it says back. The runner does timing, kill
 // switches, verification and dumps.
@@ -31,6 +35,7 @@ struct PassContext {
 
   std::vector<Remark>* remarks = nullptr;  // may be null
   bool changed = false;                    // set by a pass that rewrote something
+  Replacements became;                     // by the rewrites so far
 
   bool Accepts(std::string_view claim) const {
     const std::string name(claim);

@@ -6,13 +6,15 @@
 
 namespace rlx::passes {
 
-int64_t RoundTripBytes(const Graph& graph, const std::vector<Value>& values) {
-  std::optional<int64_t> sum = 0;
+BoundedBytes RoundTripBytes(const Graph& graph, const std::vector<Value>& values) {
+  BoundedBytes sum;
   for (Value value : values) {
-    const auto twice = CheckedMul<int64_t>(2, CapacityBytes(graph, graph.type(value)));
-    if (sum && twice) sum = CheckedAdd(*sum, *twice);
+    const auto once = CapacityBytes(graph, graph.type(value));
+    const auto twice = once ? CheckedMul<int64_t>(2, *once) : std::nullopt;
+    const auto more = twice ? CheckedAdd(sum.known, *twice) : std::nullopt;
+    more ? sum.known = *more : sum.more = true;
   }
-  return sum.value_or(0);
+  return sum;
 }
 
 void Applied(PassContext& context, Rule rule, const Graph& graph, const std::vector<NodeId>& nodes,
@@ -24,7 +26,8 @@ void Applied(PassContext& context, Rule rule, const Graph& graph, const std::vec
   remark.message = std::move(message);
   remark.sources = MergedSources(graph, nodes);
   remark.launches_saved = savings.launches;
-  remark.bytes_saved = savings.bytes;
+  remark.bytes_saved = savings.bytes.known;
+  remark.bytes_unknown = savings.bytes.more;
   context.remarks->push_back(std::move(remark));
 }
 

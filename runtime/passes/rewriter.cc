@@ -23,7 +23,13 @@ const Uses& Rewriter::uses() const {
 }
 
 void Rewriter::Take(const std::vector<NodeId>& replaced) {
-  for (NodeId id : replaced) taken_[id] = true;
+  group_ = replaced;
+  ops_.clear();
+  for (NodeId id : replaced) {
+    taken_[id] = true;
+    const OpKind op = graph_.node(id).op;
+    if (std::ranges::find(ops_, op) == ops_.end()) ops_.push_back(op);
+  }
 }
 
 GraphBuilder& Rewriter::For(const std::vector<NodeId>& replaced) {
@@ -37,6 +43,24 @@ bool Rewriter::AnyTaken(const std::vector<NodeId>& nodes) const {
   return std::ranges::any_of(nodes, [&](NodeId id) { return taken_[id]; });
 }
 
+// Each new node counts once, for whom it was made first: chains of them cost no more than they have
+// nodes.
+void Rewriter::Note(NodeId from, NodeId to) {
+  const bool grouped = std::ranges::find(group_, from) != group_.end();
+  const std::vector<OpKind> ops = grouped ? ops_ : std::vector{graph_.node(from).op};
+  noted_.resize(static_cast<size_t>(graph_.size() - original_size_));
+  std::vector<NodeId> left = {to};
+  while (!left.empty()) {
+    const NodeId id = left.back();
+    left.pop_back();
+    if (id < original_size_ || noted_[id - original_size_]) continue;
+    noted_[id - original_size_] = true;
+    const Node& made = graph_.node(id);
+    for (OpKind op : ops) context_.became[op].insert(made.op);
+    for (Value operand : made.operands) left.push_back(operand.node);
+  }
+}
+
 void Rewriter::Replace(Value from, Value to) {
   if (!builder_.status().ok()) return;
   if (graph_.type(from) != graph_.type(to)) {
@@ -48,6 +72,7 @@ void Rewriter::Replace(Value from, Value to) {
   std::vector<Value>& slots = replacement_[from.node];
   slots.resize(graph_.node(from.node).results.size());
   slots[from.result] = to;
+  Note(from.node, to.node);
   Node& made = graph_.node(to.node);
   if (to.node >= original_size_ && made.name.empty() && !IsLeaf(graph_.node(from.node).op)) {
     made.name = graph_.node(from.node).name;

@@ -46,6 +46,8 @@ class Rewriter {
   absl::Status Finish();
 
  private:
+  // Notes in the context what stands for `from`, and for what was taken with it.
+  void Note(NodeId from, NodeId to);
   Value Resolve(Value value);
   std::vector<NodeId> Unread() const;
 
@@ -55,6 +57,9 @@ class Rewriter {
   GraphBuilder builder_;
   int original_size_;
   std::vector<bool> taken_;
+  std::vector<NodeId> group_;  // taken last
+  std::vector<OpKind> ops_;    // of the group, each once
+  std::vector<bool> noted_;    // of the new nodes
   // [node][result]; empty or invalid: stays. Empty until something is replaced.
   std::vector<std::vector<Value>> replacement_;
 };

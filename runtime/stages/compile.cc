@@ -79,15 +79,15 @@ class Compilation {
       request_.observer.dump("mir", Print(graph));
     }
     const Graph before = graph;
+    passes::PassContext context =
+        ContextFor(result_.options, request_.backend, request_.target, result_.fusion.remarks);
     if (!result_.as_given) {
-      passes::PassContext context =
-          ContextFor(result_.options, request_.backend, request_.target, result_.fusion.remarks);
       RLX_TRY(RunPasses(graph, result_.options, context, request_.observer, request_.cancel,
                         result_.passes));
     }
     CountOps(before, graph, result_.options.verbose, result_.fusion);
-    result_.dispatch =
-        ReportDispatch(before, graph, result_.options, request_.backend, request_.target);
+    result_.dispatch = ReportDispatch(ClaimCounts(before), graph, context.became, result_.options,
+                                      request_.backend, request_.target);
     return absl::OkStatus();
   }
 

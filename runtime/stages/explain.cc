@@ -183,7 +183,7 @@ class Explainer {
   void NameRules() {
     for (size_t r = 0; r < out_.remark_nodes.size(); ++r) {
       const Remark& remark = out_.result.fusion.remarks[r];
-      if (remark.kind != Remark::Kind::kApplied) continue;
+      if (remark.kind == Remark::Kind::kMissed) continue;
       for (NodeId id : out_.remark_nodes[r]) {
         NodeFate& fate = out_.fates[id];
         if (fate.fate == Fate::kKept || fate.fate == Fate::kView) continue;

@@ -14,27 +14,16 @@
 namespace rlx::stages {
 namespace {
 
-// Calls visit(graph, id, sources) for each node but leaves, and for those in bodies of control flow
-// with the sources of the node that holds them.
+// Calls visit(graph, id) for each node but leaves, also for those in bodies of control flow.
 template <class Visit>
-void VisitRun(const Graph& graph, const Visit& visit,
-              const std::vector<SourceRef>* sources = nullptr) {
+void VisitRun(const Graph& graph, const Visit& visit) {
   for (NodeId id = 0; id < graph.size(); ++id) {
     const Node& node = graph.node(id);
     if (IsLeaf(node.op)) continue;
-    const std::vector<SourceRef>& own = sources == nullptr ? node.sources : *sources;
-    visit(graph, id, own);
+    visit(graph, id);
     if (Info(node.op).op_class != OpClass::kControlFlow) continue;
-    for (const auto& body : node.subgraphs) VisitRun(*body, visit, &own);
+    for (const auto& body : node.subgraphs) VisitRun(*body, visit);
   }
-}
-
-std::map<std::string, int64_t> ClaimCounts(const Graph& graph) {
-  std::map<std::string, int64_t> counts;
-  VisitRun(graph, [&](const Graph& in, NodeId id, const auto&) {
-    ++counts[std::string(Info(in.node(id).op).claim)];
-  });
-  return counts;
 }
 
 std::string_view PolicyName(DispatchPolicy policy) {
@@ -60,27 +49,41 @@ device::Claim ClaimFor(const Graph& graph, NodeId id, const ResolvedOptions& opt
   return backend->Claims(graph, id, target);
 }
 
-// What the nodes of a rewritten kind became: kinds that there are more of now, made of nodes with
-// the same sources.
-std::string BecameWhat(const Graph& before, const Graph& after, const std::string& claim) {
-  std::set<SourceRef> sources;
-  VisitRun(before, [&](const Graph& graph, NodeId id, const std::vector<SourceRef>& own) {
-    if (Info(graph.node(id).op).claim == claim) sources.insert(own.begin(), own.end());
-  });
-  const std::map<std::string, int64_t> was = ClaimCounts(before), is = ClaimCounts(after);
-  const auto grew = [&](const std::string& kind) {
-    const auto then = was.find(kind), now = is.find(kind);
-    return now != is.end() && (then == was.end() || then->second < now->second);
-  };
-  std::set<std::string> kinds;
-  VisitRun(after, [&](const Graph& graph, NodeId id, const std::vector<SourceRef>& own) {
-    const bool made = std::ranges::any_of(
-        own, [&](const SourceRef& source) { return sources.count(source) > 0; });
-    const std::string_view kind = Info(graph.node(id).op).claim;
-    if (made && grew(std::string(kind))) kinds.emplace(kind);
-  });
-  return kinds.empty() ? "computed at compile time" : Cat("rewritten to ", Join(kinds, ", "));
+// What was put in the places of a kind's nodes, by claim.
+std::map<std::string, std::set<std::string>> ByClaim(const passes::Replacements& became) {
+  std::map<std::string, std::set<std::string>> out;
+  for (const auto& [op, others] : became) {
+    for (OpKind other : others) {
+      if (Info(op).claim != Info(other).claim) {
+        out[std::string(Info(op).claim)].emplace(Info(other).claim);
+      }
+    }
+  }
+  return out;
 }
+
+// Constants count only where nothing else was needed.
+std::string RewrittenTo(std::set<std::string> kinds) {
+  const bool folded = kinds.erase(std::string(Info(OpKind::kConstant).claim)) > 0;
+  if (!kinds.empty()) return Cat("rewritten to ", Join(kinds, ", "));
+  return folded ? "computed at compile time" : "dropped: not needed, or an equal node does it";
+}
+
+// How the nodes of one kind run, each way once.
+class Ways {
+ public:
+  void Add(const std::string& how) {
+    if (!how.empty() && std::ranges::find(ways_, how) == ways_.end()) ways_.push_back(how);
+  }
+  std::string Text() const {
+    constexpr size_t kShown = 4;
+    const std::vector shown(ways_.begin(), ways_.begin() + std::min(ways_.size(), kShown));
+    return Cat(Join(shown, "; "), ways_.size() > kShown ? "; ..." : "");
+  }
+
+ private:
+  std::vector<std::string> ways_;
+};
 
 }  // namespace
 
@@ -109,6 +112,13 @@ std::map<std::string, int64_t> OpCounts(const Graph& graph) {
   return counts;
 }
 
+std::map<std::string, int64_t> ClaimCounts(const Graph& graph) {
+  std::map<std::string, int64_t> counts;
+  VisitRun(graph,
+           [&](const Graph& in, NodeId id) { ++counts[std::string(Info(in.node(id).op).claim)]; });
+  return counts;
+}
+
 void CountOps(const Graph& before, const Graph& after, bool verbose, FusionReport& report) {
   report.nodes_before = CountAllNodes(before);
   report.nodes_after = CountAllNodes(after);
@@ -118,33 +128,42 @@ void CountOps(const Graph& before, const Graph& after, bool verbose, FusionRepor
   std::erase_if(report.remarks, OnlyForVerbose);
 }
 
-DispatchReport ReportDispatch(const Graph& before, const Graph& after,
-                              const ResolvedOptions& options, const device::Backend* backend,
-                              const device::Target& target) {
+DispatchReport ReportDispatch(const std::map<std::string, int64_t>& before, const Graph& after,
+                              const passes::Replacements& became, const ResolvedOptions& options,
+                              const device::Backend* backend, const device::Target& target) {
   using Path = DispatchReport::Path;
   DispatchReport report;
   report.backend = backend != nullptr ? backend->name() : "";
   report.policy = PolicyName(options.dispatch);
   report.claims = static_cast<int64_t>(options.claims.size());
   std::map<std::string, DispatchReport::Kind> kinds;
-  for (const auto& [claim, nodes] : ClaimCounts(after))
-    kinds[claim] = {claim, nodes, Path::kNative, ""};
-  VisitRun(after, [&](const Graph& graph, NodeId id, const auto&) {
-    const OpInfo& op = Info(graph.node(id).op);
+  for (const auto& [claim, nodes] : before) {
+    const Path path = options.common_kinds.count(claim) > 0 ? Path::kCommonIr : Path::kRewritten;
+    kinds[claim] = {claim, nodes, 0, path, ""};
+  }
+  std::map<std::string, Ways> ways;
+  VisitRun(after, [&](const Graph& graph, NodeId id) {
+    const std::string name(Info(graph.node(id).op).claim);
     const device::Claim claim = ClaimFor(graph, id, options, backend, target);
-    DispatchReport::Kind& kind = kinds[std::string(op.claim)];
+    DispatchReport::Kind& kind = kinds.try_emplace(name, DispatchReport::Kind{name}).first->second;
+    if (kind.nodes_after++ == 0) kind.path = Path::kNative;
     if (!claim.native) {
       kind.path = Path::kUnsupported;
-      report.unsupported.push_back({passes::Label(graph, id), std::string(op.claim), claim.how});
+      report.unsupported.push_back({passes::Label(graph, id), name, claim.how});
     }
-    if (kind.how.empty()) kind.how = claim.how;
+    ways[name].Add(claim.how);
   });
-  for (const auto& [claim, nodes] : ClaimCounts(before)) {
-    if (kinds.count(claim) > 0) continue;
-    const Path path = options.common_kinds.count(claim) > 0 ? Path::kCommonIr : Path::kRewritten;
-    kinds[claim] = {claim, nodes, path, BecameWhat(before, after, claim)};
+  const auto others = ByClaim(became);
+  for (auto& [claim, kind] : kinds) {
+    const auto it = others.find(claim);
+    kind.how = ways[claim].Text();
+    if (kind.nodes_after == 0) {
+      kind.how = RewrittenTo(it == others.end() ? std::set<std::string>() : it->second);
+    } else if (it != others.end()) {
+      kind.how += Cat(kind.how.empty() ? "" : "; ", "others ", RewrittenTo(it->second));
+    }
+    report.kinds.push_back(std::move(kind));
   }
-  for (auto& [claim, kind] : kinds) report.kinds.push_back(std::move(kind));
   report.compile_ready = report.unsupported.empty();
   return report;
 }
@@ -194,10 +213,9 @@ std::string WhyNoProgram(const CompileResult& result, const device::Backend* bac
   if (backend == nullptr) {
     return Cat("this build has no back end for ", DisplayName(result.device));
   }
-  if (!result.lir.plan.dynamic_symbols.empty()) {
-    return Cat("symbols are unbound: ", Join(result.lir.plan.dynamic_symbols, ", "));
-  }
-  return result.dispatch.compile_ready ? std::string() : Illegal(result.dispatch);
+  if (!result.dispatch.compile_ready) return Illegal(result.dispatch);  // no sizes would help
+  if (result.lir.plan.dynamic_symbols.empty()) return "";
+  return Cat("symbols are unbound: ", Join(result.lir.plan.dynamic_symbols, ", "));
 }
 
 absl::Status GenerateCode(CompileResult& result, const device::Backend* backend,

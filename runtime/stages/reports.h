@@ -16,11 +16,15 @@ std::map<std::string, int64_t> OpCounts(const Graph& graph);
 // Counts per op into `report`, and drops misses nobody can act on unless `verbose`.
 void CountOps(const Graph& before, const Graph& after, bool verbose, FusionReport& report);
 
-// How each op kind of `before` came to run in `after`. Asks the back end about each node with
-// constant extents, and the claims about the rest.
-DispatchReport ReportDispatch(const Graph& before, const Graph& after,
-                              const ResolvedOptions& options, const device::Backend* backend,
-                              const device::Target& target);
+// Nodes but leaves per OpInfo.claim, bodies of control flow included.
+std::map<std::string, int64_t> ClaimCounts(const Graph& graph);
+
+// How each op kind came to run in `after`: `before` as ClaimCounts counted, and what rewrites put
+// in the places of nodes (PassContext::became). Asks the back end about each node with constant
+// extents, and the claims about the rest.
+DispatchReport ReportDispatch(const std::map<std::string, int64_t>& before, const Graph& after,
+                              const passes::Replacements& became, const ResolvedOptions& options,
+                              const device::Backend* backend, const device::Target& target);
 
 // Why the result cannot run: the back end, every kind that it does not run with the number of such
 // nodes, and the first of them with the reason. `back end cpu cannot run 2 kinds: Conv ×3 (%4

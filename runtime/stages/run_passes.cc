@@ -24,12 +24,16 @@ absl::Status RunOne(const passes::Pass& pass, Graph& graph, passes::PassContext&
 }
 
 // The remarks from `first` on are of this pass: by place in the author's module, whatever the order
-// in which the pass went through it.
-void Settle(std::vector<Remark>& remarks, size_t first, std::string_view pass) {
+// in which the pass went through it. What it applied is a fusion if the pass is one.
+void Settle(std::vector<Remark>& remarks, size_t first, const passes::Pass& pass) {
   const auto begin = remarks.begin() + static_cast<int64_t>(first);
   std::stable_sort(begin, remarks.end(),
                    [](const Remark& a, const Remark& b) { return a.sources < b.sources; });
-  for (auto remark = begin; remark != remarks.end(); ++remark) remark->pass = pass;
+  for (auto remark = begin; remark != remarks.end(); ++remark) {
+    remark->pass = pass.name;
+    const bool other = !pass.fusion && remark->kind == Remark::Kind::kApplied;
+    if (other) remark->kind = Remark::Kind::kRewritten;
+  }
 }
 
 // What a fusion that stays out would have done, tried on a copy and told as misses.
@@ -48,6 +52,7 @@ void Preview(const passes::Pass& pass, const Graph& graph, std::string_view why,
     remark.message = Cat("could be: ", remark.message);
     remark.hint = why;
     remark.launches_saved = remark.bytes_saved = 0;
+    remark.bytes_unknown = false;
     context.remarks->push_back(std::move(remark));
   }
 }
@@ -85,7 +90,7 @@ absl::Status RunPasses(Graph& graph, const ResolvedOptions& options, passes::Pas
         observer.dump(Cat("mir:after ", pass.name), Print(graph));
       }
     }
-    Settle(*context.remarks, remarks, pass.name);
+    Settle(*context.remarks, remarks, pass);
     timing.nodes_after = graph.size();
     timings.push_back(std::move(timing));
   }

@@ -23,8 +23,9 @@ absl::Status CheckSymbols(const Graph& graph, const DimBinding& binding) {
 // The passes once more, now that extents are known: what asked for sizes can match, and the back
 // end can be asked about every node. Of what they say, the fusions are new; the misses were said
 // before.
-absl::Status RunPassesAgain(CompileResult& result, const device::Backend* backend,
-                            const device::Target& target) {
+absl::StatusOr<passes::Replacements> RunPassesAgain(CompileResult& result,
+                                                    const device::Backend* backend,
+                                                    const device::Target& target) {
   std::vector<Remark> remarks;
   std::vector<PassTiming> timings;
   passes::PassContext context = ContextFor(result.options, backend, target, remarks);
@@ -33,19 +34,38 @@ absl::Status RunPassesAgain(CompileResult& result, const device::Backend* backen
     if (remark.kind == Remark::Kind::kMissed) continue;
     result.fusion.remarks.push_back(std::move(remark));
   }
-  return absl::OkStatus();
+  return std::move(context.became);
+}
+
+// Nodes before the passes are those of the first time, and what was rewritten then stays so.
+DispatchReport Redispatch(const CompileResult& result, const passes::Replacements& became,
+                          const device::Backend* backend, const device::Target& target) {
+  std::map<std::string, int64_t> before;
+  std::map<std::string, const DispatchReport::Kind*> gone;
+  for (const DispatchReport::Kind& kind : result.dispatch.kinds) {
+    if (kind.nodes > 0) before[kind.claim] = kind.nodes;
+    if (kind.nodes_after == 0) gone[kind.claim] = &kind;
+  }
+  DispatchReport now =
+      ReportDispatch(before, result.lir.graph, became, result.options, backend, target);
+  for (DispatchReport::Kind& kind : now.kinds) {
+    const auto then = gone.find(kind.claim);
+    if (then != gone.end() && kind.nodes_after == 0) kind = *then->second;
+  }
+  return now;
 }
 
 absl::Status Replan(CompileResult& result, const device::Backend* backend,
                     const device::Target& target, const CancelToken& cancel) {
-  if (!result.as_given) RLX_TRY(RunPassesAgain(result, backend, target));
+  passes::Replacements became;
+  if (!result.as_given) {
+    RLX_ASSIGN(became, RunPassesAgain(result, backend, target));
+  }
   const Graph& graph = result.lir.graph;
   result.fusion.nodes_after = CountAllNodes(graph);
   result.fusion.ops_after = OpCounts(graph);
   RLX_TRY(VerifyGraph(graph, GrownLimits()));
-  const DispatchReport now = ReportDispatch(graph, graph, result.options, backend, target);
-  result.dispatch.unsupported = now.unsupported;
-  result.dispatch.compile_ready = now.compile_ready;
+  result.dispatch = Redispatch(result, became, backend, target);
   RLX_ASSIGN(result.lir.plan,
              lower::PlanBuffers(graph, {.alignment = result.options.arena_alignment}, backend));
   return GenerateCode(result, backend, target, cancel);

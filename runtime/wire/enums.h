@@ -73,7 +73,7 @@ inline std::optional<DispatchReport::Path> FromWire(v1::DispatchReport::Path v) 
   return Unshifted<DispatchReport::Path>(v, 4);
 }
 inline std::optional<Remark::Kind> FromWire(v1::Remark::Kind v) {
-  return Unshifted<Remark::Kind>(v, 2);
+  return Unshifted<Remark::Kind>(v, 3);
 }
 inline std::optional<SourceRef::Kind> FromWire(v1::SourceRef::Kind v) {
   return Unshifted<SourceRef::Kind>(v, 3);

@@ -27,6 +27,7 @@ absl::StatusOr<Remark> RemarkFromWire(const v1::Remark& from) {
   }
   out.launches_saved = static_cast<int64_t>(from.launches_saved());
   out.bytes_saved = static_cast<int64_t>(from.bytes_saved());
+  out.bytes_unknown = from.bytes_unknown();
   return out;
 }
 
@@ -44,18 +45,29 @@ void CountOps(const FusionReport& report, v1::FusionReport& out) {
 
 void CountRules(const FusionReport& report, v1::FusionReport& out) {
   std::map<std::string, v1::RuleCount> rules;
+  std::map<std::string, uint64_t> rewrites;
   for (const Remark& remark : report.remarks) {
+    if (remark.kind == Remark::Kind::kRewritten) {
+      ++rewrites[remark.pass];
+      continue;
+    }
     v1::RuleCount& count = rules[remark.rule];
     count.set_rule(remark.rule);
     if (remark.kind == Remark::Kind::kApplied) {
       count.set_applied(count.applied() + 1);
       out.set_launches_saved(out.launches_saved() + static_cast<uint64_t>(remark.launches_saved));
       out.set_bytes_saved(out.bytes_saved() + static_cast<uint64_t>(remark.bytes_saved));
+      out.set_bytes_unknown(out.bytes_unknown() || remark.bytes_unknown);
     } else if (remark.actionable) {
       count.set_missed(count.missed() + 1);
     }
   }
   for (auto& [rule, count] : rules) *out.add_rules() = std::move(count);
+  for (const auto& [pass, places] : rewrites) {
+    v1::RewriteCount& to = *out.add_rewrites();
+    to.set_pass(pass);
+    to.set_places(places);
+  }
 }
 
 }  // namespace
@@ -76,6 +88,7 @@ void RemarkToWire(const Remark& from, v1::Remark& out) {
   }
   out.set_launches_saved(static_cast<uint64_t>(from.launches_saved));
   out.set_bytes_saved(static_cast<uint64_t>(from.bytes_saved));
+  out.set_bytes_unknown(from.bytes_unknown);
 }
 
 void FusionReportToWire(const FusionReport& from, v1::FusionReport& out) {
@@ -111,6 +124,7 @@ void DispatchReportToWire(const DispatchReport& from, v1::DispatchReport& out) {
     v1::DispatchReport::Kind& to = *out.add_kinds();
     to.set_kind(kind.claim);
     to.set_nodes(static_cast<uint64_t>(kind.nodes));
+    to.set_nodes_after(static_cast<uint64_t>(kind.nodes_after));
     to.set_path(ToWire(kind.path));
     to.set_how(kind.how);
   }
@@ -129,7 +143,8 @@ absl::StatusOr<DispatchReport> DispatchReportFromWire(const v1::DispatchReport& 
   for (const v1::DispatchReport::Kind& kind : from.kinds()) {
     const auto path = FromWire(kind.path());
     if (!path) return DataLoss("unknown dispatch path ", static_cast<int>(kind.path()));
-    out.kinds.push_back({kind.kind(), static_cast<int64_t>(kind.nodes()), *path, kind.how()});
+    out.kinds.push_back({kind.kind(), static_cast<int64_t>(kind.nodes()),
+                         static_cast<int64_t>(kind.nodes_after()), *path, kind.how()});
   }
   for (const v1::DispatchReport::Unsupported& unsupported : from.unsupported()) {
     out.unsupported.push_back({unsupported.node(), unsupported.kind(), unsupported.why()});

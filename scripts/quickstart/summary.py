@@ -27,7 +27,8 @@ def fusion_lines(fusion: Any) -> Iterator[str]:
     for remark in fusion.remarks:
         if remark.actionable:
             yield f"  missed: {remark.message}. {remark.hint}"
-    saved = f"{fusion.launches_saved} kernel launches and {megabytes(fusion.bytes_saved)}"
+    least = "at least " if fusion.bytes_unknown else ""  # values without a bound are in no number
+    saved = f"{fusion.launches_saved} kernel launches and {least}{megabytes(fusion.bytes_saved)}"
     nodes = f"{fusion.nodes_before} nodes became {fusion.nodes_after}"
     yield f"  {nodes}; every run saves {saved} of memory traffic"
 
