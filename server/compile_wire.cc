@@ -203,4 +203,21 @@ void ExplanationToWire(const engine::KeyExplanation& explanation, std::string* k
   }
 }
 
+void ComparisonToWire(const engine::KeyComparison& comparison, v1::ExplainKeyResponse& out) {
+  ExplanationToWire(comparison.one, out.mutable_key(), out.mutable_components());
+  ExplanationToWire(comparison.other, out.mutable_other_key(), out.mutable_other_components());
+  for (std::string& name : engine::Differing(comparison.one, comparison.other)) {
+    out.add_differing(std::move(name));
+  }
+  for (const engine::KeyDifference& difference : comparison.differences) {
+    v1::KeyDifference& to = *out.add_differences();
+    to.set_component(difference.component);
+    to.set_what(difference.what);
+    to.set_field(difference.field);
+    to.set_one(difference.one);
+    to.set_other(difference.other);
+  }
+  out.set_more_differences(comparison.more);
+}
+
 }  // namespace rlx::server

@@ -23,5 +23,6 @@ void CompiledToWire(const engine::Compiled& compiled, v1::CompileResult& out);
 void TargetToWire(const device::Target& target, FusionTarget fusion, v1::Target& out);
 void ExplanationToWire(const engine::KeyExplanation& explanation, std::string* key,
                        google::protobuf::RepeatedPtrField<v1::KeyComponent>* components);
+void ComparisonToWire(const engine::KeyComparison& comparison, v1::ExplainKeyResponse& out);
 
 }  // namespace rlx::server

@@ -172,19 +172,17 @@ grpc::ServerUnaryReactor* CompilerService::ExplainKey(grpc::CallbackServerContex
                                                       const v1::ExplainKeyRequest* request,
                                                       v1::ExplainKeyResponse* response) {
   const auto handle = [request, response](Call& call) -> absl::Status {
-    const auto explain =
-        [&](const v1::CompileSpec& from) -> absl::StatusOr<engine::KeyExplanation> {
-      RLX_ASSIGN(const engine::CompileSpec spec, SpecFromWire(from, call.who(), call.engine()));
-      return call.engine().ExplainKey(spec);
-    };
-    RLX_ASSIGN(const engine::KeyExplanation one, explain(request->spec()));
-    ExplanationToWire(one, response->mutable_key(), response->mutable_components());
-    if (!request->has_other()) return absl::OkStatus();
-    RLX_ASSIGN(const engine::KeyExplanation other, explain(request->other()));
-    ExplanationToWire(other, response->mutable_other_key(), response->mutable_other_components());
-    for (std::string& name : engine::Differing(one, other)) {
-      response->add_differing(std::move(name));
+    RLX_ASSIGN(const engine::CompileSpec spec,
+               SpecFromWire(request->spec(), call.who(), call.engine()));
+    if (!request->has_other()) {
+      RLX_ASSIGN(const engine::KeyExplanation key, call.engine().ExplainKey(spec));
+      ExplanationToWire(key, response->mutable_key(), response->mutable_components());
+      return absl::OkStatus();
     }
+    RLX_ASSIGN(const engine::CompileSpec other,
+               SpecFromWire(request->other(), call.who(), call.engine()));
+    RLX_ASSIGN(const engine::KeyComparison compared, call.engine().CompareKeys(spec, other));
+    ComparisonToWire(compared, *response);
     return absl::OkStatus();
   };
   return UnaryReactor::Start(frontend_, explain_key_, *context, *request, *response,

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "runtime/base/clock.h"
+#include "runtime/base/file.h"
 #include "runtime/base/status.h"
 #include "server/blob_service.h"
 #include "server/compiler_service.h"
@@ -44,10 +45,20 @@ class DaemonImpl final : public Daemon {
     if (!shut_down_) Shutdown(now);
   }
 
+  // Where the environment asks for files; what is wrong is told to who set it.
+  absl::Status MakeFolders() const {
+    for (const auto& [variable, folder] : {std::pair("RLX_IR_DUMP", &settings_.ir_dump_dir),
+                                           std::pair("RLX_TRACE_PERFETTO", &settings_.trace_dir)}) {
+      if (!folder->empty()) RLX_TRY(Annotate(EnsureDir(*folder), variable, "=", *folder));
+    }
+    return absl::OkStatus();
+  }
+
   absl::Status Begin(device::Registry registry) {
     for (const auto& failure : registry.failures()) {
       log_.Warning("back end not loaded", {{"file", failure.file}, {"why", failure.why}});
     }
+    RLX_TRY(MakeFolders());
     RLX_ASSIGN(engine_, engine::Engine::Create(ToEngineOptions(settings_), std::move(registry),
                                                metrics_.get()));
     metrics_->SetEngine(engine_.get());

@@ -6,6 +6,7 @@
 #include "clients/rlxctl/context.h"
 #include "clients/rlxctl/message_json.h"
 #include "clients/rlxctl/module_file.h"
+#include "clients/rlxctl/report_text.h"
 #include "clients/rlxctl/table.h"
 #include "clients/rlxctl/trace.h"
 #include "clients/rlxctl/words.h"
@@ -102,17 +103,6 @@ std::string ComponentsText(const google::protobuf::RepeatedPtrField<v1::KeyCompo
   return Cat(table.ToString("  "), longer);
 }
 
-// The statements of one text that are not in the other, each after `mark`.
-std::string OnlyIn(std::string_view text, std::string_view other, char mark) {
-  const std::vector<std::string_view> others = Statements(other);
-  std::string out;
-  for (std::string_view statement : Statements(text)) {
-    if (std::find(others.begin(), others.end(), statement) == others.end())
-      out += Cat("  ", mark, " ", statement, "\n");
-  }
-  return out;
-}
-
 // What two keys have in common and, of what differs, both sides.
 std::string DifferenceText(const v1::ExplainKeyResponse& answer) {
   const auto& differing = answer.differing();
@@ -127,12 +117,12 @@ std::string DifferenceText(const v1::ExplainKeyResponse& answer) {
   std::string out = Cat("other  ", Hex(answer.other_key()), "\n", table.ToString("  "));
   if (differing.empty()) return Cat(out, "equal\n");
   for (const std::string& name : differing) {
-    const v1::KeyComponent* one = Find(answer.components(), name);
-    const v1::KeyComponent* other = Find(answer.other_components(), name);
-    const std::string_view text = one == nullptr ? std::string_view() : one->text();
-    const std::string_view other_text = other == nullptr ? std::string_view() : other->text();
-    out += Cat(name, " differs\n", OnlyIn(text, other_text, '-'), OnlyIn(other_text, text, '+'));
+    out += Cat(name, " differs\n");
+    for (const v1::KeyDifference& d : answer.differences()) {
+      if (d.component() == name) out += ChangeLine(d.what(), d.field(), d.one(), d.other());
+    }
   }
+  if (answer.more_differences() > 0) out += Cat("and ", answer.more_differences(), " more\n");
   return out;
 }
 

@@ -25,17 +25,17 @@ constexpr FlagSpec kExplain[] = {
     {"other", "'--FLAG ...'", "with --diff: the compile flags of the other, instead of these"},
 };
 
-absl::StatusOr<v1::ExplainResponse> Ask(std::string_view module, Context& context) {
+absl::StatusOr<v1::ExplainResponse> Ask(const v1::CompileSpec& spec, Context& context) {
   v1::ExplainRequest request;
-  RLX_ASSIGN(*request.mutable_spec(), MakeSpec(module, context));
+  *request.mutable_spec() = spec;
   request.set_nodes(true);
   request.set_kernels(context.flags.Has("html"));
   return context.server.Call<v1::Compiler>(&v1::Compiler::Stub::Explain, request, kLong);
 }
 
-// The answer for the other side of a comparison.
-absl::StatusOr<v1::ExplainResponse> AskOther(std::string_view module, Context& context) {
-  if (!context.flags.Has("other")) return Ask(module, context);
+// The other side of a comparison.
+absl::StatusOr<v1::CompileSpec> OtherSpec(std::string_view module, Context& context) {
+  if (!context.flags.Has("other")) return MakeSpec(module, context);
   std::vector<std::string_view> words;
   for (std::string_view word : Split(context.flags.Text("other"), ' ')) {
     if (!word.empty()) words.push_back(word);
@@ -45,34 +45,40 @@ absl::StatusOr<v1::ExplainResponse> AskOther(std::string_view module, Context& c
   if (!flags.ok()) return Usage("--other: ", Message(flags.status()));
   if (!flags->operands().empty()) return Usage("--other takes flags alone");
   Context other{.flags = *flags, .server = context.server, .progress = context.progress};
-  return Ask(module, other);
+  return MakeSpec(module, other);
 }
 
-absl::Status RunDiff(const v1::ExplainResponse& one, Context& context) {
+absl::Status RunDiff(const v1::CompileSpec& spec, const v1::ExplainResponse& one,
+                     Context& context) {
   const auto& operands = context.flags.operands();
   if (operands.size() < 2 && !context.flags.Has("other"))
     return Usage("--diff compares with OTHER or --other");
   if (operands.size() > 1 && operands[0] == "-" && operands[1] == "-")
     return Usage("stdin can be read only once");
-  RLX_ASSIGN(const v1::ExplainResponse other, AskOther(operands.back(), context));
-  const ExplainDiff diff = Diff(MakeExplainModel(one), MakeExplainModel(other));
+  v1::ExplainKeyRequest keys;
+  *keys.mutable_spec() = spec;
+  RLX_ASSIGN(*keys.mutable_other(), OtherSpec(operands.back(), context));
+  RLX_ASSIGN(const v1::ExplainResponse other, Ask(keys.other(), context));
+  RLX_ASSIGN(const v1::ExplainKeyResponse differing,
+             context.server.Call<v1::Compiler>(&v1::Compiler::Stub::ExplainKey, keys, kLong));
+  const ExplainDiff diff = Diff(MakeExplainModel(one), MakeExplainModel(other), differing);
   if (context.json) WriteDiff(diff, context.document);
   context.text = DiffText(diff);
   return absl::OkStatus();
 }
 
 // The kernels in every language, where there are kernels; the page shows their IR without.
-absl::StatusOr<v1::ExportSourceResponse> Sources(const v1::ExplainResponse& answer,
+absl::StatusOr<v1::ExportSourceResponse> Sources(const v1::CompileSpec& spec,
+                                                 const v1::ExplainResponse& answer,
                                                  Context& context) {
   if (answer.kernels().empty()) return v1::ExportSourceResponse();
   v1::ExportSourceRequest request;
-  RLX_ASSIGN(*request.mutable_spec(), MakeSpec(context.flags.operands()[0], context));
+  *request.mutable_spec() = spec;
   return context.server.Call<v1::Compiler>(&v1::Compiler::Stub::ExportSource, request, kLong);
 }
 
-absl::Status WritePage(const ExplainModel& model, Context& context) {
-  if (context.flags.operands()[0] == "-") return Usage("--html needs a file, not stdin");
-  RLX_ASSIGN(const v1::ExportSourceResponse sources, Sources(*model.answer, context));
+absl::Status WritePage(const v1::CompileSpec& spec, const ExplainModel& model, Context& context) {
+  RLX_ASSIGN(const v1::ExportSourceResponse sources, Sources(spec, *model.answer, context));
   const std::string page = ExplainPage(model, sources);
   const std::string path(context.flags.Text("html"));
   RLX_TRY(WriteFileAtomic(path, {page}, 0644));
@@ -89,12 +95,13 @@ absl::Status RunExplain(Context& context) {
   const bool diff = flags.IsOn("diff");
   if (!diff && (flags.operands().size() > 1 || flags.Has("other")))
     return Usage("OTHER and --other go with --diff");
-  RLX_ASSIGN(const v1::ExplainResponse answer, Ask(flags.operands()[0], context));
-  if (diff) return RunDiff(answer, context);
+  RLX_ASSIGN(const v1::CompileSpec spec, MakeSpec(flags.operands()[0], context));
+  RLX_ASSIGN(const v1::ExplainResponse answer, Ask(spec, context));
+  if (diff) return RunDiff(spec, answer, context);
   if (context.json) WriteMessage(answer, context.document);
   const ExplainModel model = MakeExplainModel(answer);
   context.text = ExplainText(model, flags.IsOn("all"));
-  return flags.Has("html") ? WritePage(model, context) : absl::OkStatus();
+  return flags.Has("html") ? WritePage(spec, model, context) : absl::OkStatus();
 }
 
 }  // namespace rlx::ctl

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "clients/rlxctl/explain_model.h"
+#include "clients/rlxctl/report_text.h"
 #include "clients/rlxctl/table.h"
 #include "clients/rlxctl/words.h"
 #include "runtime/base/json.h"
@@ -201,6 +202,22 @@ std::string PlacesText(const std::vector<ExplainDiff::Place>& places) {
   return out.empty() ? "" : Cat("blocks\n", out);
 }
 
+std::vector<ExplainDiff::Change> ModuleChanges(const v1::ExplainKeyResponse& keys) {
+  std::vector<ExplainDiff::Change> out;
+  for (const v1::KeyDifference& d : keys.differences()) {
+    if (d.component() == "module") out.push_back({d.what(), d.field(), d.one(), d.other()});
+  }
+  return out;
+}
+
+std::string ChangesText(const ExplainDiff& diff) {
+  if (diff.module.empty()) return "";
+  std::string out = "module\n";
+  for (const ExplainDiff::Change& c : diff.module)
+    out += ChangeLine(c.what, c.field, c.one, c.other);
+  return Cat(out, diff.more_changes > 0 ? Cat("  and ", diff.more_changes, " more\n") : "");
+}
+
 void WriteRows(std::string_view key, const std::vector<Row>& rows, JsonWriter& json) {
   json.Key(key).BeginArray();
   for (const Row& row : rows) {
@@ -216,11 +233,15 @@ bool ExplainDiff::same() const {
   for (const Row& row : counts) {
     if (row.one != row.other) return false;
   }
-  return options.empty() && ops.empty() && rules.empty() && dispatch.empty() && blocks.empty();
+  return module.empty() && options.empty() && ops.empty() && rules.empty() && dispatch.empty() &&
+         blocks.empty();
 }
 
-ExplainDiff Diff(const ExplainModel& one, const ExplainModel& other) {
-  return {.counts = Counts(one, other),
+ExplainDiff Diff(const ExplainModel& one, const ExplainModel& other,
+                 const v1::ExplainKeyResponse& keys) {
+  return {.module = ModuleChanges(keys),
+          .more_changes = keys.more_differences(),
+          .counts = Counts(one, other),
           .options = Unequal(OptionTexts(*one.answer), OptionTexts(*other.answer)),
           .ops = Unequal(OpTexts(*one.answer), OpTexts(*other.answer)),
           .rules = Unequal(RuleTexts(*one.answer), RuleTexts(*other.answer)),
@@ -234,13 +255,19 @@ std::string DiffText(const ExplainDiff& diff) {
     counts.Row({row.what, row.one, row.other, row.one == row.other ? "" : "differs"});
   }
   if (diff.same()) return Cat(counts.ToString(), "the same\n");
-  return Cat(counts.ToString(), RowsText("options", diff.options), RowsText("ops", diff.ops),
-             RowsText("rules", diff.rules), RowsText("dispatch", diff.dispatch),
-             PlacesText(diff.blocks));
+  return Cat(counts.ToString(), ChangesText(diff), RowsText("options", diff.options),
+             RowsText("ops", diff.ops), RowsText("rules", diff.rules),
+             RowsText("dispatch", diff.dispatch), PlacesText(diff.blocks));
 }
 
 void WriteDiff(const ExplainDiff& diff, JsonWriter& json) {
   json.BeginObject().Field("same", diff.same());
+  json.Key("module").BeginArray();
+  for (const ExplainDiff::Change& change : diff.module) {
+    json.BeginObject().Field("what", change.what).Field("field", change.field);
+    json.Field("one", change.one).Field("other", change.other).EndObject();
+  }
+  json.EndArray().Field("more_changes", diff.more_changes);
   WriteRows("counts", diff.counts, json);
   WriteRows("options", diff.options, json);
   WriteRows("ops", diff.ops, json);

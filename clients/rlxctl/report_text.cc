@@ -108,4 +108,13 @@ std::string DispatchText(const v1::DispatchReport& report) {
              Section("unsupported", unsupported.ToString("  ")));
 }
 
+std::string ChangeLine(const std::string& what, const std::string& field, const std::string& one,
+                       const std::string& other) {
+  const std::string name = Cat(what, what.empty() || field.empty() ? "" : " ", field);
+  const auto side = [](const std::string& text) { return text.empty() ? "absent" : text; };
+  const bool hidden = one.empty() && other.empty();
+  return Cat("  ", name, name.empty() ? "" : ": ",
+             hidden ? "not shown" : Cat(side(one), " -> ", side(other)), "\n");
+}
+
 }  // namespace rlx::ctl

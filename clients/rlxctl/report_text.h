@@ -17,4 +17,8 @@ std::string FusionText(const v1::FusionReport& report);
 // How each kind of op runs, and what runs nowhere.
 std::string DispatchText(const v1::DispatchReport& report);
 
+// `  %17 "norm" (rms_norm) eps: 1e-05 -> 1e-06`: one thing that differs, a line.
+std::string ChangeLine(const std::string& what, const std::string& field, const std::string& one,
+                       const std::string& other);
+
 }  // namespace rlx::ctl

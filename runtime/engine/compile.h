@@ -165,6 +165,19 @@ struct KeyExplanation {
   Digest256 key;
   std::vector<KeyComponent> components;  // in the order in which they are hashed
 };
+
+// One thing that is not the same in two requests.
+struct KeyDifference {
+  std::string component;   // KeyComponent::name
+  std::string what;        // of a module: `%17 "norm" (rms_norm)`, "symbol batch", "plan"
+  std::string field;       // "eps", "type", "operand 1"; an option's name; empty: all of it
+  std::string one, other;  // empty: not there, or not to be shown
+};
+struct KeyComparison {
+  KeyExplanation one, other;
+  std::vector<KeyDifference> differences;  // in the order of components
+  size_t more = 0;                         // that are not listed
+};
 // Names of the components in which two keys differ, in order.
 std::vector<std::string> Differing(const KeyExplanation& a, const KeyExplanation& b);
 

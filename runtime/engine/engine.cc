@@ -104,6 +104,13 @@ class EngineImpl final : public Engine {
     return std::move(job.key);
   }
 
+  absl::StatusOr<KeyComparison> CompareKeys(const CompileSpec& one,
+                                            const CompileSpec& other) override {
+    RLX_ASSIGN(const Job job, Understand(one, options_, targets_));
+    RLX_ASSIGN(const Job other_job, Understand(other, options_, targets_));
+    return engine::CompareKeys(job, other_job);
+  }
+
   absl::StatusOr<Opened> OpenSession(const Principal& who, OpenSpec spec,
                                      const CancelToken& cancel) override {
     const Gate::Pass pass(gate_);

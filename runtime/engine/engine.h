@@ -143,6 +143,8 @@ class Engine {
                                                 const CancelToken& cancel,
                                                 FusionReport* misses) = 0;
   virtual absl::StatusOr<KeyExplanation> ExplainKey(const CompileSpec& spec) = 0;
+  virtual absl::StatusOr<KeyComparison> CompareKeys(const CompileSpec& one,
+                                                    const CompileSpec& other) = 0;
 
   // NotFound: no such key (any more) or blob. InvalidArgument: weights missing, unknown, twice, of
   // another type or size. OutOfRange: a slice beyond its blob. FailedPrecondition: no device of

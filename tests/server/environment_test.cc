@@ -128,6 +128,16 @@ TEST_F(EnvironmentTest, IrDumpLeavesEveryStage) {
               AllOf(HasSubstr("mir \""), HasSubstr("lir \""), HasSubstr("plan {")));
 }
 
+TEST_F(EnvironmentTest, AFolderThatCannotBeIsNamedWithItsVariable) {
+  for (const char* variable : {"RLX_IR_DUMP", "RLX_TRACE_PERFETTO"}) {
+    const Environment environment(Variables{{variable, "/proc/no/such"}});
+    const auto settings = ReadSettings({"--listen=127.0.0.1:0", "--metrics_listen=127.0.0.1:0"});
+    ASSERT_TRUE(settings.ok()) << Cat(settings.status());
+    const absl::Status status = Daemon::Start(*settings, {}, log_).status();
+    EXPECT_THAT(Cat(status), HasSubstr(Cat(variable, "=/proc/no/such: ")));
+  }
+}
+
 TEST_F(EnvironmentTest, TracePerfettoLeavesCompilesAndRuns) {
   const std::string folder = dir_ / "traces";
   StartWith({{"RLX_TRACE_PERFETTO", folder}});

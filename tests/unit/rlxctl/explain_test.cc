@@ -12,6 +12,7 @@
 namespace rlx::ctl {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -135,7 +136,7 @@ TEST(ExplainText, MarksWhatCanBeActedOn) {
 
 TEST(ExplainDiff, SaysWhatFusedDifferently) {
   const Answer one = Layers(2), other = Layers(2, false);
-  const ExplainDiff diff = Diff(MakeExplainModel(one.message), MakeExplainModel(other.message));
+  const ExplainDiff diff = Diff(MakeExplainModel(one.message), MakeExplainModel(other.message), {});
   ASSERT_EQ(diff.blocks.size(), 2u);
   EXPECT_EQ(diff.blocks[0].block, "layer.0.ffn");
   EXPECT_THAT(diff.blocks[0].one, ElementsAre("matmul + add => fused_matmul_bias_act"));
@@ -144,7 +145,55 @@ TEST(ExplainDiff, SaysWhatFusedDifferently) {
   const std::string text = DiffText(diff);
   EXPECT_THAT(text, HasSubstr("layer.0.ffn and 1 more like it\n"));
   const ExplainModel same = MakeExplainModel(one.message);
-  EXPECT_TRUE(Diff(same, same).same());
+  EXPECT_TRUE(Diff(same, same, {}).same());
+}
+
+TEST(ExplainDiff, SaysWhatIsNotTheSameInTheModules) {
+  const Answer answer = Layers(1);
+  const ExplainModel same = MakeExplainModel(answer.message);
+  v1::ExplainKeyResponse keys;
+  const auto add = [&](const char* component, const char* what, const char* one) {
+    v1::KeyDifference& difference = *keys.add_differences();
+    difference.set_component(component);
+    difference.set_what(what);
+    difference.set_field("eps");
+    difference.set_one(one);
+    difference.set_other("1e-06");
+  };
+  add("options", "", "1");
+  EXPECT_TRUE(Diff(same, same, keys).same()) << "options have their own section";
+  add("module", "%3 (rms_norm)", "1e-05");
+  add("module", "%4 (rms_norm)", "");
+  const ExplainDiff diff = Diff(same, same, keys);
+  EXPECT_FALSE(diff.same());
+  EXPECT_THAT(DiffText(diff), HasSubstr("module\n  %3 (rms_norm) eps: 1e-05 -> 1e-06\n"
+                                        "  %4 (rms_norm) eps: absent -> 1e-06\n"));
+}
+
+// Without a program nothing is known of how nodes run, and a symbol without max has no bytes.
+TEST(ExplainDiff, DoesNotCallUnknownZero) {
+  Answer answer = Layers(1);
+  answer.message.mutable_fusion()->set_bytes_unknown(true);
+  const ExplainModel model = MakeExplainModel(answer.message);
+  for (const ExplainDiff::Row& row : Diff(model, model, {}).counts) {
+    if (row.what == "launches" || row.what == "calls" || row.what == "copies") {
+      EXPECT_EQ(row.one, "unknown") << row.what;
+    }
+    if (row.what == "steps of a run") EXPECT_EQ(row.one, "about 1");
+    if (row.what == "bytes saved") EXPECT_EQ(row.one, "an unknown number of bytes");
+  }
+  EXPECT_THAT(ExplainText(model, false), HasSubstr("and an unknown number of bytes"));
+  answer.message.mutable_fusion()->set_bytes_saved(2048);
+  EXPECT_THAT(ExplainText(model, false), HasSubstr("and at least 2 KiB"));
+}
+
+TEST(ExplainText, CountsFusionsApartFromOtherRewrites) {
+  Answer answer = Layers(2);
+  answer.Remark({1}, v1::Remark::KIND_REWRITTEN, "movement");
+  const ExplainModel model = MakeExplainModel(answer.message);
+  EXPECT_EQ(model.blocks[0].fusions, 2);
+  EXPECT_THAT(ExplainText(model, false),
+              HasSubstr("2 applied, 0 misses to act on; 1 other rewrite"));
 }
 
 TEST(ExplainPage, CannotBeBrokenOutOf) {
@@ -168,8 +217,14 @@ TEST(Trace, PutsPassesIntoTheirPhase) {
   result.mutable_passes(0)->set_seconds(0.5);
   EXPECT_THAT(CompileTrace(result),
               HasSubstr(R"("name":"fuse_swiglu","ph":"X","pid":1,"tid":2,"ts":1e+06,"dur":5e+05)"));
+  // A hit shows what made it, after its own time and in a row of its own.
   result.set_cache(v1::CACHE_RESULT_MEMORY);
-  EXPECT_THAT(CompileTrace(result), Not(HasSubstr("fuse_swiglu")));
+  (*result.mutable_stage_seconds())["hir"] = 2;
+  (*result.mutable_stage_seconds())["mir"] = 1;
+  EXPECT_THAT(CompileTrace(result),
+              AllOf(HasSubstr("the compile that made it, earlier"),
+                    HasSubstr(R"("name":"mir","ph":"X","pid":1,"tid":2,"ts":5e+06,"dur":1e+06)"),
+                    HasSubstr(R"("name":"fuse_swiglu","ph":"X","pid":1,"tid":3,"ts":5e+06)")));
 }
 
 }  // namespace

@@ -118,8 +118,92 @@ TEST(CompileForBackend, RewritesUnclaimedKinds) {
   const DispatchReport::Kind kind = KindOf(result->dispatch, "FusedSwiGLU");
   EXPECT_EQ(kind.path, DispatchReport::Path::kRewritten);
   EXPECT_EQ(kind.nodes, 1);
-  EXPECT_THAT(kind.how, HasSubstr("ElementwiseRegion"));
+  EXPECT_EQ(kind.nodes_after, 0);
+  // What took its place, not what the rest of its block became.
+  EXPECT_EQ(kind.how, "rewritten to Activation, Binary, Narrow");
   EXPECT_TRUE(result->dispatch.compile_ready);
+}
+
+// Nodes are counted before the passes and after them, also of kinds that stay.
+TEST(CompileForBackend, CountsNodesBeforeAndAfter) {
+  PaperBackend backend;
+  backend.kinds = Everything();
+  const auto result = CompileModuleStages(ParseOrFail(R"(mir "m" {
+    %0 = input "x" : f32[2,4]
+    %1 = param "w" : f32[4,4]
+    %2 = param "b" : f32[4]
+    %3 = matmul(%0, %1)
+    %4 = add(%3, %2)
+    %5 = matmul(%4, %1)
+    %6 = matmul(%5, %1)
+    %7 = constant {value = f32[] (2)} : f32[]
+    %8 = sqrt(%7)
+    %9 = mul(%6, %8)
+    output "y" = %9
+  })"),
+                                          For(backend));
+  ASSERT_TRUE(result.ok()) << result.status();
+  const DispatchReport::Kind products = KindOf(result->dispatch, "MatMul");
+  EXPECT_EQ(products.nodes, 3);
+  EXPECT_EQ(products.nodes_after, 2);
+  EXPECT_EQ(products.how, "a call; others rewritten to FusedMatMulBiasAct");
+  const DispatchReport::Kind fused = KindOf(result->dispatch, "FusedMatMulBiasAct");
+  EXPECT_EQ(fused.nodes, 0);
+  EXPECT_EQ(fused.nodes_after, 1);
+  EXPECT_EQ(KindOf(result->dispatch, "Activation").how, "computed at compile time");
+}
+
+// A module that could not run at any size says so, rather than ask for sizes.
+TEST(CompileForBackend, SaysWhatCannotRunBeforeItAsksForSizes) {
+  PaperBackend backend;
+  backend.kinds = Everything();
+  backend.kinds.erase("FusedSwiGLU");
+  CompileRequest request = For(backend);
+  request.options.kernel_dispatch.force_native_kinds = std::set<std::string>{"FusedSwiGLU"};
+  const auto result = CompileModuleStages(LlamaBlock("", "batch", "seq"), request);
+  ASSERT_TRUE(result.ok());
+  EXPECT_THAT(result->why_no_program, HasSubstr("cannot run 1 kind: FusedSwiGLU ×1"));
+}
+
+// Lowering, folding and merging go on without fusion, and are none.
+TEST(CompileForBackend, CountsOnlyFusionsAsFusions) {
+  PaperBackend backend;
+  backend.kinds = Pieces();
+  const auto count = [](const FusionReport& report, Remark::Kind kind) {
+    return std::ranges::count(report.remarks, kind, &Remark::kind);
+  };
+  for (const bool skip : {false, true}) {
+    CompileRequest request = For(backend);
+    request.options.fusion.skip_fusion = skip;
+    const auto result = CompileModuleStages(LlamaBlock(""), request);
+    ASSERT_TRUE(result.ok());
+    EXPECT_EQ(count(result->fusion, Remark::Kind::kApplied) == 0, skip);
+    EXPECT_GT(count(result->fusion, Remark::Kind::kRewritten), 0);
+    EXPECT_THAT(result->fusion.ToString(), HasSubstr("rewritten by decompose_unclaimed ×"));
+  }
+}
+
+// Without a bound a saving has no number, which is not to save nothing.
+TEST(CompileForBackend, SaysThatSavingsAreUnknown) {
+  PaperBackend backend;
+  backend.kinds = Everything();
+  const auto compile = [&](std::string_view symbol) {
+    return CompileModuleStages(ParseOrFail(Cat("mir \"m\" { ", symbol, R"(
+      %0 = input "x" : f32[n,4]
+      %1 = exp(%0)
+      %2 = tanh(%1)
+      output "y" = %2
+    })")),
+                               For(backend));
+  };
+  const auto bounded = compile("symbol n in [1, 8]"), open = compile("");
+  ASSERT_TRUE(bounded.ok() && open.ok()) << bounded.status() << open.status();
+  ASSERT_EQ(bounded->fusion.remarks.size(), 1u);
+  EXPECT_EQ(bounded->fusion.remarks[0].bytes_saved, 2 * 8 * 4 * 4);
+  EXPECT_FALSE(bounded->fusion.remarks[0].bytes_unknown);
+  ASSERT_EQ(open->fusion.remarks.size(), 1u);
+  EXPECT_TRUE(open->fusion.remarks[0].bytes_unknown);
+  EXPECT_THAT(open->fusion.ToString(), HasSubstr("unknown bytes saved"));
 }
 
 TEST(CompileForBackend, SendsForcedKindsToTheirCommonForm) {
