@@ -35,7 +35,7 @@ Meaning MeaningOf(const Job& job, CompileSpec& spec) {
               : std::make_shared<const std::vector<WeightSource>>(std::move(spec.weights))};
 }
 
-absl::Status CheckClean(const Compiled& answer, const CompileCall& call) {
+absl::Status CheckAnswer(const Compiled& answer, const CompileCall& call) {
   if (answer.module->artifact.fusion.clean()) return absl::OkStatus();
   return CheckClean(*answer.options, answer.Fusion(), call.misses);
 }
@@ -101,7 +101,7 @@ absl::StatusOr<Compiled> Compiler::TryCompile(const Principal& who, CompileSpec&
       Remember(who.name, spec.request, meaning);
       Compiled answer = request.Answer(meaning, std::move(found.module), found.cache, operation);
       answer.phases = {{CompilePhase::kCacheCheck, answer.seconds}};
-      RLX_TRY(CheckClean(answer, call));
+      RLX_TRY(CheckAnswer(answer, call));
       return answer;
     }
   }
@@ -163,7 +163,7 @@ absl::StatusOr<Compiled> Compiler::Await(std::shared_ptr<Operation> operation,
   answer.phases = hub.Phases();
   answer.phases.insert(answer.phases.begin(), {CompilePhase::kCacheCheck, checked});
   if (first) request.made.emplace(answer.module, answer.phases);
-  RLX_TRY(CheckClean(answer, call));
+  RLX_TRY(CheckAnswer(answer, call));
   if (operation->spec != nullptr) RLX_TRY(AddDumps(*operation->spec, cancel, answer));
   if (first && !options_.ir_dump_dir.empty()) WriteIr(*operation->spec, answer.key(), cancel);
   if (first && !options_.trace_dir.empty()) WriteCompileTrace(options_.trace_dir, answer);
@@ -189,7 +189,7 @@ std::optional<Compiled> Compiler::Recall(const Principal& who, const Digest256& 
   absl::StatusOr<Compiled> answer =
       request.Answer(*meaning, std::move(module), CacheResult::kMemory, RandomId::New());
   answer->phases = {{CompilePhase::kCacheCheck, answer->seconds}};
-  if (!CheckClean(*answer, {}).ok()) return std::nullopt;
+  if (!CheckAnswer(*answer, {}).ok()) return std::nullopt;
   Report(request, answer);
   return *std::move(answer);
 }

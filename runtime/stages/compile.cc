@@ -78,15 +78,16 @@ class Compilation {
     if (request_.observer.dump && !result_.as_given) {
       request_.observer.dump("mir", Print(graph));
     }
-    const Graph before = graph;
+    CountBefore(graph, result_.fusion);
+    const std::map<std::string, int64_t> before = ClaimCounts(graph);
     passes::PassContext context =
         ContextFor(result_.options, request_.backend, request_.target, result_.fusion.remarks);
     if (!result_.as_given) {
       RLX_TRY(RunPasses(graph, result_.options, context, request_.observer, request_.cancel,
                         result_.passes));
     }
-    CountOps(before, graph, result_.options.verbose, result_.fusion);
-    result_.dispatch = ReportDispatch(ClaimCounts(before), graph, context.became, result_.options,
+    CountAfter(graph, result_.options.verbose, result_.fusion);
+    result_.dispatch = ReportDispatch(before, graph, context.became, result_.options,
                                       request_.backend, request_.target);
     return absl::OkStatus();
   }

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/stages/reports.h"
-#include "runtime/lower/lower.h"
 
 #include <algorithm>
+#include <array>
 
 #include "runtime/base/clock.h"
 #include "runtime/base/status.h"
 #include "runtime/device/backend.h"
 #include "runtime/ir/all_nodes.h"
 #include "runtime/ir/op_info.h"
+#include "runtime/lower/lower.h"
 #include "runtime/passes/analysis.h"
 
 namespace rlx::stages {
@@ -26,6 +27,18 @@ void VisitRun(const Graph& graph, const Visit& visit) {
   }
 }
 
+using OpTally = std::array<int64_t, kOpKindCount>;
+
+// Tallies under the names of their ops, which several may share.
+template <class NameOf>
+std::map<std::string, int64_t> Named(const OpTally& tally, const NameOf& name_of) {
+  std::map<std::string, int64_t> out;
+  for (size_t op = 0; op < tally.size(); ++op) {
+    if (tally[op] > 0) out[std::string(name_of(static_cast<OpKind>(op)))] += tally[op];
+  }
+  return out;
+}
+
 std::string_view PolicyName(DispatchPolicy policy) {
   switch (policy) {
     case DispatchPolicy::kForceCommon:
@@ -36,17 +49,6 @@ std::string_view PolicyName(DispatchPolicy policy) {
       break;
   }
   return "prefer_native";
-}
-
-// Whether the target runs a node as it stands, and how, or why not.
-device::Claim ClaimFor(const Graph& graph, NodeId id, const ResolvedOptions& options,
-                       const device::Backend* backend, const device::Target& target) {
-  const std::string claim(Info(graph.node(id).op).claim);
-  if (!options.claims.empty() && options.claims.count(claim) == 0) {
-    return {false, Cat("the target does not claim ", claim)};
-  }
-  if (backend == nullptr || !passes::IsStatic(graph, graph.node(id))) return {true, ""};
-  return backend->Claims(graph, id, target);
 }
 
 // What was put in the places of a kind's nodes, by claim.
@@ -69,20 +71,69 @@ std::string RewrittenTo(std::set<std::string> kinds) {
   return folded ? "computed at compile time" : "dropped: not needed, or an equal node does it";
 }
 
-// How the nodes of one kind run, each way once.
-class Ways {
- public:
-  void Add(const std::string& how) {
-    if (!how.empty() && std::ranges::find(ways_, how) == ways_.end()) ways_.push_back(how);
+// One kind as it is counted.
+struct KindRow {
+  DispatchReport::Kind kind;
+  bool claimed = false;
+  std::vector<std::string> ways;  // how its nodes run, each once
+
+  void Add(const device::Claim& claim) {
+    using Path = DispatchReport::Path;
+    if (kind.nodes_after++ == 0) kind.path = Path::kNative;
+    if (!claim.native) kind.path = Path::kUnsupported;
+    if (claim.how.empty() || std::ranges::find(ways, claim.how) != ways.end()) return;
+    ways.push_back(claim.how);
   }
-  std::string Text() const {
+
+  // `others`: what stands for those that are gone.
+  void Describe(const std::set<std::string>& others) {
     constexpr size_t kShown = 4;
-    const std::vector shown(ways_.begin(), ways_.begin() + std::min(ways_.size(), kShown));
-    return Cat(Join(shown, "; "), ways_.size() > kShown ? "; ..." : "");
+    const std::vector shown(ways.begin(), ways.begin() + std::min(ways.size(), kShown));
+    kind.how = Cat(Join(shown, "; "), ways.size() > kShown ? "; ..." : "");
+    if (kind.nodes_after == 0) {
+      kind.how = RewrittenTo(others);
+    } else if (!others.empty()) {
+      kind.how += Cat(kind.how.empty() ? "" : "; ", "others ", RewrittenTo(others));
+    }
+  }
+};
+
+// By claim; found by op without a search.
+class KindRows {
+ public:
+  KindRows(const std::map<std::string, int64_t>& before, const ResolvedOptions& options)
+      : claims_(options.claims) {
+    using Path = DispatchReport::Path;
+    for (const auto& [claim, nodes] : before) {
+      const bool common = options.common_kinds.count(claim) > 0;
+      rows_[claim].kind = {claim, nodes, 0, common ? Path::kCommonIr : Path::kRewritten, ""};
+    }
+  }
+
+  KindRow& Of(OpKind op) {
+    KindRow*& row = by_op_[static_cast<size_t>(op)];
+    if (row == nullptr) {
+      const std::string claim(Info(op).claim);
+      row = &rows_[claim];
+      row->kind.claim = claim;
+      row->claimed = claims_.empty() || claims_.count(claim) > 0;
+    }
+    return *row;
+  }
+
+  std::vector<DispatchReport::Kind> Finish(std::map<std::string, std::set<std::string>> others) {
+    std::vector<DispatchReport::Kind> out;
+    for (auto& [claim, row] : rows_) {
+      row.Describe(others[claim]);
+      out.push_back(std::move(row.kind));
+    }
+    return out;
   }
 
  private:
-  std::vector<std::string> ways_;
+  const std::set<std::string>& claims_;
+  std::map<std::string, KindRow> rows_;
+  std::array<KindRow*, kOpKindCount> by_op_{};
 };
 
 }  // namespace
@@ -107,23 +158,26 @@ void StampSources(Graph& graph) {
 }
 
 std::map<std::string, int64_t> OpCounts(const Graph& graph) {
-  std::map<std::string, int64_t> counts;
-  for (const PlacedNode& at : AllNodes(graph)) ++counts[std::string(Name(at.node().op))];
-  return counts;
+  OpTally tally{};
+  for (const PlacedNode& at : AllNodes(graph)) ++tally[static_cast<size_t>(at.node().op)];
+  return Named(tally, [](OpKind op) { return Name(op); });
 }
 
 std::map<std::string, int64_t> ClaimCounts(const Graph& graph) {
-  std::map<std::string, int64_t> counts;
+  OpTally tally{};
   VisitRun(graph,
-           [&](const Graph& in, NodeId id) { ++counts[std::string(Info(in.node(id).op).claim)]; });
-  return counts;
+           [&](const Graph& in, NodeId id) { ++tally[static_cast<size_t>(in.node(id).op)]; });
+  return Named(tally, [](OpKind op) { return Info(op).claim; });
 }
 
-void CountOps(const Graph& before, const Graph& after, bool verbose, FusionReport& report) {
-  report.nodes_before = CountAllNodes(before);
-  report.nodes_after = CountAllNodes(after);
-  report.ops_before = OpCounts(before);
-  report.ops_after = OpCounts(after);
+void CountBefore(const Graph& graph, FusionReport& report) {
+  report.nodes_before = CountAllNodes(graph);
+  report.ops_before = OpCounts(graph);
+}
+
+void CountAfter(const Graph& graph, bool verbose, FusionReport& report) {
+  report.nodes_after = CountAllNodes(graph);
+  report.ops_after = OpCounts(graph);
   if (verbose) return;
   std::erase_if(report.remarks, OnlyForVerbose);
 }
@@ -131,39 +185,24 @@ void CountOps(const Graph& before, const Graph& after, bool verbose, FusionRepor
 DispatchReport ReportDispatch(const std::map<std::string, int64_t>& before, const Graph& after,
                               const passes::Replacements& became, const ResolvedOptions& options,
                               const device::Backend* backend, const device::Target& target) {
-  using Path = DispatchReport::Path;
   DispatchReport report;
   report.backend = backend != nullptr ? backend->name() : "";
   report.policy = PolicyName(options.dispatch);
   report.claims = static_cast<int64_t>(options.claims.size());
-  std::map<std::string, DispatchReport::Kind> kinds;
-  for (const auto& [claim, nodes] : before) {
-    const Path path = options.common_kinds.count(claim) > 0 ? Path::kCommonIr : Path::kRewritten;
-    kinds[claim] = {claim, nodes, 0, path, ""};
-  }
-  std::map<std::string, Ways> ways;
+  KindRows rows(before, options);
   VisitRun(after, [&](const Graph& graph, NodeId id) {
-    const std::string name(Info(graph.node(id).op).claim);
-    const device::Claim claim = ClaimFor(graph, id, options, backend, target);
-    DispatchReport::Kind& kind = kinds.try_emplace(name, DispatchReport::Kind{name}).first->second;
-    if (kind.nodes_after++ == 0) kind.path = Path::kNative;
-    if (!claim.native) {
-      kind.path = Path::kUnsupported;
-      report.unsupported.push_back({passes::Label(graph, id), name, claim.how});
-    }
-    ways[name].Add(claim.how);
+    const Node& node = graph.node(id);
+    KindRow& row = rows.Of(node.op);
+    const bool ask = row.claimed && backend != nullptr && passes::IsStatic(graph, node);
+    const device::Claim claim =
+        !row.claimed ? device::Claim{false, Cat("the target does not claim ", row.kind.claim)}
+        : ask        ? backend->Claims(graph, id, target)
+                     : device::Claim{true, ""};
+    row.Add(claim);
+    if (claim.native) return;
+    report.unsupported.push_back({passes::Label(graph, id), row.kind.claim, claim.how});
   });
-  const auto others = ByClaim(became);
-  for (auto& [claim, kind] : kinds) {
-    const auto it = others.find(claim);
-    kind.how = ways[claim].Text();
-    if (kind.nodes_after == 0) {
-      kind.how = RewrittenTo(it == others.end() ? std::set<std::string>() : it->second);
-    } else if (it != others.end()) {
-      kind.how += Cat(kind.how.empty() ? "" : "; ", "others ", RewrittenTo(it->second));
-    }
-    report.kinds.push_back(std::move(kind));
-  }
+  report.kinds = rows.Finish(ByClaim(became));
   report.compile_ready = report.unsupported.empty();
   return report;
 }

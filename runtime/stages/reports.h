@@ -13,8 +13,10 @@ void StampSources(Graph& graph);
 // Of all nodes, those in bodies of control flow too.
 std::map<std::string, int64_t> OpCounts(const Graph& graph);
 
-// Counts per op into `report`, and drops misses nobody can act on unless `verbose`.
-void CountOps(const Graph& before, const Graph& after, bool verbose, FusionReport& report);
+// Counts nodes and ops into `report`: those that enter the passes, and those that leave them. Drops
+// misses nobody can act on unless `verbose`.
+void CountBefore(const Graph& graph, FusionReport& report);
+void CountAfter(const Graph& graph, bool verbose, FusionReport& report);
 
 // Nodes but leaves per OpInfo.claim, bodies of control flow included.
 std::map<std::string, int64_t> ClaimCounts(const Graph& graph);

@@ -253,6 +253,30 @@ def test_compares_two_sets_of_options(ctl: Ctl, module: Path, fixed: Path) -> No
     assert ctl(*one, "--other=--nope").returncode == USAGE
 
 
+def test_compares_two_modules(ctl: Ctl, tmp_path: Path) -> None:
+    def variant(name: str, eps: float = 1e-5, rows: int = 2, dtype: str = "f32") -> Path:
+        module = rlxd.MirModule("norm")
+        x, gamma = module.input("x", [rows, 8], dtype), module.param("g", [8], dtype)
+        module.output("y", module.emit("rms_norm", (x, gamma), {"eps": eps}, name="norm"))
+        path = tmp_path / name
+        path.write_bytes(module.build().SerializeToString())
+        return path
+
+    plain, same = variant("a.pb"), variant("same.pb")
+    assert ctl("explain", "--diff", plain, same).stdout.endswith("the same\n")
+    changes = {
+        variant("b.pb", eps=1e-6): '%2 "norm" (rms_norm) eps: 1e-05 -> 1e-06',
+        variant("c.pb", rows=3): '%0 "x" (input) type: f32[2,8] -> f32[3,8]',
+        variant("d.pb", dtype="f64"): '%0 "x" (input) type: f32[2,8] -> f64[2,8]',
+    }
+    for other, change in changes.items():
+        text = ctl("explain", "--diff", plain, other).stdout
+        assert f"module\n  {change}\n" in text and not text.endswith("the same\n")
+        assert f"module differs\n  {change}\n" in ctl("explain-key", plain, other).stdout
+        found = document(ctl("explain", "--diff", plain, other, "--json"))
+        assert not found["same"] and found["module"]
+
+
 def test_explains_keys(ctl: Ctl, module: Path, fixed: Path) -> None:
     one = document(ctl("explain-key", module, "--json"))
     assert one["key"] == document(ctl("compile", module, "--json"))["key"]
