@@ -12,7 +12,8 @@ BoundedBytes RoundTripBytes(const Graph& graph, const std::vector<Value>& values
     const auto once = CapacityBytes(graph, graph.type(value));
     const auto twice = once ? CheckedMul<int64_t>(2, *once) : std::nullopt;
     const auto more = twice ? CheckedAdd(sum.known, *twice) : std::nullopt;
-    more ? sum.known = *more : sum.more = true;
+    sum.known = more.value_or(sum.known);
+    sum.more |= !more;
   }
   return sum;
 }

@@ -112,7 +112,9 @@ TEST_F(MetricsTest, AreThoseOfTheDocs) {
   EXPECT_FALSE(Compile(bad).status.ok());
   v1::GraphModule missed = LinearModule(8, 16, 32);
   AddNode(*missed.mutable_graphs(0), "neg", {3});
+  AddNode(*missed.mutable_graphs(0), "neg", {3});  // merged with the other
   AddOutput(*missed.mutable_graphs(0), "z", 6);
+  AddOutput(*missed.mutable_graphs(0), "again", 7);
   ASSERT_TRUE(Compile(missed).status.ok());
   v1::OpenRequest open;
   *open.mutable_compile() = RequestFor(IdentityModule());
