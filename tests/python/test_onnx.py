@@ -110,6 +110,40 @@ def test_rlxctl_stays_in_the_models_folder(daemon: Daemon, tmp_path: Path, locat
     assert "outside of the model's folder" in done.stderr
 
 
+def test_an_unclean_fusion_is_refused_by_every_call(client: rlxd.Client) -> None:
+    def tensor(name: str, shape: list[int]) -> onnx.ValueInfoProto:
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+    graph = helper.make_graph(
+        [
+            helper.make_node("MatMul", ["x", "w"], ["product"]),
+            helper.make_node("Add", ["product", "b"], ["sum"]),
+            helper.make_node("Neg", ["product"], ["minus"]),
+        ],
+        "shared",
+        [tensor("x", [2, 8])],
+        [tensor("sum", [2, 8]), tensor("minus", [2, 8])],
+        [
+            numpy_helper.from_array(np.ones((8, 8), np.float32), "w"),
+            numpy_helper.from_array(np.ones(8, np.float32), "b"),
+        ],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    model = rlxd.OnnxModel.of_bytes(proto.SerializeToString())
+    clean = rlxd.CompileOptions(assert_fusion_clean=True)
+    asks = {
+        "compile": lambda options: client.compile(model, options=options),
+        "explain": lambda options: client.explain(model, options=options),
+        "export": lambda options: client.export_source(model, options=options),
+        "lower": lambda options: client.lower(model, "lir", options=options),
+    }
+    for name, ask in asks.items():
+        ask(None)
+        with pytest.raises(rlxd.FusionNotClean) as refused:
+            ask(clean)
+        assert [miss.rule for miss in refused.value.misses] == ["matmul_bias_act"], name
+
+
 def test_the_server_reads_no_file_of_its_own(client: rlxd.Client, tmp_path: Path) -> None:
     path, _ = matmul_model(tmp_path, "/etc/hostname")
     with pytest.raises(rlxd.NotFound, match=r"no spec.onnx.external is \"/etc/hostname\""):
