@@ -7,6 +7,7 @@
 #include "runtime/base/status.h"
 #include "runtime/engine/explain.h"
 #include "runtime/engine/housekeeper.h"
+#include "runtime/engine/key_diff.h"
 #include "runtime/engine/sessions.h"
 
 namespace rlx::engine {

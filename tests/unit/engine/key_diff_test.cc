@@ -27,7 +27,7 @@ Canonical Of(std::string_view text) {
 // "what field: one -> other", a difference each.
 std::vector<std::string> Changes(const Canonical& one, const Canonical& other) {
   Differences out;
-  DiffModules(one, other, out);
+  if (one.digest != other.digest) DiffModules(one, other, out);
   std::vector<std::string> lines;
   for (const KeyDifference& d : std::move(out).Finish({}, {}).differences) {
     EXPECT_EQ(d.component, "module");
@@ -61,8 +61,8 @@ std::vector<std::string> ChangesWith(std::string_view from, std::string_view to)
 TEST(ModuleDiff, NamesTheNodeAndTheField) {
   EXPECT_THAT(ChangesWith("1e-05", "1e-06"),
               ElementsAre("%2 \"norm\" (rms_norm) eps: 1e-05 -> 1e-06"));
-  EXPECT_THAT(ChangesWith("f32[n,4]", "f32[n,2,4]"),
-              ElementsAre("%0 \"x\" (input) type: f32[n,4] -> f32[n,2,4]"));
+  EXPECT_THAT(ChangesWith("f32[n,4]", "f32[3,4]"),
+              ElementsAre("%0 \"x\" (input) type: f32[n,4] -> f32[3,4]"));
   EXPECT_THAT(ChangesWith("in [1, 8]", "in [2, 8]"), ElementsAre("symbol n : [1, 8] -> [2, 8]"));
   EXPECT_THAT(ChangesWith("output \"y\"", "output \"z\""), ElementsAre("output 0 name: y -> z"));
   EXPECT_THAT(ChangesWith("\"w\"", "\"v\""),
@@ -107,18 +107,24 @@ TEST(ModuleDiff, LooksIntoBodies) {
               Contains("%2 (scan) body 0: %2 (add) : f32[3] -> "));
 }
 
-// Whatever makes two digests differ is told.
+// Whatever makes two digests differ is told by what it is, not as an order that is left when nothing
+// else is found.
 TEST(ModuleDiff, MissesNothing) {
   const auto canonical = [](uint64_t seed, int steps) {
-    return Canonicalize({.graph = test::RandomGraph(seed, {.steps = steps})}, true);
+    return Canonicalize({.graph = rlx::test::RandomGraph(seed, {.steps = steps})}, true);
+  };
+  int differing = 0;
+  const auto check = [&](const Canonical& one, const Canonical& other) {
+    const std::vector<std::string> changes = Changes(one, other);
+    EXPECT_EQ(changes.empty(), one.digest == other.digest);
+    EXPECT_THAT(changes, testing::Not(Contains("nodes order: one -> another")));
+    differing += one.digest != other.digest ? 1 : 0;
   };
   for (uint64_t seed = 1; seed <= 20; ++seed) {
-    const Canonical one = canonical(seed, 12), again = canonical(seed, 12);
-    ASSERT_EQ(one.digest, again.digest);
-    for (const int steps : {11, 13}) {
-      const Canonical other = canonical(seed, steps);
-      EXPECT_EQ(Changes(one, other).empty(), one.digest == other.digest) << seed;
-    }
+    SCOPED_TRACE(seed);
+    const Canonical one = canonical(seed, 12);
+    check(one, canonical(seed, 12));
+    check(one, canonical(seed, 13));
     Module flipped = one.module;
     for (NodeId id = 0; id < flipped.graph.size(); ++id) {
       Node& node = flipped.graph.node(id);
@@ -126,9 +132,9 @@ TEST(ModuleDiff, MissesNothing) {
       std::swap(node.operands[0], node.operands[1]);
       break;
     }
-    const Canonical other = Canonicalize(flipped, true);
-    if (other.digest != one.digest) EXPECT_THAT(Changes(one, other), testing::Not(IsEmpty()));
+    check(one, Canonicalize(flipped, true));
   }
+  EXPECT_GT(differing, 20);
 }
 
 TEST(ModuleDiff, KeepsTheFirstAndCountsTheRest) {

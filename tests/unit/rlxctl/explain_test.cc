@@ -179,12 +179,16 @@ TEST(ExplainDiff, DoesNotCallUnknownZero) {
     if (row.what == "launches" || row.what == "calls" || row.what == "copies") {
       EXPECT_EQ(row.one, "unknown") << row.what;
     }
-    if (row.what == "steps of a run") EXPECT_EQ(row.one, "about 1");
-    if (row.what == "bytes saved") EXPECT_EQ(row.one, "an unknown number of bytes");
+    if (row.what == "steps of a run") {
+      EXPECT_EQ(row.one, "about 1");
+    }
+    if (row.what == "bytes saved") {
+      EXPECT_EQ(row.one, "an unknown number of bytes");
+    }
   }
   EXPECT_THAT(ExplainText(model, false), HasSubstr("and an unknown number of bytes"));
   answer.message.mutable_fusion()->set_bytes_saved(2048);
-  EXPECT_THAT(ExplainText(model, false), HasSubstr("and at least 2 KiB"));
+  EXPECT_THAT(ExplainText(model, false), HasSubstr("and at least 2.0 KiB"));
 }
 
 TEST(ExplainText, CountsFusionsApartFromOtherRewrites) {
