@@ -90,14 +90,15 @@ std::optional<Leak> FindLeak(const Graph& graph, const Uses& uses,
 
 bool WouldRun(const PassContext& context, OpKind op, const std::vector<TensorType>& operands,
               const std::vector<Attr>& attrs) {
-  const auto is_static = [](const TensorType& type) { return type.is_static(); };
-  if (!std::ranges::all_of(operands, is_static)) return true;  // asked again once it is bound
   Graph probe;
   GraphBuilder b(probe);
   std::vector<Value> inputs;
   for (const TensorType& type : operands) inputs.push_back(b.Input("", type));
   const Value made = b.Emit(op, std::move(inputs), attrs);
-  return b.status().ok() && (!context.runs || context.runs(probe, made.node));
+  if (!b.status().ok()) return false;
+  const auto is_static = [](const TensorType& type) { return type.is_static(); };
+  if (!std::ranges::all_of(operands, is_static)) return true;  // asked again once it is bound
+  return !context.runs || context.runs(probe, made.node);
 }
 
 }  // namespace rlx::passes

@@ -35,8 +35,8 @@ struct Leak {
 std::optional<Leak> FindLeak(const Graph& graph, const Uses& uses,
                              const std::vector<NodeId>& nodes);
 
-// Whether the back end, as far as it can be asked, runs a node like this as it stands. Asked before
-// a pass makes one that would only be taken apart again.
+// Whether there can be a node like this, and the back end, as far as it can be asked, runs it as it
+// stands. Asked before a pass makes one that would only be taken apart again.
 bool WouldRun(const PassContext& context, OpKind op, const std::vector<TensorType>& operands,
               const std::vector<Attr>& attrs);
 
