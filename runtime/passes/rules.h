@@ -39,13 +39,18 @@ enum class Reason : uint8_t {
   kOtherScaling,
   kQuantizedForm,
   kBodyInFull,
+  kNormOtherForm,
+  kActivationOtherForm,
+  kAttentionNotRaised,
+  kRopeNotRaised,
+  kWeightShared,
 };
 struct ReasonInfo {
   std::string_view name;
   bool actionable;
   std::string_view hint;
 };
-inline constexpr std::array<ReasonInfo, 18> kReasons = {{
+inline constexpr std::array<ReasonInfo, 23> kReasons = {{
     {"other_op", false, ""},
     {"multi_consumer", true, "let one node alone read the intermediate value, or compute it twice"},
     {"graph_output", false, "the value is an output of the module and has to be written"},
@@ -71,9 +76,17 @@ inline constexpr std::array<ReasonInfo, 18> kReasons = {{
     {"body_in_full", false,
      "bodies of control flow compute as they are written: what a loop carries would be rounded in "
      "each turn; cast inside, or write it out"},
+    {"norm_other_form", false,
+     "a norm divides what it took the mean square of, over its last axes"},
+    {"activation_other_form", false, "gelu, gelu_tanh, silu and sigmoid are ops"},
+    {"attention_not_raised", false,
+     "attention is softmax(q·kᵀ times a number, plus a mask or -inf where a mask says)·v"},
+    {"rope_not_raised", false,
+     "rope turns the halves of a head by tables whose own halves are made of one"},
+    {"weight_shared", false, "a weight that others read too is not scaled: there would be two"},
 }};
 constexpr const ReasonInfo& Info(Reason reason) { return kReasons[static_cast<size_t>(reason)]; }
 
-static_assert(kReasons.size() == static_cast<size_t>(Reason::kBodyInFull) + 1);
+static_assert(kReasons.size() == static_cast<size_t>(Reason::kWeightShared) + 1);
 
 }  // namespace rlx::passes

@@ -68,6 +68,11 @@ AssertionResult CheckPass(const Pass& pass, const Graph& original, const PassCon
   return same;
 }
 
+// Whether a pass looks for ops that exporters write out: they are drawn more often for it.
+bool Raises(const Pass& pass) {
+  return pass.name.starts_with("raise_") || pass.name == "fold_batch_norm";
+}
+
 class PassAlone : public ::testing::TestWithParam<std::string_view> {
  protected:
   const Pass& pass() const {
@@ -95,6 +100,16 @@ TEST_P(PassAlone, KeepsTheMeaningWithSymbols) {
   Check(kGraphs / 2, {.symbolic = true}, [](Rng&) { return PassContext{}; });
 }
 
+TEST_P(PassAlone, KeepsTheMeaningOfWhatExportersWrite) {
+  if (!Raises(pass())) GTEST_SKIP() << "looks for nothing that exporters write out";
+  for (const DType dtype : {DType::kF32, DType::kF64}) {
+    const int changed =
+        Check(kGraphs, {.dtype = dtype, .exported = true}, [](Rng&) { return PassContext{}; });
+    EXPECT_GT(changed, kGraphs / 20);
+  }
+  Check(kGraphs / 2, {.symbolic = true, .exported = true}, [](Rng&) { return PassContext{}; });
+}
+
 // A target that claims a random part of all kinds, refuses some nodes (by op and type) and allows
 // small regions. Every pass finds work among these, or among 16-bit floats: there a cast rounds in
 // the evaluator too.
@@ -118,7 +133,8 @@ TEST_P(PassAlone, KeepsTheMeaningForAnyTarget) {
   };
   // An op that a module defines itself is one row of many: rare among random ones.
   const bool rare = pass().name == "inline_custom";
-  const int changed = Check((rare ? 16 : 2) * kGraphs, {.table = true}, any_target);
+  const int changed =
+      Check((rare ? 16 : 2) * kGraphs, {.table = true, .exported = Raises(pass())}, any_target);
   // What narrows has its own test: it changes results. What widens finds no 16-bit floats here; the
   // conformance suite runs it in f16 and bf16.
   if (pass().name != "mixed_precision" && pass().name != "widen_refused") {

@@ -100,6 +100,10 @@ TEST(Pipeline, KeepsTheMeaningUnderAnyOptions) {
   test::CheckRandomGraphs(500, {.steps = 24, .table = true}, UnderAnyOptions);
 }
 
+TEST(Pipeline, KeepsTheMeaningOfWhatExportersWrite) {
+  test::CheckRandomGraphs(150, {.steps = 12, .exported = true}, UnderAnyOptions);
+}
+
 TEST(Pipeline, KeepsTheMeaningOfDoublesUnderAnyOptions) {
   test::CheckRandomGraphs(100, {.dtype = DType::kF64, .table = true}, UnderAnyOptions);
 }

@@ -22,10 +22,11 @@ void Begin(Draft& g, Graph& graph) {
 }
 
 void Step(Draft& g) {
-  const int64_t kind = g.Draw(0, 11);
   const auto run = [&](std::span<const DraftStep> steps) {
     steps[static_cast<size_t>(g.Draw(0, static_cast<int64_t>(steps.size()) - 1))](g);
   };
+  if (g.options.exported && g.Flip()) return run(ExportedSteps());
+  const int64_t kind = g.Draw(0, 11);
   if (g.options.idioms && kind < 4)
     run(IdiomSteps());
   else if (kind == 4 && g.options.control_flow)

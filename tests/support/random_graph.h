@@ -20,6 +20,7 @@ struct RandomGraphOptions {
   bool composites = true;  // attention, regions: ops that decompose
   bool casts = true;       // to f64 and back
   bool table = false;      // any op of the table by its sample, whose numbers may be large
+  bool exported = false;   // half of the steps are ops as exporters write them out
   bool smooth = false;     // no op whose result jumps, as rounding does: for changes of precision
 };
 
