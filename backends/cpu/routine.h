@@ -58,6 +58,7 @@ std::span<const Routine> GemmRoutines();
 std::span<const Routine> DequantGemmRoutines();
 std::span<const Routine> AttentionRoutines();
 std::span<const Routine> ConvRoutines();
+std::span<const Routine> ConvRowsRoutines();
 std::span<const Routine> GatherRoutines();
 std::span<const Routine> TopKRoutines();
 std::span<const Routine> DequantizeRoutines();

@@ -38,6 +38,7 @@ std::span<const Rule> GemmRules();
 std::span<const Rule> DequantGemmRules();
 std::span<const Rule> AttentionRules();
 std::span<const Rule> ConvRules();
+std::span<const Rule> ConvRowsRules();
 std::span<const Rule> GatherRules();
 std::span<const Rule> TopKRules();
 std::span<const Rule> DequantizeRules();

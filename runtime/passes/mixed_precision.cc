@@ -293,7 +293,7 @@ absl::Status MixedPrecision(Graph& graph, PassContext& context) {
 extern const Pass kMixedPrecisionPass = {
     .name = "mixed_precision",
     .run = MixedPrecision,
-    .after = "fuse_matmul_epilogue",
+    .after = "fuse_conv_epilogue",
     .why_out =
         [](const PassContext& c) {
           return std::string_view(c.policy == PrecisionPolicy{} ? "all in f32" : "");

@@ -80,15 +80,20 @@ absl::Status PadMatMulEpilogue(Padder& p) {
 namespace {
 
 // The node over its operands, of which the first alone may be padded, and only in axes before
-// `from`, which its result has too.
-absl::Status PassThrough(Padder& p, size_t from) {
+// `from`, which its result has too; or operand `alike` as well, in the same places.
+absl::Status PassThrough(Padder& p, size_t from, size_t alike = 0) {
   const PaddedValue x = p.Operand(0);
   for (size_t d = from; d < x.axes.size(); ++d) {
     if (x.axes[d].padded()) return FailedPrecondition("it acts along ", ToString(x.axes[d]));
   }
   std::vector<Value> values = {x.value};
   for (size_t i = 1; i < p.operands(); ++i) {
-    if (p.Operand(i).padded()) return FailedPrecondition("operand ", i, " is padded");
+    const PaddedAxes& own = p.Operand(i).axes;
+    const bool same =
+        i == alike &&
+        std::equal(own.begin(), own.begin() + static_cast<int64_t>(from), x.axes.begin()) &&
+        !AnyPadded({own.begin() + static_cast<int64_t>(from), own.end()});
+    if (AnyPadded(own) && !same) return FailedPrecondition("operand ", i, " is padded");
     values.push_back(p.Operand(i).value);
   }
   const std::vector<int64_t> dims = p.capacities();
@@ -102,6 +107,9 @@ absl::Status PassThrough(Padder& p, size_t from) {
 
 absl::Status PadPackedMatMul(Padder& p) { return PassThrough(p, p.Operand(0).axes.size() - 1); }
 absl::Status PadFirstAxis(Padder& p) { return PassThrough(p, 1); }
+absl::Status PadConvEpilogue(Padder& p) {
+  return PassThrough(p, 1, p.bound().Bool("has_residual") ? p.operands() - 1 : 0);
+}
 
 // A mean divides by how many places are true, not by how many there are.
 absl::Status PadReduce(Padder& p) {

@@ -18,6 +18,8 @@ PaddingRule PaddingRuleFor(OpKind op) {
       {OpKind::kDequantMatMul, PadPackedMatMul},
       {OpKind::kConv, PadFirstAxis},
       {OpKind::kPool, PadFirstAxis},
+      {OpKind::kFusedConvBiasAct, PadConvEpilogue},
+      {OpKind::kPoolChannelsLast, PadFirstAxis},
       {OpKind::kReduceSum, PadReduce},
       {OpKind::kReduceMean, PadReduce},
       {OpKind::kReduceMax, PadReduce},

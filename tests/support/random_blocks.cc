@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Steps as large as a transformer's blocks, and steps drawn from the op table itself.
+// Steps as large as a transformer's or an image model's blocks, and steps drawn from the op table
+// itself.
 #include <algorithm>
 #include <cmath>
 
@@ -113,6 +114,52 @@ void FlatNormStep(Draft& g) {
   }
 }
 
+// A convolution of `image`, [b,c,h,w] or, as the fused op, [b,h,w,c]; extents stay.
+Value Convolve(Draft& g, Value image, int64_t from, int64_t to, int64_t kernel, bool rows) {
+  std::vector<Attr> attrs = {{"strides", std::vector<int64_t>{1, 1}},
+                             {"pads", std::vector<int64_t>(4, kernel / 2)},
+                             {"dilations", std::vector<int64_t>{1, 1}}};
+  std::vector<Value> operands = {image, g.Param({to, from, kernel, kernel})};
+  const bool bias = g.Flip();
+  if (bias) operands.push_back(g.Param({to}));
+  if (rows) attrs.push_back({"has_bias", bias});
+  return g.b.Emit(rows ? OpKind::kFusedConvBiasAct : OpKind::kConv, std::move(operands), attrs);
+}
+
+Value ActivateImage(Draft& g, Value v) {
+  if (g.Flip()) return g.Activation(v);
+  return g.b.Mul(v, g.b.Unary(OpKind::kSigmoid, v));
+}
+
+// Two convolutions with what stands around them in image models.
+void ImageStep(Draft& g) {
+  const Draft::Item x = g.Sequence();
+  const Shape s = g.ShapeOf(x.value);
+  const int64_t channels = g.Draw(1, 5);
+  const bool rows = g.Flip();
+  Value v = g.b.Reshape(x.value, rows ? Shape{s[0], s[1], s[2], 1} : Shape{s[0], 1, s[1], s[2]});
+  const Value entry = Convolve(g, v, 1, channels, 3, rows);
+  v = g.Flip() ? ActivateImage(g, entry) : entry;
+  const Value residual = v;
+  v = Convolve(g, v, channels, channels, 1, rows);
+  if (g.Flip()) v = g.b.Add(v, residual);
+  v = ActivateImage(g, v);
+  if (!rows && s[1].is_static() && s[2].is_static() && g.Flip()) {
+    v = g.b.Mul(v, g.b.Reduce(OpKind::kReduceMean, v, {2, 3}, true));
+  }
+  if (!rows && g.Flip()) {
+    v = g.b.Emit(OpKind::kPool, {v},
+                 {{"mode", g.Pick<std::string>({"max", "mean"})},
+                  {"kernel", std::vector<int64_t>{3, 3}},
+                  {"strides", std::vector<int64_t>{1, 1}},
+                  {"pads", std::vector<int64_t>(4, 1)}});
+  }
+  if (g.Draw(0, 7) == 0) g.extra_outputs.push_back(entry);  // someone else reads it
+  v = g.b.Reshape(
+      v, rows ? Shape{s[0], s[1], s[2] * Dim(channels)} : Shape{s[0], s[1] * Dim(channels), s[2]});
+  g.Keep(g.b.Unary(OpKind::kTanh, v), 1);
+}
+
 const OpInfo& AnyOp(Draft& g) {
   static const std::vector<const OpInfo*> ops = [] {
     std::vector<const OpInfo*> sampled;
@@ -127,7 +174,8 @@ const OpInfo& AnyOp(Draft& g) {
 }  // namespace
 
 std::span<const DraftStep> BlockSteps() {
-  static constexpr DraftStep kSteps[] = {BlockStep, EncoderStep, EncoderStep, FlatNormStep};
+  static constexpr DraftStep kSteps[] = {BlockStep, EncoderStep, EncoderStep, FlatNormStep,
+                                         ImageStep};
   return kSteps;
 }
 

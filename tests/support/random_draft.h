@@ -70,7 +70,7 @@ using DraftStep = void (*)(Draft&);
 std::span<const DraftStep> PlainSteps();      // one op
 std::span<const DraftStep> CompositeSteps();  // attention, regions
 std::span<const DraftStep> IdiomSteps();      // what passes look for
-std::span<const DraftStep> BlockSteps();      // attention blocks and encoder layers
+std::span<const DraftStep> BlockSteps();      // attention blocks, encoder layers, convolutions
 std::span<const DraftStep> ExportedSteps();   // ops as exporters write them out
 void TableStep(Draft& g);                     // any op of the table, by its sample
 void QuantizedStep(Draft& g);                 // pairs that cancel, products between codes

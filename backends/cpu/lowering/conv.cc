@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "backends/cpu/math/conv.h"
 
+#include "backends/cpu/lowering/window_ints.h"
 #include "backends/cpu/routine.h"
 #include "backends/cpu/rule.h"
 #include "runtime/base/status.h"
@@ -15,41 +16,14 @@ using device::ProgramBuilder;
 using device::Step;
 using Operand = ProgramBuilder::Operand;
 
-// Ints of both routines, in order. conv: buffers x, w, bias, y; pool: x, y.
+// Ints of both routines, behind the window's. conv: buffers x, w, bias, y; pool: x, y.
 enum Slot : size_t {
-  kInH,
-  kInW,
-  kOutH,
-  kOutW,
-  kKernelH,
-  kKernelW,
-  kStrideH,
-  kStrideW,
-  kDilationH,
-  kDilationW,
-  kPadTop,
-  kPadLeft,
-  kBatch,       // pool: planes
-  kInChannels,  // pool: PoolKind
+  kBatch = kWindowInts,  // pool: planes
+  kInChannels,           // pool: PoolKind
   kOutChannels,
   kGroups,
   kIntCount,
 };
-
-Window2d WindowOf(const std::vector<int64_t>& i) {
-  return {.in_h = i[kInH],
-          .in_w = i[kInW],
-          .out_h = i[kOutH],
-          .out_w = i[kOutW],
-          .kernel_h = i[kKernelH],
-          .kernel_w = i[kKernelW],
-          .stride_h = i[kStrideH],
-          .stride_w = i[kStrideW],
-          .dilation_h = i[kDilationH],
-          .dilation_w = i[kDilationW],
-          .pad_top = i[kPadTop],
-          .pad_left = i[kPadLeft]};
-}
 
 Conv2d ConvOf(const Step& step) {
   const auto& i = step.ints;
@@ -100,13 +74,6 @@ std::string Refuse(const Graph& graph, const Node& node) {
   }
   const int rank = graph.type(node.operands[0]).rank();
   return rank == 3 || rank == 4 ? "" : Cat(Name(node.op), " over ", rank - 2, " spatial dims");
-}
-
-// One value per spatial dim; a single one is the width.
-void SetPair(std::vector<int64_t>& ints, Slot h, Slot w, std::span<const int64_t> values,
-             int64_t alone) {
-  ints[h] = values.size() == 2 ? values[0] : alone;
-  ints[w] = values.back();
 }
 
 std::vector<int64_t> WindowInts(const Node& node, const Operand& x, const Operand& y,

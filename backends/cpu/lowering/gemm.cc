@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "backends/cpu/math/gemm.h"
 
+#include "backends/cpu/lowering/activation_names.h"
 #include "backends/cpu/routine.h"
 #include "backends/cpu/rule.h"
 #include "runtime/base/status.h"
@@ -16,18 +17,10 @@ using device::ProgramBuilder;
 using device::Step;
 using Operand = ProgramBuilder::Operand;
 
-constexpr std::pair<std::string_view, Act> kActs[] = {
-    {"none", Act::kNone},          {"relu", Act::kRelu}, {"gelu", Act::kGeluErf},
-    {"gelu_tanh", Act::kGeluTanh}, {"silu", Act::kSilu}, {"sigmoid", Act::kSigmoid},
-    {"tanh", Act::kTanh},
-};
-
 int64_t ActOf(const Node& node) {
   if (node.op != OpKind::kFusedMatMulBiasAct) return 0;
-  for (const auto& [name, act] : kActs) {
-    if (name == node.Str("activation")) return static_cast<int64_t>(act);
-  }
-  return -1;
+  const std::optional<Act> act = ActNamed(node.Str("activation"));
+  return act ? static_cast<int64_t>(*act) : -1;
 }
 
 std::string Refuse(const Graph& graph, const Node& node) {

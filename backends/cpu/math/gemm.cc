@@ -40,7 +40,8 @@ PanelTask TaskFor(const PackedGemm& g, const Panel& panel, const Panel& next, in
       .row_bias = e.row_bias == nullptr ? nullptr : e.row_bias + row,
       .activation = e.activation,
       .residual = e.residual == nullptr ? nullptr : e.residual + row * e.ld_residual + panel.begin,
-      .ld_residual = e.ld_residual};
+      .ld_residual = e.ld_residual,
+      .residual_first = e.residual_first};
 }
 
 // Units [begin, end): for each block of rows, each panel. `skip` units that other threads do

@@ -28,8 +28,9 @@ struct Epilogue {
   const float* bias = nullptr;      // [n], one per column
   const float* row_bias = nullptr;  // [m], one per row
   Activation activation = {};
-  const float* residual = nullptr;  // [m,n], added last
+  const float* residual = nullptr;  // [m,n], added last,
   int64_t ld_residual = 0;
+  bool residual_first = false;  // or before the activation
 };
 
 // --- B packed beforehand

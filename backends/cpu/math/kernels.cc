@@ -40,6 +40,16 @@ template <class V>
 void Depthwise(const DepthwiseTask&);
 template <class V>
 void PoolPlane(const PoolTask&);
+template <class V>
+void WindowRows(const WindowRowsTask&);
+template <class V>
+void DepthwiseRows(const DepthwiseRowsTask&);
+template <class V>
+void PoolRows(const PoolRowsTask&);
+template <class V>
+void WinogradTile(const WinogradTileTask&);
+template <class V>
+void WinogradSum(const WinogradSumTask&);
 
 namespace {
 
@@ -64,7 +74,12 @@ constexpr MathKernels Table(Isa isa, int lanes, int panel_vectors, int tile_rows
           .unfold = Unfold<V>,
           .pad_plane = PadPlane<V>,
           .depthwise = Depthwise<V>,
-          .pool_plane = PoolPlane<V>};
+          .pool_plane = PoolPlane<V>,
+          .window_rows = WindowRows<V>,
+          .depthwise_rows = DepthwiseRows<V>,
+          .pool_rows = PoolRows<V>,
+          .winograd_tile = WinogradTile<V>,
+          .winograd_sum = WinogradSum<V>};
 }
 
 constexpr MathKernels kTables[] = {Table<Generic>(Isa::kGeneric, 4, 2, 4),

@@ -12,6 +12,7 @@ namespace rlx::cpu {
 
 struct CodesTask;
 struct DecodeTask;
+struct DepthwiseRowsTask;
 struct DepthwiseTask;
 struct DotBlocksTask;
 struct DotTask;
@@ -19,12 +20,16 @@ struct KeepTask;
 struct PackTask;
 struct PadTask;
 struct PanelTask;
+struct PoolRowsTask;
 struct PoolTask;
 struct ScaleTask;
 struct SoftmaxTask;
 struct SumCodesTask;
 struct UnfoldTask;
 struct WeightedTask;
+struct WindowRowsTask;
+struct WinogradSumTask;
+struct WinogradTileTask;
 
 struct MathKernels {
   Isa isa;
@@ -55,6 +60,15 @@ struct MathKernels {
   void (*pad_plane)(const PadTask&);
   void (*depthwise)(const DepthwiseTask&);
   void (*pool_plane)(const PoolTask&);
+
+  // conv_rows_task.h
+  void (*window_rows)(const WindowRowsTask&);
+  void (*depthwise_rows)(const DepthwiseRowsTask&);
+  void (*pool_rows)(const PoolRowsTask&);
+
+  // winograd_task.h
+  void (*winograd_tile)(const WinogradTileTask&);
+  void (*winograd_sum)(const WinogradSumTask&);
 
   int panel_width() const { return lanes * panel_vectors; }
 };

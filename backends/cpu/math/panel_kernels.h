@@ -140,8 +140,10 @@ template <class V, Act kind>
     const float* r = t.residual == nullptr ? nullptr : t.residual + i * t.ld_residual;
     for (int j = 0; j < t.columns; j += V::kLanes) {
       const int n = t.columns - j < V::kLanes ? t.columns - j : V::kLanes;
-      typename V::F x = act(n == V::kLanes ? V::Load(c + j) : V::LoadN(c + j, n));
-      if (r != nullptr) x = V::Add(x, n == V::kLanes ? V::Load(r + j) : V::LoadN(r + j, n));
+      typename V::F x = n == V::kLanes ? V::Load(c + j) : V::LoadN(c + j, n);
+      typename V::F add = V::Zero();
+      if (r != nullptr) add = n == V::kLanes ? V::Load(r + j) : V::LoadN(r + j, n);
+      x = t.residual_first ? act(V::Add(x, add)) : V::Add(act(x), add);
       n == V::kLanes ? V::Store(c + j, x) : V::StoreN(c + j, x, n);
     }
   }

@@ -31,8 +31,8 @@ struct PackTask {
   float* out = nullptr;  // k x (vectors * lanes)
 };
 
-// C[rows, columns] = act(alpha A[rows,k] B + bias) + residual for one panel of B; pointers are to
-// the first element that the task touches. Null: not there.
+// C[rows, columns] = act(alpha A[rows,k] B + bias) + residual, or act(alpha A B + bias + residual),
+// for one panel of B; pointers are to the first element that the task touches. Null: not there.
 struct PanelTask {
   int64_t rows = 0, k = 0;
   const float* a = nullptr;
@@ -49,6 +49,7 @@ struct PanelTask {
   Activation activation = {};
   const float* residual = nullptr;
   int64_t ld_residual = 0;
+  bool residual_first = false;  // the residual is added before the activation
 };
 
 }  // namespace rlx::cpu

@@ -5,6 +5,7 @@
 
 #include "runtime/base/checked.h"
 #include "runtime/base/status.h"
+#include "runtime/ir/ops/convolution.h"
 #include "runtime/ir/ops/families.h"
 #include "runtime/ir/ops/rules.h"
 
@@ -239,51 +240,7 @@ OpSample SamplePool(Rng& rng) {
            {"count_include_pad", Flip(rng)}}};
 }
 
-constexpr int64_t kMost = int64_t{1} << 30;  // far past any real window, far from overflow
-
-constexpr AttrSpec kStrides = {.name = "strides",
-                               .type = AttrType::kInts,
-                               .min = 1,
-                               .max = kMost,
-                               .doc = "one per spatial dim"};
-constexpr AttrSpec kPads = {.name = "pads",
-                            .type = AttrType::kInts,
-                            .min = 0,
-                            .max = kMost,
-                            .doc = "begin of every spatial dim, then end of every one"};
-constexpr AttrSpec kConvAttrs[] = {
-    kStrides,
-    kPads,
-    {.name = "dilations",
-     .type = AttrType::kInts,
-     .min = 1,
-     .max = kMost,
-     .doc = "one per spatial dim"},
-    {.name = "groups",
-     .type = AttrType::kInt,
-     .required = false,
-     .fallback = int64_t{1},
-     .min = 1,
-     .max = kMost,
-     .doc = "divides both channel counts"},
-};
-
-constexpr std::string_view kModes[] = {"max", "mean"};
-constexpr AttrSpec kPoolAttrs[] = {
-    {.name = "mode", .type = AttrType::kString, .choices = kModes, .doc = "what a window yields"},
-    {.name = "kernel",
-     .type = AttrType::kInts,
-     .min = 1,
-     .max = kMost,
-     .doc = "one per spatial dim"},
-    kStrides,
-    kPads,
-    {.name = "count_include_pad",
-     .type = AttrType::kBool,
-     .required = false,
-     .fallback = false,
-     .doc = "mean divides by the whole kernel instead of by what lies inside"},
-};
+constexpr AttrSpec kConvAttrs[] = {kStridesAttr, kPadsAttr, kDilationsAttr, kGroupsAttr};
 
 constexpr OpInfo kTable[] = {
     {.kind = OpKind::kConv,
