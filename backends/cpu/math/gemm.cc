@@ -10,9 +10,14 @@
 namespace rlx::cpu {
 namespace {
 
-// Rows of C that one unit of work covers: enough to use a panel of B well, few enough that their
-// part of A stays in L2.
+// Rows of C that one unit of work covers at most: enough to use a panel of B well, few enough that
+// their part of A stays in L2.
 constexpr int64_t kBlockRows = 128;
+// Where that leaves a thread fewer units than this, it covers fewer rows, but so many at least.
+constexpr int64_t kUnitsEach = 6, kLeastRows = 24;
+
+// Weights that a core's own cache holds, and rows so few that reading them is what takes time.
+constexpr int64_t kOwnFloats = 200'000, kOwnRows = 8;
 
 // Below this many multiply-adds a unit costs less than claiming it.
 constexpr int64_t kUnitWork = 64 * 1024;
@@ -44,29 +49,41 @@ PanelTask TaskFor(const PackedGemm& g, const Panel& panel, const Panel& next, in
       .residual_first = e.residual_first};
 }
 
+// Rows of a unit: even blocks, so that threads end at about one time.
+int64_t BlockRows(const MathKernels& kernels, const PackedGemm& g, const Panels& panels,
+                  int threads) {
+  int64_t blocks = (g.m + kBlockRows - 1) / kBlockRows;
+  if (threads > 1) {
+    while (blocks * panels.count() < kUnitsEach * threads && g.m / (2 * blocks) >= kLeastRows) {
+      blocks *= 2;
+    }
+  }
+  const int64_t rows = (g.m + blocks - 1) / blocks;
+  return (rows + kernels.tile_rows - 1) / kernels.tile_rows * kernels.tile_rows;
+}
+
 // Units [begin, end): for each block of rows, each panel. `skip` units that other threads do
 // follow.
-void RunUnits(const MathKernels& kernels, const PackedGemm& g, const Panels& panels, int64_t begin,
-              int64_t end, int64_t skip) {
+void RunUnits(const MathKernels& kernels, const PackedGemm& g, const Panels& panels, int64_t block,
+              int64_t begin, int64_t end, int64_t skip) {
   for (int64_t u = begin; u < end; ++u) {
-    const int64_t row = u / panels.count() * kBlockRows;
-    const int64_t rows = std::min(kBlockRows, g.m - row);
+    const int64_t row = u / panels.count() * block;
+    const int64_t rows = std::min(block, g.m - row);
     const int64_t next = u + 1 < end ? u + 1 : u + 1 + skip;
     kernels.gemm_panel(
         TaskFor(g, panels.At(u % panels.count()), panels.At(next % panels.count()), row, rows));
   }
 }
 
-int64_t Units(const PackedGemm& g, const Panels& panels) {
-  return (g.m + kBlockRows - 1) / kBlockRows * panels.count();
-}
-
 // Units to claim at a time: a few claims for each thread, so that a slow core does not hold up the
 // others, but panels that follow each other where possible, and no claim that costs less than
-// claiming.
-int64_t Grain(const PackedGemm& g, int64_t units, int width, int threads) {
-  const int64_t work = std::min(g.m, kBlockRows) * g.k * width;
-  return std::max<int64_t>({1, kUnitWork / work, units / (kClaims * threads)});
+// claiming. Few rows against weights that the caches of all cores hold: a claim each, so that in a
+// loop every core meets its own part again.
+int64_t Grain(const PackedGemm& g, int64_t block, int64_t units, int width, int threads) {
+  const int64_t work = std::min(g.m, block) * g.k * width;
+  const bool own = g.m <= kOwnRows && g.k * g.n <= threads * kOwnFloats;
+  const int64_t claims = own ? threads : kClaims * threads;
+  return std::max<int64_t>({1, kUnitWork / work, own ? (units + claims - 1) / claims : units / claims});
 }
 
 PackTask PackTaskFor(const BatchedGemm& g, const float* b, const Panel& panel, float* packed) {
@@ -118,11 +135,12 @@ void PackB(const MathKernels& kernels, int64_t k, int64_t n, const float* b, int
 
 void Gemm(const MathKernels& kernels, const PackedGemm& gemm, Team& team) {
   const Panels panels(kernels, gemm.n);
-  const int64_t units = Units(gemm, panels);
-  const int64_t grain = Grain(gemm, units, kernels.panel_width(), team.size());
+  const int64_t block = BlockRows(kernels, gemm, panels, team.size());
+  const int64_t units = (gemm.m + block - 1) / block * panels.count();
+  const int64_t grain = Grain(gemm, block, units, kernels.panel_width(), team.size());
   const int64_t skip = grain * (team.size() - 1);
   team.ParallelFor(0, units, grain, [&](int64_t begin, int64_t end, int) {
-    RunUnits(kernels, gemm, panels, begin, end, skip);
+    RunUnits(kernels, gemm, panels, block, begin, end, skip);
   });
 }
 
