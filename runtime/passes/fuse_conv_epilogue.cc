@@ -26,17 +26,20 @@ const Pattern& Conv() {
   static const Pattern pattern = Pattern{.ops = {OpKind::kFusedConvBiasAct}}.As("conv");
   return pattern;
 }
+// One that the match reads twice.
+Pattern ReadTwice() { return Conv().Shared(); }
 const Pattern& Sum() {
   static const Pattern pattern = Op(OpKind::kAdd, {Conv(), Any("residual")}).As("sum");
   return pattern;
 }
 Pattern Activated(const Pattern& x) { return OneOf(EpilogueActivations(), {x}); }
-Pattern HardSwish(const Pattern& x) {
+Pattern HardSwish() {
+  const Pattern x = ReadTwice();
   const Pattern line = Op(OpKind::kAdd, {Op(OpKind::kMul, {x, Any("sixth")}), Any("half")});
   const Pattern above = Op(OpKind::kMax, {line, Any("zero")});
   return Op(OpKind::kMul, {x, Op(OpKind::kMin, {above, Any("one")})});
 }
-Pattern Silu(const Pattern& x) { return Op(OpKind::kMul, {x, Op(OpKind::kSigmoid, {x})}); }
+Pattern Silu() { return Op(OpKind::kMul, {ReadTwice(), Op(OpKind::kSigmoid, {ReadTwice()})}); }
 
 class ConvEpilogues {
  public:
@@ -48,12 +51,11 @@ class ConvEpilogues {
         fixed_(WeightOnly(graph)) {}
 
   absl::Status Run() {
-    // Users first, so that an activation takes the sum along, and a product with a sigmoid both.
+    // Users first, so that an activation takes the sum along.
     for (NodeId root = rewriter_.size() - 1; root >= 0; --root) {
       if (rewriter_.Taken(root)) continue;
       const OpKind op = graph_.node(root).op;
-      if (op == OpKind::kMul && !Try(root, silu_of_sum_, "silu", true) &&
-          !Try(root, silu_, "silu", false)) {
+      if (op == OpKind::kMul && !Try(root, silu_, "silu", false)) {
         Try(root, hard_swish_, kHardSwish, false);
       }
       if (IsEpilogueActivation(op) && !Try(root, act_of_sum_, Name(op), true)) {
@@ -72,9 +74,13 @@ class ConvEpilogues {
       }
       return Check(m, residual);
     });
-    if (!match || rewriter_.AnyTaken(match->interior)) return false;
-    Node conv = graph_.node(match->at("conv").node);
-    Report(*match, activation, residual);
+    if (!match) return false;
+    const NodeId at = match->at("conv").node;
+    std::vector<NodeId> nodes = match->interior;
+    if (std::ranges::count(nodes, at) == 0) nodes.push_back(at);
+    if (rewriter_.AnyTaken(nodes)) return false;
+    Node conv = graph_.node(at);
+    Report(nodes, at, activation, residual);
     if (residual) conv.operands.push_back(match->at("residual"));
     for (Attr& attr : conv.attrs) {
       if (attr.name == "activation") attr.value = std::string(activation);
@@ -100,6 +106,10 @@ class ConvEpilogues {
   std::optional<Refusal> Check(const Match& match, bool residual) const {
     const Value value = match.at("conv");
     const Node& conv = graph_.node(value.node);
+    const bool twice = std::ranges::count(match.interior, value.node) == 0;
+    if (twice && (rewriter_.uses().Count(value) != 2 || rewriter_.uses().IsOutput(value))) {
+      return Refusal{Reason::kOtherOp, "has other readers"};
+    }
     // What is computed once, when weights are bound, stays out of what runs every time.
     if (fixed_[value.node]) return Refusal{Reason::kOtherOp, "follows a weight"};
     if (conv.Str("activation") != "none" || (residual && conv.Bool("has_residual"))) {
@@ -111,14 +121,14 @@ class ConvEpilogues {
     return std::nullopt;
   }
 
-  void Report(const Match& match, std::string_view activation, bool residual) {
+  // `nodes`: the root first.
+  void Report(const std::vector<NodeId>& nodes, NodeId conv, std::string_view activation,
+              bool residual) {
     std::vector<Value> intermediates;
-    for (size_t i = 1; i < match.interior.size(); ++i) {
-      intermediates.push_back({match.interior[i], 0});
-    }
+    for (size_t i = 1; i < nodes.size(); ++i) intermediates.push_back({nodes[i], 0});
     const bool acts = activation != "none";
-    Applied(context_, kRule, graph_, match.interior,
-            Cat(Label(graph_, match.at("conv").node), " takes ", residual ? "the residual sum" : "",
+    Applied(context_, kRule, graph_, nodes,
+            Cat(Label(graph_, conv), " takes ", residual ? "the residual sum" : "",
                 residual && acts ? " and " : "", acts ? activation : ""),
             {.launches = static_cast<int64_t>(intermediates.size()),
              .bytes = RoundTripBytes(graph_, intermediates)});
@@ -130,8 +140,7 @@ class ConvEpilogues {
   Matcher matcher_;
   const std::vector<bool> fixed_;
   const Pattern act_ = Activated(Conv()), act_of_sum_ = Activated(Sum());
-  const Pattern silu_ = Silu(Conv()), silu_of_sum_ = Silu(Sum());
-  const Pattern hard_swish_ = HardSwish(Conv());
+  const Pattern silu_ = Silu(), hard_swish_ = HardSwish();
 };
 
 }  // namespace

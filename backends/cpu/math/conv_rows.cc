@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Four ways. A 1 x 1 window on every place is a product of matrices as they lie. Depthwise: each
-// vector of channels walks the image by itself. 3 x 3 with
-// many channels: winograd.h. Otherwise the windows meet packed weights where
-// they lie in the image, or in a copy of it with its padding written out.
+// Four ways. A 1 x 1 window on every place is a product of matrices as they lie. Depthwise: a few
+// places at a time, all their channels in turn. 3 x 3 with many channels: winograd.h. Otherwise the
+// windows meet packed weights where they lie in the image, or in a copy of it with its padding
+// written out.
 #include "backends/cpu/math/conv_rows.h"
 
 #include <algorithm>
@@ -22,6 +22,10 @@ namespace {
 constexpr int64_t kBlockPlaces = 128;
 // Units that a team wants for each of its threads, so that all of them end at about one time.
 constexpr int64_t kUnitsEach = 6;
+
+// Vectors of channels of a unit of depthwise work: so many that a place is a run of memory, so few
+// that their rows and weights stay in the cache from one row of outputs to the next.
+constexpr int64_t kDepthwiseVectors = 16;
 
 bool IsDepthwise(const ConvRows& c) {
   return c.groups > 1 && c.in_channels == c.groups && c.out_channels == c.groups;
@@ -224,7 +228,7 @@ struct Cut {
 
 void Depthwise(const MathKernels& kernels, const ConvRows& c, Team& team) {
   const Window2d& w = c.window;
-  const Cut cut(kernels, c.batch, w.out_h, c.out_channels, 1, team.size());
+  const Cut cut(kernels, c.batch, w.out_h, c.out_channels, kDepthwiseVectors, team.size());
   team.ParallelFor(0, cut.units, 1, [&](int64_t begin, int64_t end, int) {
     for (int64_t u = begin; u < end; ++u) {
       const Cut::Unit unit = cut.At(u);

@@ -153,111 +153,104 @@ template <class V, bool whole>
   return V::LoadN(p, n);
 }
 
-// One vector of channels of a depthwise convolution: `n` of them.
-template <class V, bool whole>
-struct DepthwiseLane {
+// Outputs [x, x + count) of row y of a depthwise convolution, `n` channels from `channel` on, with
+// taps `columns` of `rows` inside the image for all of them. `kernel`: its width where all columns
+// are inside and it is known when compiled, else 0.
+template <class V, int count, int kernel, bool whole>
+[[gnu::always_inline]] inline void DepthwiseOutputs(const DepthwiseRowsTask& t, int64_t y,
+                                                    int64_t x, TapRange rows, TapRange columns,
+                                                    int64_t channel, int n) {
   using F = typename V::F;
-  const DepthwiseRowsTask& t;
-  const Window2d& w;
-  int64_t channel;
-  int n;
-  F bias;
-
-  [[gnu::always_inline]] DepthwiseLane(const DepthwiseRowsTask& task, int64_t at, int lanes)
-      : t(task), w(*task.window), channel(at), n(lanes) {
-    bias = t.bias == nullptr ? V::Zero() : LoadLanes<V, whole>(t.bias + at, n);
-  }
-
-  [[gnu::always_inline]] void Put(int64_t place, F x) const {
-    float* out = t.y + place * t.all_channels + channel;
-    whole ? V::Store(out, x) : V::StoreN(out, x, n);
-  }
-
-  // Outputs [x, x + count) of row y, with taps `columns` of `rows` inside the image for all.
-  template <int count, int kernel>
-  [[gnu::always_inline]] void Outputs(int64_t y, int64_t x, TapRange rows, TapRange columns) const {
-    const int64_t step = w.stride_w * t.all_channels, tap = w.dilation_w * t.all_channels;
-    F sum[count];
+  const Window2d& w = *t.window;
+  const int64_t step = w.stride_w * t.all_channels, tap = w.dilation_w * t.all_channels;
+  const F bias = t.bias == nullptr ? V::Zero() : LoadLanes<V, whole>(t.bias + channel, n);
+  F sum[count];
 #pragma GCC unroll 8
-    for (int r = 0; r < count; ++r) sum[r] = bias;
-    for (int64_t i = rows.begin; i < rows.end; ++i) {
-      const int64_t row = y * w.stride_h + i * w.dilation_h - w.pad_top;
-      const int64_t place = row * w.in_w + x * w.stride_w - w.pad_left;
-      const float* in = t.x + place * t.all_channels + channel;
-      const float* taps = t.w + i * w.kernel_w * t.all_channels + channel;
-      const int64_t begin = kernel > 0 ? 0 : columns.begin, end = kernel > 0 ? kernel : columns.end;
+  for (int r = 0; r < count; ++r) sum[r] = bias;
+  for (int64_t i = rows.begin; i < rows.end; ++i) {
+    const int64_t row = y * w.stride_h + i * w.dilation_h - w.pad_top;
+    const int64_t place = row * w.in_w + x * w.stride_w - w.pad_left;
+    const float* in = t.x + place * t.all_channels + channel;
+    const float* taps = t.w + i * w.kernel_w * t.all_channels + channel;
+    const int64_t begin = kernel > 0 ? 0 : columns.begin, end = kernel > 0 ? kernel : columns.end;
 #pragma GCC unroll 5
-      for (int64_t j = begin; j < end; ++j) {
-        const F weight = LoadLanes<V, whole>(taps + j * t.all_channels, n);
+    for (int64_t j = begin; j < end; ++j) {
+      const F weight = LoadLanes<V, whole>(taps + j * t.all_channels, n);
 #pragma GCC unroll 8
-        for (int r = 0; r < count; ++r) {
-          sum[r] = V::Fma(LoadLanes<V, whole>(in + r * step + j * tap, n), weight, sum[r]);
-        }
+      for (int r = 0; r < count; ++r) {
+        sum[r] = V::Fma(LoadLanes<V, whole>(in + r * step + j * tap, n), weight, sum[r]);
       }
     }
+  }
+  float* out = t.y + (y * w.out_w + x) * t.all_channels + channel;
 #pragma GCC unroll 8
-    for (int r = 0; r < count; ++r) Put(y * w.out_w + x + r, sum[r]);
+  for (int r = 0; r < count; ++r) {
+    whole ? V::Store(out + r * t.all_channels, sum[r])
+          : V::StoreN(out + r * t.all_channels, sum[r], n);
   }
+}
 
-  template <int kernel>
-  [[gnu::always_inline]] void Row(int64_t y) const {
-    const TapRange rows = TapsAt(y, w.stride_h, w.pad_top, w.dilation_h, w.kernel_h, w.in_h);
-    const int64_t reach = (w.kernel_w - 1) * w.dilation_w;
-    const int64_t slack = w.in_w - 1 - reach + w.pad_left;
-    const int64_t inner = Least(CeilDiv(w.pad_left, w.stride_w), w.out_w);
-    const int64_t outer = slack < 0 ? inner : Most(inner, Least(slack / w.stride_w + 1, w.out_w));
-    const TapRange all{0, w.kernel_w};
-    int64_t x = 0;
-    for (; x < inner; ++x) Edge(y, x, rows);
-    for (; x + 8 <= outer; x += 8) Outputs<8, kernel>(y, x, rows, all);
-    for (; x + 4 <= outer; x += 4) Outputs<4, kernel>(y, x, rows, all);
-    for (; x < outer; ++x) Outputs<1, kernel>(y, x, rows, all);
-    for (; x < w.out_w; ++x) Edge(y, x, rows);
+// The same for all channels of the task: they are neighbours, so every place is one run of memory.
+template <class V, int count, int kernel>
+[[gnu::noinline]] void DepthwisePlaces(const DepthwiseRowsTask& t, int64_t y, int64_t x,
+                                       TapRange rows, TapRange columns) {
+  const int64_t end = t.channel + t.channels;
+  int64_t c = t.channel;
+  for (; c + V::kLanes <= end; c += V::kLanes) {
+    DepthwiseOutputs<V, count, kernel, true>(t, y, x, rows, columns, c, V::kLanes);
   }
+  if (c == end) return;
+  DepthwiseOutputs<V, count, kernel, false>(t, y, x, rows, columns, c, static_cast<int>(end - c));
+}
 
-  [[gnu::always_inline]] void Edge(int64_t y, int64_t x, TapRange rows) const {
-    const TapRange columns = TapsAt(x, w.stride_w, w.pad_left, w.dilation_w, w.kernel_w, w.in_w);
-    Outputs<1, 0>(y, x, rows, columns);
-  }
-};
+template <class V>
+[[gnu::always_inline]] inline void DepthwiseEdge(const DepthwiseRowsTask& t, int64_t y, int64_t x,
+                                                 TapRange rows) {
+  const Window2d& w = *t.window;
+  const TapRange columns = TapsAt(x, w.stride_w, w.pad_left, w.dilation_w, w.kernel_w, w.in_w);
+  DepthwisePlaces<V, 1, 0>(t, y, x, rows, columns);
+}
 
-template <class V, bool whole, int kernel>
-[[gnu::noinline]] void DepthwiseChannels(const DepthwiseRowsTask& t, int64_t channel, int n) {
-  const DepthwiseLane<V, whole> lane(t, channel, n);
-  const int64_t width = t.window->out_w;
+template <class V, int kernel>
+[[gnu::noinline]] void DepthwiseRow(const DepthwiseRowsTask& t, int64_t y) {
+  const Window2d& w = *t.window;
+  const TapRange rows = TapsAt(y, w.stride_h, w.pad_top, w.dilation_h, w.kernel_h, w.in_h);
+  const int64_t slack = w.in_w - 1 - (w.kernel_w - 1) * w.dilation_w + w.pad_left;
+  const int64_t inner = Least(CeilDiv(w.pad_left, w.stride_w), w.out_w);
+  const int64_t outer = slack < 0 ? inner : Most(inner, Least(slack / w.stride_w + 1, w.out_w));
+  const TapRange all{0, w.kernel_w};
+  int64_t x = 0;
+  for (; x < inner; ++x) DepthwiseEdge<V>(t, y, x, rows);
+  for (; x + 6 <= outer; x += 6) DepthwisePlaces<V, 6, kernel>(t, y, x, rows, all);
+  for (; x + 3 <= outer; x += 3) DepthwisePlaces<V, 3, kernel>(t, y, x, rows, all);
+  for (; x < outer; ++x) DepthwisePlaces<V, 1, kernel>(t, y, x, rows, all);
+  for (; x < w.out_w; ++x) DepthwiseEdge<V>(t, y, x, rows);
+}
+
+template <class V>
+void DepthwiseRows(const DepthwiseRowsTask& t) {
+  const Window2d& w = *t.window;
   for (int64_t y = t.row; y < t.row + t.rows; ++y) {
-    lane.template Row<kernel>(y);
-    const int64_t at = y * width * t.all_channels + channel;
-    Finish<V>({.columns = n,
+    switch (w.kernel_w) {
+      case 3:
+        DepthwiseRow<V, 3>(t, y);
+        break;
+      case 5:
+        DepthwiseRow<V, 5>(t, y);
+        break;
+      default:
+        DepthwiseRow<V, 0>(t, y);
+    }
+    const int64_t at = y * w.out_w * t.all_channels + t.channel;
+    Finish<V>({.columns = static_cast<int>(t.channels),
                .c = t.y + at,
                .ldc = t.all_channels,
                .activation = t.activation,
                .residual = t.residual == nullptr ? nullptr : t.residual + at,
                .ld_residual = t.all_channels,
                .residual_first = true},
-              0, width);
+              0, w.out_w);
   }
-}
-
-template <class V, bool whole>
-[[gnu::always_inline]] inline void DepthwiseVector(const DepthwiseRowsTask& t, int64_t channel,
-                                                   int n) {
-  switch (t.window->kernel_w) {
-    case 3:
-      return DepthwiseChannels<V, whole, 3>(t, channel, n);
-    case 5:
-      return DepthwiseChannels<V, whole, 5>(t, channel, n);
-    default:
-      return DepthwiseChannels<V, whole, 0>(t, channel, n);
-  }
-}
-
-template <class V>
-void DepthwiseRows(const DepthwiseRowsTask& t) {
-  const int64_t end = t.channel + t.channels;
-  int64_t c = t.channel;
-  for (; c + V::kLanes <= end; c += V::kLanes) DepthwiseVector<V, true>(t, c, V::kLanes);
-  if (c < end) DepthwiseVector<V, false>(t, c, static_cast<int>(end - c));
 }
 
 // The pool of one place for up to `nv` vectors of channels. Means add up row by row of the window,

@@ -83,7 +83,8 @@ int64_t Grain(const PackedGemm& g, int64_t block, int64_t units, int width, int 
   const int64_t work = std::min(g.m, block) * g.k * width;
   const bool own = g.m <= kOwnRows && g.k * g.n <= threads * kOwnFloats;
   const int64_t claims = own ? threads : kClaims * threads;
-  return std::max<int64_t>({1, kUnitWork / work, own ? (units + claims - 1) / claims : units / claims});
+  return std::max<int64_t>(
+      {1, kUnitWork / work, own ? (units + claims - 1) / claims : units / claims});
 }
 
 PackTask PackTaskFor(const BatchedGemm& g, const float* b, const Panel& panel, float* packed) {

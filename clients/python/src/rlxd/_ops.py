@@ -299,6 +299,44 @@ class MirOps(Graph):
         }
         return self.emit("fused_attention_block", _given(x, qkv_w, qkv_b, out_w, out_b, cos, sin, positions, mask_values), attrs)
 
+    def fused_conv_bias_act(
+        self,
+        *operands: Value,
+        strides: Sequence[int],
+        pads: Sequence[int],
+        dilations: Sequence[int],
+        groups: int | None = None,
+        has_bias: bool | None = None,
+        has_residual: bool | None = None,
+        activation: Literal["none", "relu", "gelu", "gelu_tanh", "silu", "sigmoid", "tanh", "hard_swish"] | None = None,
+    ) -> Value:
+        r"""(x [n,h,w,c_in], weight [c_out,c_in/groups,kernel_h,kernel_w][, bias [c_out]][, residual, as the result]): activation(conv + bias + residual), channels last; the windows of conv.
+
+        strides: one per spatial dim.
+
+        pads: begin of every spatial dim, then end of every one.
+
+        dilations: one per spatial dim.
+
+        groups: divides both channel counts.
+
+        has_bias: a bias operand follows the weight.
+
+        has_residual: a residual operand comes last.
+
+        activation: applied last.
+        """
+        attrs: Attrs = {
+            "strides": strides,
+            "pads": pads,
+            "dilations": dilations,
+            "groups": groups,
+            "has_bias": has_bias,
+            "has_residual": has_residual,
+            "activation": activation,
+        }
+        return self.emit("fused_conv_bias_act", operands, attrs)
+
     def fused_matmul_bias_act(
         self,
         x: Value,
@@ -493,6 +531,37 @@ class MirOps(Graph):
         """
         attrs: Attrs = {"scale": float(scale)}
         return self.emit("lora_matmul", (x, w, a, b), attrs)
+
+    def pool_channels_last(
+        self,
+        x: Value,
+        *,
+        mode: Literal["max", "mean"],
+        kernel: Sequence[int],
+        strides: Sequence[int],
+        pads: Sequence[int],
+        count_include_pad: bool | None = None,
+    ) -> Value:
+        r"""pool with channels last.
+
+        mode: what a window yields.
+
+        kernel: one per spatial dim.
+
+        strides: one per spatial dim.
+
+        pads: begin of every spatial dim, then end of every one.
+
+        count_include_pad: mean divides by the whole kernel instead of by what lies inside.
+        """
+        attrs: Attrs = {
+            "mode": mode,
+            "kernel": kernel,
+            "strides": strides,
+            "pads": pads,
+            "count_include_pad": count_include_pad,
+        }
+        return self.emit("pool_channels_last", (x,), attrs)
 
     def qconv2d(
         self,
