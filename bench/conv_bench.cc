@@ -66,6 +66,9 @@ class Rows {
               .x = c.x,
               .y = c.y,
               .bias = c.bias} {
+    const int64_t strides[] = {c.window.in_plane() * c.in_channels, c.window.in_w * c.in_channels,
+                               c.in_channels, 1};
+    std::copy_n(strides, 4, conv_.x_strides);
     packed_ = Allocate(ConvRowsPackedSize(kernels, conv_) * sizeof(float));
     scratch_ = Allocate(ConvRowsScratchBytes(kernels, conv_, threads));
     Team alone;

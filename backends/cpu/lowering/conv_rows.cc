@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "backends/cpu/math/conv_rows.h"
 
+#include <algorithm>
+
 #include "backends/cpu/lowering/activation_names.h"
 #include "backends/cpu/lowering/window_ints.h"
 #include "backends/cpu/routine.h"
@@ -24,7 +26,8 @@ enum Slot : size_t {
   kOutChannels,  // pool: PoolKind
   kGroups,
   kActivation,
-  kIntCount,
+  kXStrides,  // four
+  kIntCount = kXStrides + 4,
 };
 
 ConvRows ConvOf(const Step& step) {
@@ -35,6 +38,7 @@ ConvRows ConvOf(const Step& step) {
                 .out_channels = i[kOutChannels],
                 .groups = i[kGroups]};
   conv.activation.kind = static_cast<Act>(i[kActivation]);
+  std::copy_n(i.begin() + kXStrides, 4, conv.x_strides);
   return conv;
 }
 
@@ -156,7 +160,13 @@ absl::Status LowerConv(ProgramBuilder& out, NodeId id, const LowerTarget& target
   ints[kGroups] = node.Int("groups");
   ints[kActivation] = static_cast<int64_t>(*ActNamed(node.Str("activation")));
   RLX_ASSIGN(const int32_t packed, Pack(out, id, target, ints));
-  RLX_ASSIGN(const int32_t x, Dense(out, node.operands[0], target));
+  const Operand image = out.In(node.operands[0]);
+  int32_t x = image.buffer;
+  const bool any_order = CopiesImage(ConvOf({.ints = ints}));
+  if (!any_order) {
+    RLX_ASSIGN(x, Dense(out, node.operands[0], target));
+  }
+  std::ranges::copy(image.strides, ints.begin() + kXStrides);
   int32_t bias = -1, residual = -1;
   size_t next = 2;
   for (auto [flag, buffer] : {std::pair{"has_bias", &bias}, std::pair{"has_residual", &residual}}) {
@@ -169,8 +179,7 @@ absl::Status LowerConv(ProgramBuilder& out, NodeId id, const LowerTarget& target
             .ints = std::move(ints),
             .label = Cat("conv %", id)};
   step.cost_flops = 2 * *y.type.NumElements() * (*w.type.NumElements() / w.dims[0]);
-  step.cost_bytes =
-      *out.In(node.operands[0]).type.ByteSize() + *w.type.ByteSize() + *y.type.ByteSize();
+  step.cost_bytes = *image.type.ByteSize() + *w.type.ByteSize() + *y.type.ByteSize();
   out.Emit(std::move(step));
   return absl::OkStatus();
 }

@@ -6,7 +6,6 @@
 #include "backends/cpu/math/conv_rows.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "backends/cpu/math/conv_rows_task.h"
 #include "backends/cpu/math/conv_task.h"
@@ -57,20 +56,35 @@ struct Field {
   int64_t height = 0, width = 0, channels = 0;
 };
 
+// `count` places of an image in any order.
+void GatherPlaces(const ConvRows& c, const float* in, int64_t count, float* out) {
+  const int64_t place = c.x_strides[2], channel = c.x_strides[3];
+  if (c.in_channels == 3) {  // the first layer of most models
+    for (int64_t i = 0; i < count; ++i, in += place, out += 3) {
+      out[0] = in[0], out[1] = in[channel], out[2] = in[2 * channel];
+    }
+    return;
+  }
+  for (int64_t i = 0; i < count; ++i, in += place) {
+    for (int64_t k = 0; k < c.in_channels; ++k) *out++ = in[k * channel];
+  }
+}
+
 // One row of the image with its padding.
 void PadRow(const ConvRows& c, const Field& field, int64_t image, int64_t y, float* out) {
   const Window2d& w = c.window;
-  const int64_t row = y - w.pad_top, all = field.width * field.channels;
-  if (row < 0 || row >= w.in_h) {
-    std::memset(out, 0, static_cast<size_t>(all) * sizeof(float));
-    return;
+  const int64_t row = y - w.pad_top, channels = field.channels;
+  const int64_t lead = std::min(w.pad_left, field.width);
+  const bool inside = row >= 0 && row < w.in_h;
+  const int64_t copied = inside ? std::min(w.in_w, field.width - lead) : 0;
+  const float* in = c.x + image * c.x_strides[0] + row * c.x_strides[1];
+  std::fill(out, out + lead * channels, 0.0f);
+  if (c.x_strides[3] == 1 && c.x_strides[2] == channels) {
+    std::copy(in, in + copied * channels, out + lead * channels);
+  } else {
+    GatherPlaces(c, in, copied, out + lead * channels);
   }
-  const int64_t lead = std::min(w.pad_left * field.channels, all);
-  const int64_t copied = std::min(w.in_w * field.channels, all - lead);
-  const float* in = c.x + (image * w.in_h + row) * w.in_w * field.channels;
-  std::memset(out, 0, static_cast<size_t>(lead) * sizeof(float));
-  std::memcpy(out + lead, in, static_cast<size_t>(copied) * sizeof(float));
-  std::memset(out + lead + copied, 0, static_cast<size_t>(all - lead - copied) * sizeof(float));
+  std::fill(out + (lead + copied) * channels, out + field.width * channels, 0.0f);
 }
 
 void Pad(const ConvRows& c, const Field& field, Team& team, float* out) {
@@ -291,6 +305,10 @@ void PackConvRows(const MathKernels& kernels, const ConvRows& conv, const float*
     const int64_t group = unit / panels;
     PackPanelOf(p, group, panel, w, packed + group * p.group_floats() + panel.begin * p.k);
   });
+}
+
+bool CopiesImage(const ConvRows& conv) {
+  return !IsDepthwise(conv) && !IsPointwise(conv) && !IsWinograd(conv) && ReadsPadding(conv.window);
 }
 
 size_t ConvRowsScratchBytes(const MathKernels& kernels, const ConvRows& conv, int threads) {

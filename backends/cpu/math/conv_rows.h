@@ -20,7 +20,8 @@ namespace rlx::cpu {
 struct ConvRows {
   Window2d window = {};
   int64_t batch = 1, in_channels = 1, out_channels = 1, groups = 1;
-  const float* x = nullptr;     // [batch, in_h, in_w, in_channels]
+  const float* x = nullptr;     // [batch, in_h, in_w, in_channels]: dense, unless CopiesImage
+  int64_t x_strides[4] = {};    // floats; looked at only where CopiesImage
   const float* w = nullptr;     // as PackConvRows made it with the same kernels
   float* y = nullptr;           // [batch, out_h, out_w, out_channels]; overlaps nothing
   const float* bias = nullptr;  // [out_channels] or null
@@ -35,6 +36,8 @@ int64_t ConvRowsPackedSize(const MathKernels& kernels, const ConvRows& conv);
 void PackConvRows(const MathKernels& kernels, const ConvRows& conv, const float* w, float* packed,
                   Team& team);
 
+// Whether the image is copied with its padding written out, and so may lie in any order.
+bool CopiesImage(const ConvRows& conv);
 // Bytes of scratch, aligned to 64, for a team of up to `threads`.
 size_t ConvRowsScratchBytes(const MathKernels& kernels, const ConvRows& conv, int threads);
 void Convolve(const MathKernels& kernels, const ConvRows& conv, Team& team, void* scratch);

@@ -191,12 +191,20 @@ template <class V, int count, int kernel, bool whole>
 }
 
 // The same for all channels of the task: they are neighbours, so every place is one run of memory.
+// What the next row of outputs reads first is fetched meanwhile.
 template <class V, int count, int kernel>
 [[gnu::noinline]] void DepthwisePlaces(const DepthwiseRowsTask& t, int64_t y, int64_t x,
                                        TapRange rows, TapRange columns) {
-  const int64_t end = t.channel + t.channels;
+  const Window2d& w = *t.window;
+  const int64_t end = t.channel + t.channels, step = w.stride_w * t.all_channels;
+  const int64_t below = (y + 1) * w.stride_h + (w.kernel_h - 1) * w.dilation_h - w.pad_top;
+  const int64_t ahead = Least(below, w.in_h - 1) * w.in_w + x * w.stride_w;
   int64_t c = t.channel;
   for (; c + V::kLanes <= end; c += V::kLanes) {
+#pragma GCC unroll 8
+    for (int r = 0; r < count; ++r) {
+      __builtin_prefetch(t.x + ahead * t.all_channels + c + r * step, 0, 2);
+    }
     DepthwiseOutputs<V, count, kernel, true>(t, y, x, rows, columns, c, V::kLanes);
   }
   if (c == end) return;

@@ -58,6 +58,8 @@ struct Problem {
     residual.resize(s.batch * s.out * c.window.out_plane());
     y.assign(residual.size(), kUntouched);
     for (std::vector<float>* v : {&x, &w, &bias, &residual}) Fill(*v, rng);
+    const int64_t strides[] = {c.window.in_plane() * s.in, c.window.in_w * s.in, s.in, 1};
+    std::copy_n(strides, 4, c.x_strides);
     c.x = x.data(), c.bias = bias.data(), c.residual = residual.data(), c.y = y.data();
   }
   Problem(const Problem&) = delete;
@@ -154,6 +156,29 @@ TEST_P(ConvRowsOnIsa, ActivatesTheSumWithTheResidual) {
       ASSERT_NO_FATAL_FAILURE(p.Expect());
     }
   }
+}
+
+// Planes, where the image is copied anyway.
+TEST_P(ConvRowsOnIsa, ImagesInAnotherOrder) {
+  int tried = 0;
+  for (const Shape& shape : kShapes) {
+    SCOPED_TRACE(testing::Message() << "shape " << &shape - kShapes);
+    Problem p(shape, rng_);
+    if (!CopiesImage(p.c)) continue;
+    ++tried;
+    const int64_t plane = p.c.window.in_plane(), channels = p.c.in_channels;
+    std::vector<float> planes(p.x.size());
+    for (int64_t at = 0; at < static_cast<int64_t>(planes.size()); ++at) {
+      const int64_t image = at / (plane * channels), c = at / plane % channels, i = at % plane;
+      planes[at] = p.x[(image * plane + i) * channels + c];
+    }
+    const int64_t strides[] = {plane * channels, p.c.window.in_w, 1, plane};
+    std::copy_n(strides, 4, p.c.x_strides);
+    p.c.x = planes.data();
+    p.Run(kernels_, alone_);
+    ASSERT_NO_FATAL_FAILURE(p.Expect());
+  }
+  EXPECT_GT(tried, 3);
 }
 
 TEST_P(ConvRowsOnIsa, ThreadsDoNotChangeResults) {
