@@ -96,6 +96,7 @@ template <class V, int nv>
     rows = NextRows<V>(out.rows - i);
     w.places = t.places + i;
     w.tile.c = out.c + i * out.ldc;
+    if (w.tile.last) FetchResidual<V, nv>(out, i, i + rows);
     RunWindowTileOf<V, nv>(rows, w);
     w.tile.ahead += w.segments * (w.tile.depth / 4) * w.tile.ahead_bytes;
     if (w.tile.last) Finish<V>(out, i, i + rows);

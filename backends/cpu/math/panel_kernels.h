@@ -162,6 +162,17 @@ void Finish(const PanelTask& t, int64_t begin, int64_t end) {
   kByAct[static_cast<int>(t.activation.kind)](t, begin, end);
 }
 
+// Has the residual of rows [begin, end) there by the time that their sums are.
+template <class V, int nv>
+[[gnu::always_inline]] inline void FetchResidual(const PanelTask& t, int64_t begin, int64_t end) {
+  if (t.residual == nullptr) return;
+  for (int64_t i = begin; i < end; ++i) {
+    const char* row = reinterpret_cast<const char*>(t.residual + i * t.ld_residual);
+    const int64_t bytes = nv * V::kLanes * static_cast<int64_t>(sizeof(float));
+    for (int64_t at = 0; at < bytes; at += kCacheLine) __builtin_prefetch(row + at, 0, 3);
+  }
+}
+
 template <class V, int nv, int mr = V::kTileRows>
 [[gnu::always_inline]] inline void RunTileOf(int64_t rows, const TileTask& t) {
   if constexpr (mr > 0) {
@@ -208,6 +219,7 @@ template <class V, int nv>
       tile.a = t.a + i * t.lda + k;
       tile.c = t.c + i * t.ldc;
       tile.row_bias = t.row_bias == nullptr ? nullptr : t.row_bias + i;
+      if (tile.last) FetchResidual<V, nv>(t, i, i + rows);
       RunTileOf<V, nv>(rows, tile);
       tile.ahead += tile.depth / 4 * tile.ahead_bytes;
       if (tile.last) Finish<V>(t, i, i + rows);
