@@ -56,11 +56,13 @@ std::map<std::string, std::set<std::string>> ByClaim(const passes::Replacements&
   std::map<std::string, std::set<std::string>> out;
   for (const auto& [op, others] : became) {
     for (OpKind other : others) {
-      if (Info(op).claim != Info(other).claim) {
-        out[std::string(Info(op).claim)].emplace(Info(other).claim);
-      }
+      out[std::string(Info(op).claim)].emplace(Info(other).claim);
     }
   }
+  // Others of its kind alone: the same work in fewer or other nodes.
+  std::erase_if(out, [](const auto& row) {
+    return row.second.size() == 1 && row.second.count(row.first) > 0;
+  });
   return out;
 }
 
@@ -86,11 +88,12 @@ struct KindRow {
   }
 
   // `others`: what stands for those that are gone.
-  void Describe(const std::set<std::string>& others) {
+  void Describe(std::set<std::string> others) {
     constexpr size_t kShown = 4;
     const std::vector shown(ways.begin(), ways.begin() + std::min(ways.size(), kShown));
     kind.how = Cat(Join(shown, "; "), ways.size() > kShown ? "; ..." : "");
     if (kind.nodes_after == 0) {
+      others.erase(kind.claim);
       kind.how = RewrittenTo(others);
     } else if (!others.empty()) {
       kind.how += Cat(kind.how.empty() ? "" : "; ", "others ", RewrittenTo(others));

@@ -94,7 +94,9 @@ TEST(CompileForBackend, MakesAProgram) {
   // Joining the weights of q, k and v is done when they are bound.
   EXPECT_FALSE(result->program->weight_steps.empty());
   EXPECT_EQ(result->dispatch.backend, "paper");
-  EXPECT_EQ(KindOf(result->dispatch, "FusedMatMulBiasAct").how, "a call");
+  // Those of q, k and v became one, over weights joined.
+  EXPECT_EQ(KindOf(result->dispatch, "FusedMatMulBiasAct").how,
+            "a call; others rewritten to Concat, FusedMatMulBiasAct, Narrow");
 }
 
 // Claims come from the back end, not from the table of its fusion target.
