@@ -70,7 +70,8 @@ AssertionResult CheckPass(const Pass& pass, const Graph& original, const PassCon
 
 // Whether a pass looks for ops that exporters write out: they are drawn more often for it.
 bool Raises(const Pass& pass) {
-  return pass.name.starts_with("raise_") || pass.name == "fold_batch_norm";
+  return pass.name.starts_with("raise_") || pass.name == "fold_batch_norm" ||
+         pass.name == "join_heads";
 }
 
 class PassAlone : public ::testing::TestWithParam<std::string_view> {

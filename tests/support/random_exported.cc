@@ -190,6 +190,34 @@ void AttentionStep(Draft& g) {
          std::sqrt(static_cast<double>(g.LastExtent(x.value))) * x.bound + 1);
 }
 
+// The op itself, over heads that were taken apart and are joined again.
+void HeadsStep(Draft& g) {
+  const Draft::Item x = g.Sequence();
+  const Shape shape = g.ShapeOf(x.value);
+  const int64_t heads = 2, width = 2 * g.Draw(1, 2);
+  std::vector<Value> parts;
+  if (g.Flip()) {
+    for (int i = 0; i < 3; ++i) {
+      const Value rows = g.Linear(x, heads * width, g.Flip()).value;
+      const Value apart = g.b.Reshape(rows, {shape[0], shape[1], heads, width});
+      parts.push_back(g.b.Transpose(apart, {0, 2, 1, 3}));
+    }
+  } else {  // of one product
+    const Value rows = g.Linear(x, 3 * heads * width, g.Flip()).value;
+    const Value apart = g.b.Reshape(rows, {shape[0], shape[1], 3, heads, width});
+    const Value turned = g.b.Transpose(apart, {2, 0, 3, 1, 4});
+    for (int i = 0; i < 3; ++i) {
+      const Value part = g.b.Narrow(turned, 0, i, 1);
+      parts.push_back(g.b.Reshape(part, {shape[0], heads, shape[1], width}));
+    }
+  }
+  const double bound = std::sqrt(static_cast<double>(g.LastExtent(x.value))) * x.bound + 1;
+  const Value y = Shown(
+      g, g.b.Emit(OpKind::kAttention, parts, {{"num_heads", heads}, {"head_dim", width}}), bound);
+  const Value rows = g.b.Transpose(y, {0, 2, 1, 3});
+  g.Keep(g.b.Reshape(rows, {shape[0], shape[1], heads * width}), bound);
+}
+
 // Heads turned by angles, with their halves apart or as a whole.
 void RopeStep(Draft& g) {
   const Draft::Item from = g.Sequence();
@@ -260,8 +288,8 @@ void ScaledStep(Draft& g) {
 }  // namespace
 
 std::span<const DraftStep> ExportedSteps() {
-  static constexpr DraftStep kSteps[] = {NormStep,      NormStep, ActivationStep, SoftmaxStep,
-                                         AttentionStep, RopeStep, ScaledStep};
+  static constexpr DraftStep kSteps[] = {NormStep,      NormStep,  ActivationStep, SoftmaxStep,
+                                         AttentionStep, HeadsStep, RopeStep,       ScaledStep};
   return kSteps;
 }
 
