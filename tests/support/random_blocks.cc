@@ -131,10 +131,12 @@ Value ActivateImage(Draft& g, Value v) {
   return g.b.Mul(v, g.b.Unary(OpKind::kSigmoid, v));
 }
 
-// Two convolutions with what stands around them in image models.
+// Two convolutions with what stands around them in image models. Images of known extents alone: a
+// window mixes places, so what is padded along them is refused.
 void ImageStep(Draft& g) {
   const Draft::Item x = g.Sequence();
   const Shape s = g.ShapeOf(x.value);
+  if (!s[1].is_static() || !s[2].is_static()) return;
   const int64_t channels = g.Draw(1, 5);
   const bool rows = g.Flip();
   Value v = g.b.Reshape(x.value, rows ? Shape{s[0], s[1], s[2], 1} : Shape{s[0], 1, s[1], s[2]});
@@ -144,7 +146,7 @@ void ImageStep(Draft& g) {
   v = Convolve(g, v, channels, channels, 1, rows);
   if (g.Flip()) v = g.b.Add(v, residual);
   v = ActivateImage(g, v);
-  if (!rows && s[1].is_static() && s[2].is_static() && g.Flip()) {
+  if (!rows && g.Flip()) {
     v = g.b.Mul(v, g.b.Reduce(OpKind::kReduceMean, v, {2, 3}, true));
   }
   if (!rows && g.Flip()) {
