@@ -137,10 +137,15 @@ void DraftBuilder::NumberSignature() {
   }
 }
 
-// A node that is only an address (a view) needs no claim.
+// A node that is only an address (a view) needs no claim, nor does one that nobody reads: with dead
+// code elimination off there are such, and they have no place to write to.
 bool DraftBuilder::IsRun(NodeId id) const {
   const Node& node = graph().node(id);
-  return !IsLeaf(node.op) && scope_->plan->of({id, 0}).storage != Storage::kView;
+  if (IsLeaf(node.op) || scope_->plan->of({id, 0}).storage == Storage::kView) return false;
+  for (int32_t r = 0; r < static_cast<int32_t>(node.results.size()); ++r) {
+    if (scope_->plan->of({id, r}).storage != Storage::kNone) return true;
+  }
+  return false;
 }
 
 absl::Status DraftBuilder::CheckClaims() {

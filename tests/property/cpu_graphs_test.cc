@@ -83,7 +83,7 @@ TEST(CpuGraphs, DoublesAgreeWithTheOracle) {
 }
 
 TEST(CpuGraphs, NarrowedGraphsAgreeWithTheOracle) {
-  CheckRandomGraphs(60, {.steps = 8, .smooth = true}, [](const Graph& graph, Rng& rng) {
+  CheckRandomGraphs(40, {.steps = 8, .smooth = true}, [](const Graph& graph, Rng& rng) {
     CompileOptions options;
     DrawPrecision(rng, options);
     return RunsWithinTheTolerance(graph, options, rng);
@@ -98,8 +98,27 @@ TEST(CpuGraphs, NarrowFloatsAgreeWithTheOracle) {
   }
 }
 
+// With dead code elimination off what nobody reads stays, and is not run.
+TEST(CpuGraphs, DeadNodesRunNothing) {
+  const Graph graph = ParseGraph(R"(mir "dead" {
+    %0 = input "x" : f32[2,4]
+    %1 = param "w" : f32[4,3]
+    %2 = input "ids" : i64[1]
+    %3 = exp(%0)
+    %4 = matmul(%3, %1)
+    %5 = gather(%0, %2)
+    %6 = top_k(%0) {k = 2, axis = 1}
+    %7 = tanh(%0)
+    output "y" = %7
+  })");
+  CompileOptions options;
+  options.dce = false;
+  Rng rng(1);
+  EXPECT_TRUE(RunsWithinTheTolerance(graph, options, rng));
+}
+
 TEST(CpuGraphs, SwitchesChangeNothing) {
-  CheckRandomGraphs(60, {}, [](const Graph& graph, Rng& rng) {
+  CheckRandomGraphs(40, {}, [](const Graph& graph, Rng& rng) {
     return RunsWithinTheTolerance(graph, RandomSwitches(rng), rng);
   });
 }
