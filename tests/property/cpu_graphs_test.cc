@@ -11,6 +11,7 @@
 #include "tests/support/oracle.h"
 #include "tests/support/property.h"
 #include "tests/support/random_graph.h"
+#include "tests/support/random_options.h"
 #include "tests/support/run_on_backend.h"
 #include "tests/support/same_results.h"
 
@@ -61,28 +62,40 @@ TEST(CpuGraphs, DoublesAgreeWithTheOracle) {
                      [](const Graph& graph, Rng& rng) { ExpectSame(graph, rng, {}); });
 }
 
-// Narrowed by policy: within what the types of the compiled graph allow.
+// What the options make of it, run: within what the types of the compiled graph allow.
+::testing::AssertionResult RunsWithinTheTolerance(const Graph& graph, const CompileOptions& options,
+                                                  Rng& rng) {
+  const stages::CompileRequest request{
+      .options = options, .backend = &Runner().backend(), .target = Runner().target()};
+  const auto compiled = stages::CompileGraphStages(graph, request);
+  if (!compiled.ok()) return ::testing::AssertionFailure() << Cat(compiled.status());
+  const TensorMap inputs = RandomInputs(graph, rng());
+  const auto want = Evaluate(graph, inputs);
+  const auto got = Runner().Run(graph, inputs, options);
+  if (!want.ok() || !got.ok()) return ::testing::AssertionFailure() << Cat(got.status());
+  const Tolerance was = ToleranceOf(graph), is = ToleranceOf(compiled->lir.graph);
+  const Tolerance tolerance = {std::max(was.relative, is.relative), std::max(was.scale, is.scale)};
+  for (size_t i = 0; i < want->size(); ++i) {
+    auto close = CompareToOracle((*got)[i], (*want)[i], tolerance);
+    if (!close) return close << " in output " << i << "\n" << Print(compiled->lir.graph);
+  }
+  return ::testing::AssertionSuccess();
+}
+
 TEST(CpuGraphs, NarrowedGraphsAgreeWithTheOracle) {
-  const auto narrowed = [](const Graph& graph, Rng& rng) -> ::testing::AssertionResult {
+  CheckRandomGraphs(40, {.steps = 8, .smooth = true}, [](const Graph& graph, Rng& rng) {
     CompileOptions options;
-    options.policy = PrecisionPolicy{static_cast<PrecisionPolicyKind>(1 + rng() % 4), {}};
-    const stages::CompileRequest request{
-        .options = options, .backend = &Runner().backend(), .target = Runner().target()};
-    const auto compiled = stages::CompileGraphStages(graph, request);
-    const TensorMap inputs = RandomInputs(graph, rng());
-    const auto want = Evaluate(graph, inputs);
-    const auto got = Runner().Run(graph, inputs, options);
-    if (!compiled.ok() || !want.ok() || !got.ok()) {
-      return ::testing::AssertionFailure() << Cat(got.status());
-    }
-    const Tolerance tolerance = ToleranceOf(compiled->lir.graph);
-    for (size_t i = 0; i < want->size(); ++i) {
-      auto close = CompareToOracle((*got)[i], (*want)[i], tolerance);
-      if (!close) return close << " in output " << i << "\n" << Print(compiled->lir.graph);
-    }
-    return ::testing::AssertionSuccess();
-  };
-  CheckRandomGraphs(40, {.steps = 8, .smooth = true}, narrowed);
+    DrawPrecision(rng, options);
+    return RunsWithinTheTolerance(graph, options, rng);
+  });
+}
+
+TEST(CpuGraphs, NarrowFloatsAgreeWithTheOracle) {
+  for (const DType dtype : {DType::kF16, DType::kBF16}) {
+    CheckRandomGraphs(
+        30, {.steps = 6, .dtype = dtype, .casts = false, .smooth = true},
+        [](const Graph& graph, Rng& rng) { return RunsWithinTheTolerance(graph, {}, rng); });
+  }
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "tests/support/oracle.h"
 #include "tests/support/property.h"
 #include "tests/support/random_hir.h"
+#include "tests/support/random_options.h"
 #include "tests/support/same_results.h"
 
 namespace rlx::stages {
@@ -33,6 +34,21 @@ AssertionResult SoundReport(const CompileResult& result) {
   return AssertionSuccess();
 }
 
+// Every buffer of the arena begins where it was asked to, and the plan says what was asked.
+AssertionResult SoundPlan(const CompileResult& result) {
+  const BufferPlan& plan = result.lir.plan;
+  if (plan.alignment != result.options.arena_alignment) {
+    return AssertionFailure() << "the plan is aligned to " << plan.alignment << ", not "
+                              << result.options.arena_alignment;
+  }
+  for (const Assignment& at : plan.assignments) {
+    if (at.storage == Storage::kArena && at.offset % plan.alignment != 0) {
+      return AssertionFailure() << Cat(at.value) << " begins at " << at.offset;
+    }
+  }
+  return AssertionSuccess();
+}
+
 AssertionResult CheckCompile(const Graph& graph, const CompileOptions& options, DeviceKind device,
                              Rng& rng) {
   CompileRequest request;
@@ -41,19 +57,12 @@ AssertionResult CheckCompile(const Graph& graph, const CompileOptions& options, 
   const auto result = CompileGraphStages(graph, request);
   if (!result.ok()) return AssertionFailure() << result.status().ToString();
   if (AssertionResult sound = SoundReport(*result); !sound) return sound;
+  if (AssertionResult sound = SoundPlan(*result); !sound) return sound;
+  if (result->lir.graph.aliases != graph.aliases) return AssertionFailure() << "other aliases";
   AssertionResult same = test::SameResults(graph, result->lir.graph, rng());
   if (!same)
     same << " on " << Name(device) << "\n" << Print(result->lir.graph, {.full_constants = false});
   return same;
-}
-
-// A random part of the claims of MIR ops, each taken with `chance` in four.
-std::set<std::string> RandomClaims(Rng& rng, uint64_t chance) {
-  std::set<std::string> claims;
-  for (const OpInfo* op : AllOps()) {
-    if (op->level == Stage::kMir && rng() % 4 < chance) claims.emplace(op->claim);
-  }
-  return claims;
 }
 
 AssertionResult OnEveryDevice(const Graph& graph, Rng& rng) {
@@ -68,31 +77,8 @@ TEST(Pipeline, KeepsTheMeaningForEveryDevice) {
   test::CheckRandomGraphs(50, {.steps = 24, .table = true}, OnEveryDevice);
 }
 
-CompileOptions RandomOptions(Rng& rng) {
-  CompileOptions options;
-  const auto coin = [&] { return rng() % 2 == 0; };
-  options.dce = coin();
-  options.constant_folding = coin();
-  options.fusion.skip_fusion = rng() % 4 == 0;
-  options.fusion.unfuse_elementwise_regions = rng() % 4 == 0;
-  if (coin()) {
-    options.fusion.limits =
-        FusionLimits{static_cast<uint32_t>(1 + rng() % 8), static_cast<uint32_t>(1 + rng() % 6)};
-  }
-  options.kernel_dispatch.policy = static_cast<DispatchPolicy>(rng() % 3);
-  options.disabled_passes.emplace();
-  for (const passes::Pass& pass : AllPasses()) {
-    if (rng() % 6 == 0) options.disabled_passes->emplace(pass.name);
-  }
-  if (coin()) options.supported_ops = RandomClaims(rng, 3);
-  if (coin()) options.kernel_dispatch.force_common_kinds = RandomClaims(rng, 1);
-  if (coin()) options.kernel_dispatch.force_native_kinds = RandomClaims(rng, 1);
-  if (coin()) options.fusion_target = static_cast<FusionTarget>(rng() % kFusionTargetCount);
-  return options;
-}
-
 AssertionResult UnderAnyOptions(const Graph& graph, Rng& rng) {
-  const CompileOptions options = RandomOptions(rng);
+  const CompileOptions options = test::RandomOptions(rng);
   return CheckCompile(graph, options, static_cast<DeviceKind>(rng() % kDeviceKindCount), rng);
 }
 
@@ -106,7 +92,7 @@ TEST(Pipeline, KeepsTheMeaningOfDoublesUnderAnyOptions) {
 
 // HIR of random blocks: both policies, lowered or compiled, mean what their primitives mean.
 AssertionResult BlocksUnderAnyOptions(const Graph& hir, Rng& rng) {
-  const CompileOptions options = RandomOptions(rng);
+  const CompileOptions options = test::RandomOptions(rng);
   const auto device = static_cast<DeviceKind>(rng() % kDeviceKindCount);
   const auto plain = LowerHir({Stage::kHir, FusionPolicy::kFusable, hir});
   if (!plain.ok()) return AssertionFailure() << plain.status().ToString();
@@ -131,17 +117,18 @@ TEST(Pipeline, KeepsTheMeaningOfBlocksUnderAnyOptions) {
 }
 
 // With a precision asked for, results stay within what its types allow.
-AssertionResult InAnyPrecision(const Graph& graph, Rng& rng) {
+AssertionResult WithinTheTolerance(const Graph& graph, const CompileOptions& options, Rng& rng) {
   CompileRequest request;
   request.device = static_cast<DeviceKind>(rng() % kDeviceKindCount);
-  request.options.policy = PrecisionPolicy{static_cast<PrecisionPolicyKind>(rng() % 5), {}};
+  request.options = options;
   const auto result = CompileGraphStages(graph, request);
   if (!result.ok()) return AssertionFailure() << result.status().ToString();
   const TensorMap inputs = test::RandomInputs(graph, rng());
   const auto want = Evaluate(graph, inputs), got = Evaluate(result->lir.graph, inputs);
   if (!want.ok() || !got.ok()) return AssertionFailure() << got.status().ToString();
   // Of the graph as it was, each op rounded: fusion makes the compiled one shorter.
-  Tolerance tolerance = ToleranceOf(result->lir.graph);
+  const Tolerance was = ToleranceOf(graph), is = ToleranceOf(result->lir.graph);
+  const Tolerance tolerance = {std::max(was.relative, is.relative), std::max(was.scale, is.scale)};
   for (size_t i = 0; i < want->size(); ++i) {
     AssertionResult close = test::CompareToOracle((*got)[i], (*want)[i], tolerance);
     if (!close) return close << " in output " << i << "\n" << Print(result->lir.graph);
@@ -149,8 +136,24 @@ AssertionResult InAnyPrecision(const Graph& graph, Rng& rng) {
   return AssertionSuccess();
 }
 
+AssertionResult InAnyPrecision(const Graph& graph, Rng& rng) {
+  CompileOptions options = test::RandomSwitches(rng);
+  test::DrawPrecision(rng, options);
+  return WithinTheTolerance(graph, options, rng);
+}
+
 TEST(Pipeline, StaysWithinTheToleranceInAnyPrecision) {
-  test::CheckRandomGraphs(100, {.steps = 8, .smooth = true}, InAnyPrecision);
+  test::CheckRandomGraphs(150, {.steps = 8, .smooth = true}, InAnyPrecision);
+}
+
+TEST(Pipeline, StaysWithinTheToleranceOfNarrowFloats) {
+  const auto check = [](const Graph& graph, Rng& rng) {
+    return WithinTheTolerance(graph, test::RandomSwitches(rng), rng);
+  };
+  for (const DType dtype : {DType::kF16, DType::kBF16}) {
+    test::CheckRandomGraphs(60, {.steps = 6, .dtype = dtype, .casts = false, .smooth = true},
+                            check);
+  }
 }
 
 // Compiled with symbols and bound afterwards, or bound at once: the same results.
@@ -176,10 +179,41 @@ TEST(Pipeline, KeepsTheMeaningOfSymbols) {
   test::CheckRandomGraphs(150, {.symbolic = true}, BoundLaterOrAtOnce);
 }
 
+// Symbols that the options bind, some of them or all, and what is left bound afterwards.
+AssertionResult OfSymbolsUnderAnyOptions(const Graph& graph, Rng& rng) {
+  CompileRequest request;
+  request.device = static_cast<DeviceKind>(rng() % kDeviceKindCount);
+  request.options = test::RandomOptions(rng);
+  test::DrawBinding(graph, rng, 2, request.options);
+  const auto result = CompileGraphStages(graph, request);
+  if (!result.ok()) return AssertionFailure() << result.status().ToString();
+  if (AssertionResult sound = SoundReport(*result); !sound) return sound;
+  if (AssertionResult sound = SoundPlan(*result); !sound) return sound;
+  DimBinding binding = test::RandomBinding(graph, rng);
+  for (const auto& [symbol, size] : *request.options.dim_binding) {
+    binding[symbol] = size;
+    if (result->lir.graph.symbols.contains(symbol))
+      return AssertionFailure() << symbol << " is left";
+  }
+  const auto before = BindSymbols(graph, binding);
+  std::erase_if(binding, [&](const auto& symbol) {
+    return request.options.dim_binding->contains(symbol.first);
+  });
+  const auto after = BindSymbols(result->lir.graph, binding);
+  if (!before.ok() || !after.ok()) {
+    return AssertionFailure() << before.status().ToString() << after.status().ToString();
+  }
+  return test::SameResults(*before, *after, rng());
+}
+
+TEST(Pipeline, KeepsTheMeaningOfSymbolsUnderAnyOptions) {
+  test::CheckRandomGraphs(200, {.symbolic = true}, OfSymbolsUnderAnyOptions);
+}
+
 // What is left unclaimed has no decomposition.
 AssertionResult NothingLeftToTakeApart(const Graph& graph, Rng& rng) {
   CompileRequest request;
-  request.options.supported_ops = RandomClaims(rng, 2);
+  request.options.supported_ops = test::RandomClaims(rng, 2);
   const auto result = CompileGraphStages(graph, request);
   if (!result.ok()) return AssertionFailure() << result.status().ToString();
   for (const Node& node : result->lir.graph.nodes()) {

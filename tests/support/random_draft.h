@@ -75,5 +75,7 @@ void TableStep(Draft& g);                     // any op of the table, by its sam
 void QuantizedStep(Draft& g);                 // pairs that cancel, products between codes
 void IfStep(Draft& g);
 void CastStep(Draft& g);
+void IntegerStep(Draft& g);
+void CustomStep(Draft& g);  // an op of the graph's own, used twice
 
 }  // namespace rlx::test

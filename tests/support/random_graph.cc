@@ -22,7 +22,7 @@ void Begin(Draft& g, Graph& graph) {
 }
 
 void Step(Draft& g) {
-  const int64_t kind = g.Draw(0, 11);
+  const int64_t kind = g.Draw(0, 13);
   const auto run = [&](std::span<const DraftStep> steps) {
     steps[static_cast<size_t>(g.Draw(0, static_cast<int64_t>(steps.size()) - 1))](g);
   };
@@ -40,16 +40,35 @@ void Step(Draft& g) {
     TableStep(g);
   else if (kind == 9 && g.options.idioms && g.Flip())
     QuantizedStep(g);
+  else if (kind == 10 && g.options.integers)
+    IntegerStep(g);
+  else if (kind == 11 && g.options.composites && g.Flip())
+    CustomStep(g);
   else
     run(PlainSteps());
 }
 
-void End(Draft& g) {
+// A state that one output is the next of: read before that alone.
+void Donate(Draft& g, Graph& graph, int& outputs) {
+  const Draft::Item item = g.Any();
+  const Value state = g.Input(g.b.type(item.value));
+  const auto input = static_cast<int>(graph.inputs().size()) - 1;
+  if (g.Flip()) g.b.Output(Cat("y", outputs++), g.b.Unary(OpKind::kTanh, state));
+  const Value next =
+      g.Flip() ? g.b.Add(state, item.value) : g.b.Mul(g.b.Unary(OpKind::kTanh, item.value), state);
+  graph.aliases.push_back({input, outputs});
+  g.b.Output(Cat("y", outputs++), next);
+}
+
+void End(Draft& g, Graph& graph) {
   int outputs = 0;
   g.b.Output(Cat("y", outputs++), g.pool.back().value);
   for (int64_t more = g.Draw(0, 3); more > 0; --more)
     g.b.Output(Cat("y", outputs++), g.Any().value);
   for (Value value : g.extra_outputs) g.b.Output(Cat("y", outputs++), value);
+  for (int64_t states = g.options.aliases ? g.Draw(-1, 2) : 0; states > 0; --states) {
+    Donate(g, graph, outputs);
+  }
 }
 
 }  // namespace
@@ -60,7 +79,7 @@ Graph RandomGraph(uint64_t seed, const RandomGraphOptions& options) {
   Draft draft(graph, seed, options);
   Begin(draft, graph);
   for (int step = 0; step < options.steps; ++step) Step(draft);
-  End(draft);
+  End(draft, graph);
   CHECK(draft.b.status().ok(), Message(draft.b.status()));
   const absl::Status sound = VerifyGraph(graph);
   CHECK(sound.ok(), "seed ", seed, ": ", Message(sound), "\n", Print(graph));

@@ -19,6 +19,8 @@ struct RandomGraphOptions {
   bool control_flow = true;
   bool composites = true;  // attention, regions: ops that decompose
   bool casts = true;       // to f64 and back
+  bool integers = true;    // of every width, and booleans: exact whatever is done to them
+  bool aliases = true;     // inputs whose buffer an output may take
   bool table = false;      // any op of the table by its sample, whose numbers may be large
   bool smooth = false;     // no op whose result jumps, as rounding does: for changes of precision
 };

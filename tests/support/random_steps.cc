@@ -249,6 +249,58 @@ void IfStep(Draft& g) {
   g.Keep(g.b.Emit(OpKind::kIf, {flag, x}, {}, {branch(true), branch(false)}), bound * bound + 1);
 }
 
+// What wraps wraps alike everywhere. Floats are chosen by integers, never the other way round.
+void IntegerStep(Draft& g) {
+  const DType dtype =
+      g.Pick({DType::kI8, DType::kU8, DType::kI16, DType::kI32, DType::kU32, DType::kI64});
+  const Value leaf = g.Leaf();
+  const TensorType type = {dtype, g.ShapeOf(leaf)};
+  Value x = g.Input(type);
+  for (int64_t links = g.Draw(1, 4); links > 0; --links) {
+    const Value y = g.Flip() ? g.Input(type) : g.b.Scalar(dtype, static_cast<double>(g.Draw(0, 3)));
+    switch (g.Draw(0, 3)) {
+      case 0:
+        x = g.b.Emit(g.Pick({OpKind::kAdd, OpKind::kSub, OpKind::kMul}), {x, y});
+        break;
+      case 1:
+        x = g.b.Emit(g.Pick({OpKind::kMax, OpKind::kMin}), {x, y});
+        break;
+      case 2:
+        x = g.b.Where(g.b.Emit(g.Pick({OpKind::kLt, OpKind::kEq, OpKind::kGe}), {x, y}), x, y);
+        break;
+      default:
+        x = g.b.Cast(g.b.Cast(x, g.Pick({DType::kI64, DType::kI16})), dtype);
+    }
+  }
+  const Value small = g.b.Emit(OpKind::kLt, {x, g.b.Scalar(dtype, 2)});
+  if (g.Flip()) g.extra_outputs.push_back(x);
+  if (g.Flip()) g.extra_outputs.push_back(g.b.Unary(OpKind::kLogicalNot, small));
+  const Draft::Item other = g.Operand(leaf);
+  g.Keep(g.b.Where(small, leaf, other.value), std::max(1.0, other.bound));
+}
+
+void CustomStep(Draft& g) {
+  const auto [x, bound] = g.Any();
+  const TensorType type = g.b.type(x);
+  Graph body;
+  GraphBuilder b(body);
+  const Value p = b.Input("", type), q = b.Input("", type);
+  const Value half = b.Mul(q, b.Scalar(type.dtype, 0.5));
+  b.Output("", b.Unary(OpKind::kTanh, b.Add(p, half)));
+  const bool two = g.Flip();
+  if (two) b.Output("", b.Max(p, half));
+  CHECK(b.status().ok(), Message(b.status()));
+  const auto shared = std::make_shared<const Graph>(std::move(body));
+  const auto call = [&](Value first, Value second) {
+    return g.b.EmitAll(OpKind::kCustom, {first, second}, {{"name", std::string("mix")}}, {shared});
+  };
+  const std::vector<Value> once = call(x, x);
+  if (once.empty()) return;
+  g.Keep(once[0], 1);
+  g.Keep(call(once[0], x)[0], 1);
+  if (two) g.Keep(once[1], bound);
+}
+
 std::span<const DraftStep> PlainSteps() {
   static constexpr DraftStep kSteps[] = {
       UnaryStep,     BinaryStep,  BinaryStep, MatMulStep, SoftmaxStep,    NormStep,
