@@ -52,6 +52,11 @@ class LoadedProgram {
   double load_seconds() const { return load_seconds_; }
   double bind_seconds() const { return bind_seconds_; }
   absl::Status Run() { return context_->Run(*weights_, in_, out_, {}); }
+  absl::Status RunTraced(std::vector<device::StepTime>& trace) {
+    return context_->RunTraced(*weights_, in_, out_, {}, trace);
+  }
+  // Bytes of the outputs, as the last run left them.
+  const std::vector<std::vector<uint8_t>>& results() const { return results_; }
 
  private:
   std::shared_ptr<const device::Executable> executable_;

@@ -17,9 +17,9 @@ from quickstart.fetch_model import ModelFiles
 
 import rlxd
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import minilm_onnx  # noqa: E402
+from bench.models import encoders  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def client(daemon: Daemon) -> Iterator[rlxd.Client]:
 @pytest.fixture(scope="module")
 def minilm_model(minilm: ModelFiles, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("minilm") / "model.onnx"
-    onnx.save(minilm_onnx.build(minilm.config, minilm.weights), path)
+    onnx.save(encoders.minilm(minilm.config, minilm.weights), path)
     return path
 
 
@@ -41,7 +41,11 @@ def test_minilm_agrees_with_float64(
     batch = tokens.tokenize(minilm.tokenizer, SENTENCES)
     expected = reference.Encoder(minilm.config, minilm.weights).embed(batch.unpadded())
     executable = client.compile(rlxd.OnnxModel.of_file(minilm_model))
-    feeds = {"ids": batch.ids.astype(np.int64), "mask": batch.keep.astype(np.int64)}
+    feeds = {
+        "input_ids": batch.ids.astype(np.int64),
+        "attention_mask": batch.keep.astype(np.int64),
+        "token_type_ids": np.zeros(batch.ids.shape, np.int64),
+    }
     with client.open(executable) as session:
         got = session.run(feeds)["embeddings"]
         assert np.abs(got - expected).max() <= 1e-4
