@@ -37,11 +37,12 @@ def main() -> None:
             label = zoo.label(name, sizes)
             if arguments.only and not any(text in label for text in arguments.only):
                 continue
-            flops = count(proto, sizes)
+            feeds = zoo.feeds(proto, sizes)
+            flops = count(proto, feeds)
             for threads in arguments.threads:
                 outcome = Outcome(label, zoo.MODELS[name].family, threads, flops)
                 outcomes.append(outcome)
-                job = Job(path, proto, sizes, zoo.feeds(proto, sizes), threads, Path())
+                job = Job(path, proto, sizes, feeds, threads, Path())
                 options = {
                     engine: {"profile": arguments.profile} if ENGINES[engine].ours else {}
                     for engine in engines

@@ -47,7 +47,7 @@ class Builder:
 
     def tensor(self, name: str, array: np.ndarray) -> str:
         if name not in self._initializers:
-            self._initializers[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
+            self._initializers[name] = numpy_helper.from_array(array.copy(order="C"), name)
         return name
 
     def ints(self, *values: int) -> str:

@@ -35,6 +35,7 @@ def _sigmoid(g: Builder, x: str) -> str:
 
 
 ROOT_2 = 2**0.5  # keeps the size of what passes a relu
+SMOOTH = 1.7  # and of what passes a silu or hard swish
 
 
 def _start(name: str) -> tuple[Builder, str]:
@@ -100,13 +101,15 @@ def _inverted(
     """Expand, depthwise, squeeze (0: none), project; with a residual where the sizes allow it."""
     entry, inner, outer = widths
     kernel, stride = window
+    gain = ROOT_2 if acts[0] is _relu else SMOOTH
     y = x
     if inner != entry:
-        y = acts[0](g, g.conv(f"{name}.expand", y, (entry, inner), gain=ROOT_2))
-    y = acts[0](g, g.conv(f"{name}.depthwise", y, (inner, inner), kernel, stride, inner, ROOT_2))
+        y = acts[0](g, g.conv(f"{name}.expand", y, (entry, inner), gain=gain))
+    y = acts[0](g, g.conv(f"{name}.depthwise", y, (inner, inner), kernel, stride, inner, gain))
     if squeeze:
         y = _squeeze(g, f"{name}.se", y, (inner, squeeze), acts[1:])
-    y = g.conv(f"{name}.project", y, (inner, outer))
+    # A squeeze halves what it is given, more or less.
+    y = g.conv(f"{name}.project", y, (inner, outer), gain=2 if squeeze else 1)
     return g.op("Add", x, y) if stride == 1 and entry == outer else y
 
 
