@@ -14,8 +14,9 @@ import numpy as np
 
 from .engines import ENGINES, Arrays, Job, Running
 
-# Engines rest between runs, so that no one's waiting threads spin in another's run.
-PAUSE = 0.02
+# Engines rest between runs, so that no one's waiting threads spin in another's run: ONNX Runtime's
+# go on for tens of milliseconds.
+PAUSE = 0.1
 WARM_UP = 3
 # Outputs may differ by so much of the largest magnitude in them.
 TOLERANCE = 1e-3
