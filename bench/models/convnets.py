@@ -35,7 +35,7 @@ def _sigmoid(g: Builder, x: str) -> str:
 
 
 ROOT_2 = 2**0.5  # keeps the size of what passes a relu
-SMOOTH = 1.7  # and of what passes a silu or hard swish
+SMOOTH = 1.5  # and of what passes a silu or hard swish
 
 
 def _start(name: str) -> tuple[Builder, str]:
@@ -109,7 +109,7 @@ def _inverted(
     if squeeze:
         y = _squeeze(g, f"{name}.se", y, (inner, squeeze), acts[1:])
     # A squeeze halves what it is given, more or less.
-    y = g.conv(f"{name}.project", y, (inner, outer), gain=2 if squeeze else 1)
+    y = g.conv(f"{name}.project", y, (inner, outer), gain=1.8 if squeeze else 1)
     return g.op("Add", x, y) if stride == 1 and entry == outer else y
 
 

@@ -90,9 +90,7 @@ def feeds(model: onnx.ModelProto, sizes: Sizes, seed: int = 0) -> dict[str, np.n
             for dim in info.type.tensor_type.shape.dim
         )
         if info.name in _INTEGERS:
-            out[info.name] = np.ascontiguousarray(
-                _INTEGERS[info.name](random, dims, sizes), np.int64
-            )
+            out[info.name] = np.array(_INTEGERS[info.name](random, dims, sizes), np.int64)
         else:
             out[info.name] = random.standard_normal(dims, np.float32)
     return out
