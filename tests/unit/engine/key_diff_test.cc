@@ -107,8 +107,8 @@ TEST(ModuleDiff, LooksIntoBodies) {
               Contains("%2 (scan) body 0: %2 (add) : f32[3] -> "));
 }
 
-// Whatever makes two digests differ is told by what it is, not as an order that is left when nothing
-// else is found.
+// Whatever makes two digests differ is told by what it is, not as an order that is left when
+// nothing else is found.
 TEST(ModuleDiff, MissesNothing) {
   const auto canonical = [](uint64_t seed, int steps) {
     return Canonicalize({.graph = rlx::test::RandomGraph(seed, {.steps = steps})}, true);
