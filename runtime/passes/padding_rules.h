@@ -26,8 +26,8 @@ absl::Status PadReduce(Padder& p);
 absl::Status PadSoftmax(Padder& p);
 absl::Status PadCumsum(Padder& p);
 absl::Status PadTopK(Padder& p);
-absl::Status PadRows(Padder& p);       // acts along the last axes alone: norms, swiglu
-absl::Status PadFirstAxis(Padder& p);  // acts within each element of the first axis: convolution
+absl::Status PadRows(Padder& p);          // acts along the last axes alone: norms, swiglu
+absl::Status PadFirstAxis(Padder& p);     // acts within each element of the first axis: convolution
 absl::Status PadConvEpilogue(Padder& p);  // the same, with a residual padded alike
 absl::Status PadRope(Padder& p);
 absl::Status PadAttention(Padder& p);
