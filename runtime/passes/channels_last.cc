@@ -100,11 +100,16 @@ class ChannelsLastPass {
     HandOn(id, b, b.Emit(OpKind::kFusedConvBiasAct, std::move(operands), std::move(attrs)));
   }
 
+  bool WouldPool(Value x, const std::vector<Attr>& attrs) const {
+    return context_.Accepts(Info(OpKind::kPoolChannelsLast).claim) &&
+           WouldRun(context_, OpKind::kPoolChannelsLast, {graph_.type(x)}, attrs);
+  }
+
   void Pooling(NodeId id) {
     const Node node = graph_.node(id);
     const Value x = Rows(node.operands[0]);
     if (!x.valid()) return;
-    if (!WouldRun(context_, OpKind::kPoolChannelsLast, {graph_.type(x)}, node.attrs)) return;
+    if (!WouldPool(x, node.attrs)) return;
     Say(id, "pools channels side by side");
     GraphBuilder& b = rewriter_.For({id});
     HandOn(id, b, b.Emit(OpKind::kPoolChannelsLast, {x}, node.attrs));
@@ -121,7 +126,7 @@ class ChannelsLastPass {
                                      {"kernel", Ints{shape[1].value(), shape[2].value()}},
                                      {"strides", Ints{1, 1}},
                                      {"pads", Ints{0, 0, 0, 0}}};
-    if (!WouldRun(context_, OpKind::kPoolChannelsLast, {graph_.type(x)}, attrs)) return;
+    if (!WouldPool(x, attrs)) return;
     Say(id, "is a pool with one window");
     GraphBuilder& b = rewriter_.For({id});
     const Value mean = b.Emit(OpKind::kPoolChannelsLast, {x}, attrs);

@@ -107,7 +107,7 @@ TEST(CpuGraphs, DeadNodesRunNothing) {
     %3 = exp(%0)
     %4 = matmul(%3, %1)
     %5 = gather(%0, %2)
-    %6 = top_k(%0) {k = 2, axis = 1}
+    %6 = topk(%0) {k = 2, axis = 1}
     %7 = tanh(%0)
     output "y" = %7
   })");
