@@ -40,11 +40,11 @@ class Ropes {
 
   absl::Status Run() {
     for (NodeId id = 0; id < at_.size(); ++id) {
-      const Node& node = at_.graph().node(id);
-      const TensorType& type = node.results[0];
+      const OpKind op = at_.graph().node(id).op;
+      const TensorType& type = at_.type({id, 0});
       if (type.rank() != 4 || !IsFloat(type.dtype) || at_.Taken(id)) continue;
-      if (node.op == OpKind::kConcat) TryHalves(id);
-      if (node.op == OpKind::kAdd) TryWhole(id);
+      if (op == OpKind::kConcat) TryHalves(id);
+      if (op == OpKind::kAdd) TryWhole(id);
     }
     return at_.Finish();
   }
