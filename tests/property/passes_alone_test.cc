@@ -106,7 +106,7 @@ TEST_P(PassAlone, KeepsTheMeaningOfWhatExportersWrite) {
   for (const DType dtype : {DType::kF32, DType::kF64}) {
     const int changed =
         Check(kGraphs, {.dtype = dtype, .exported = true}, [](Rng&) { return PassContext{}; });
-    EXPECT_GT(changed, kGraphs / 20);
+    EXPECT_GT(changed, test::GraphsOf(kGraphs) / 20);
   }
   Check(kGraphs / 2, {.symbolic = true, .exported = true}, [](Rng&) { return PassContext{}; });
 }
@@ -139,7 +139,7 @@ TEST_P(PassAlone, KeepsTheMeaningForAnyTarget) {
   // What narrows has its own test: it changes results. What widens finds no 16-bit floats here; the
   // conformance suite runs it in f16 and bf16.
   if (pass().name != "mixed_precision" && pass().name != "widen_refused") {
-    EXPECT_GT(changed, kGraphs / 30);
+    EXPECT_GT(changed, test::GraphsOf(kGraphs) / 30);
   }
 }
 

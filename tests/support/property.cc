@@ -138,10 +138,13 @@ Graph Shrink(const Graph& graph, const std::function<bool(const Graph&)>& fails)
   return Shrinker(graph, fails).Run();
 }
 
+int GraphsOf(int count) {
+  return Flags().count > 0 ? Flags().count : (count + kShare - 1) / kShare;
+}
+
 void CheckGraphs(int count, const std::function<Graph(uint64_t)>& make, const Property& property) {
   const uint64_t first = Flags().seed;
-  const int graphs_by_default = (count + kShare - 1) / kShare;
-  const auto graphs = static_cast<uint64_t>(Flags().count > 0 ? Flags().count : graphs_by_default);
+  const auto graphs = static_cast<uint64_t>(GraphsOf(count));
   for (uint64_t seed = first; seed < first + graphs; ++seed) {
     const auto check = [&](const Graph& graph) {
       Rng rng(seed);

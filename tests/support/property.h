@@ -26,6 +26,9 @@ void CheckRandomGraphs(int count, const RandomGraphOptions& options, const Prope
 // The same on graphs from anywhere: `make(seed)`.
 void CheckGraphs(int count, const std::function<Graph(uint64_t)>& make, const Property& property);
 
+// How many graphs these take where `count` are asked for.
+int GraphsOf(int count);
+
 // A smaller graph for which `fails` still holds: fewer outputs, nodes replaced by fresh inputs or
 // by what they read, until no such step keeps it failing. `fails(graph)` holds on entry.
 Graph Shrink(const Graph& graph, const std::function<bool(const Graph&)>& fails);
