@@ -86,36 +86,31 @@ void ForEachSpelling(const std::function<void(const Spelling&)>& check) {
   }
 }
 
+// That the norm is found, with what scales and shifts it.
+Outcome ExpectFound(const Spelling& how, absl::Status (*pass)(Graph&, PassContext&), OpKind norm) {
+  NormWriter w;
+  w.how = how;
+  const Value x = w.Input("x", {2, 3, 4});
+  const Value gamma = how.gamma ? w.Param("g", {4}) : Value{};
+  const Value beta = how.beta ? w.Param("b", {4}) : Value{};
+  Outcome outcome = w.Run(pass, w.Norm(x, gamma, beta, norm == OpKind::kLayerNorm));
+  EXPECT_EQ(Count(outcome.graph, norm), 1) << outcome.text;
+  EXPECT_EQ(Count(outcome.graph, OpKind::kMul) + Count(outcome.graph, OpKind::kAdd), 0)
+      << outcome.text;
+  EXPECT_TRUE(outcome.Missed().empty());
+  return outcome;
+}
+
 TEST(RaiseLayerNorm, FindsItInEverySpelling) {
   ForEachSpelling([](const Spelling& how) {
-    NormWriter w;
-    w.how = how;
-    const Value x = w.Input("x", {2, 3, 4});
-    const Value gamma = how.gamma ? w.Param("g", {4}) : Value{};
-    const Value beta = how.beta ? w.Param("b", {4}) : Value{};
-    const Outcome outcome = w.Run(RaiseLayerNorm, w.Norm(x, gamma, beta, true));
-    EXPECT_EQ(Count(outcome.graph, OpKind::kLayerNorm), 1) << outcome.text;
-    EXPECT_EQ(Count(outcome.graph, OpKind::kMul) + Count(outcome.graph, OpKind::kAdd), 0)
-        << outcome.text;
-    EXPECT_TRUE(outcome.Missed().empty());
+    const Outcome outcome = ExpectFound(how, RaiseLayerNorm, OpKind::kLayerNorm);
     ASSERT_EQ(outcome.remarks.size(), 1u);
     EXPECT_EQ(outcome.remarks[0].rule, "raise_layer_norm");
   });
 }
 
 TEST(RaiseRmsNorm, FindsItInEverySpelling) {
-  ForEachSpelling([](const Spelling& how) {
-    NormWriter w;
-    w.how = how;
-    const Value x = w.Input("x", {2, 3, 4});
-    const Value gamma = how.gamma ? w.Param("g", {4}) : Value{};
-    const Value beta = how.beta ? w.Param("b", {4}) : Value{};
-    const Outcome outcome = w.Run(RaiseRmsNorm, w.Norm(x, gamma, beta, false));
-    EXPECT_EQ(Count(outcome.graph, OpKind::kRmsNorm), 1) << outcome.text;
-    EXPECT_EQ(Count(outcome.graph, OpKind::kMul) + Count(outcome.graph, OpKind::kAdd), 0)
-        << outcome.text;
-    EXPECT_TRUE(outcome.Missed().empty());
-  });
+  ForEachSpelling([](const Spelling& how) { ExpectFound(how, RaiseRmsNorm, OpKind::kRmsNorm); });
 }
 
 TEST(RaiseLayerNorm, KeepsEpsAxisAndOrderOfOperands) {
