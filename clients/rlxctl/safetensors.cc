@@ -7,23 +7,16 @@
 namespace rlx::ctl {
 namespace {
 
-struct DTypeName {
-  std::string_view name;
-  v1::DType dtype;
-};
-constexpr DTypeName kDTypes[] = {
-    {"BOOL", v1::DTYPE_BOOL},       {"U8", v1::DTYPE_U8},           {"I8", v1::DTYPE_I8},
-    {"I16", v1::DTYPE_I16},         {"BF16", v1::DTYPE_BF16},       {"F16", v1::DTYPE_F16},
-    {"U32", v1::DTYPE_U32},         {"I32", v1::DTYPE_I32},         {"I64", v1::DTYPE_I64},
-    {"F32", v1::DTYPE_F32},         {"F64", v1::DTYPE_F64},         {"C64", v1::DTYPE_C64},
-    {"F8_E4M3", v1::DTYPE_FP8E4M3}, {"F8_E5M2", v1::DTYPE_FP8E5M2},
-};
+v1::DType DTypeOf(std::string_view safetensors_name) {
+  std::string name = Cat("DTYPE_", DTypeNameFromSafetensors(safetensors_name));
+  for (char& c : name) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  v1::DType dtype = v1::DTYPE_UNSPECIFIED;
+  return v1::DType_Parse(name, &dtype) ? dtype : v1::DTYPE_UNSPECIFIED;
+}
 
 absl::StatusOr<TensorSlice> SliceFrom(const SafeTensor& tensor) {
   TensorSlice slice{.shape = tensor.shape, .offset = tensor.offset, .length = tensor.length};
-  for (const DTypeName& known : kDTypes) {
-    if (tensor.dtype == known.name) slice.dtype = known.dtype;
-  }
+  slice.dtype = DTypeOf(tensor.dtype);
   if (slice.dtype == v1::DTYPE_UNSPECIFIED) {
     return InvalidArgument("rlxd has no element type \"", tensor.dtype, "\"");
   }

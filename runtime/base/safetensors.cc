@@ -197,6 +197,16 @@ absl::StatusOr<SafeTensor> ReadTensor(Scanner& scanner, uint64_t begin, uint64_t
 
 }  // namespace
 
+std::string DTypeNameFromSafetensors(std::string_view dtype) {
+  std::string name;
+  if (dtype.starts_with("F8_")) {  // the two that are more than a matter of case
+    name = "fp8";
+    dtype.remove_prefix(3);
+  }
+  for (const char c : dtype) name += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return name;
+}
+
 absl::StatusOr<std::map<std::string, SafeTensor, std::less<>>> ParseSafetensors(
     std::string_view bytes) {
   uint64_t length = 0;

@@ -17,6 +17,10 @@ struct SafeTensor {
   uint64_t length = 0;         // bytes; lies in the file
 };
 
+// rlx's name ("f32", "fp8e4m3") for the element type that such files call `dtype`. Files name more
+// types than rlx has: the caller looks the answer up.
+std::string DTypeNameFromSafetensors(std::string_view dtype);
+
 // What a safetensors file holds, by name: eight bytes with the length of a JSON header, the header
 // {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, ...}, the data. The contents
 // are untrusted: InvalidArgument, naming the tensor, for a file that is damaged. Whether a tensor's

@@ -23,25 +23,6 @@ namespace {
 constexpr size_t kPieceBytes = size_t{4} << 20;
 constexpr std::chrono::milliseconds kBusyPause{50};
 
-struct SafeType {
-  std::string_view name;
-  DType dtype;
-};
-constexpr SafeType kSafeTypes[] = {
-    {"BOOL", DType::kBool},       {"U8", DType::kU8},           {"I8", DType::kI8},
-    {"I16", DType::kI16},         {"BF16", DType::kBF16},       {"F16", DType::kF16},
-    {"U32", DType::kU32},         {"I32", DType::kI32},         {"I64", DType::kI64},
-    {"F32", DType::kF32},         {"F64", DType::kF64},         {"C64", DType::kC64},
-    {"F8_E4M3", DType::kFp8E4M3}, {"F8_E5M2", DType::kFp8E5M2},
-};
-
-absl::StatusOr<DType> TypeOf(std::string_view name) {
-  for (const SafeType& known : kSafeTypes) {
-    if (known.name == name) return known.dtype;
-  }
-  return InvalidArgument("there is no element type \"", name, "\" here");
-}
-
 // One pass over a file. `take` sees the bytes in order.
 template <class Take>
 absl::Status ReadPieces(const Fd& fd, const std::string& path, const CancelToken& cancel,
@@ -92,8 +73,11 @@ absl::Status ReadWeights(const ReadContext& context, ReadModel& model) {
       if (!bound.insert(tensor).second) {
         return InvalidArgument("tensor \"", tensor, "\" is in more than one file");
       }
-      const auto dtype = TypeOf(slice.dtype);
-      if (!dtype.ok()) return Annotate(dtype.status(), name, ": tensor \"", tensor, "\"");
+      const auto dtype = ParseDType(DTypeNameFromSafetensors(slice.dtype));
+      if (!dtype) {
+        return InvalidArgument(name, ": tensor \"", tensor, "\": there is no element type \"",
+                               slice.dtype, "\" here");
+      }
       model.weights.push_back({tensor, *dtype, slice.shape,
                                engine::WeightSource::Slice{digest, slice.offset, slice.length}});
     }

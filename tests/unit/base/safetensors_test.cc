@@ -90,6 +90,13 @@ TEST(Safetensors, NamesTheTensorThatIsWrong) {
               HasSubstr("has no dtype, and shape"));
 }
 
+TEST(Safetensors, ElementTypesHaveRlxsNames) {
+  EXPECT_EQ(DTypeNameFromSafetensors("BF16"), "bf16");
+  EXPECT_EQ(DTypeNameFromSafetensors("BOOL"), "bool");
+  EXPECT_EQ(DTypeNameFromSafetensors("F8_E4M3"), "fp8e4m3");
+  EXPECT_EQ(DTypeNameFromSafetensors("F8_E5M2"), "fp8e5m2");
+}
+
 TEST(Safetensors, SurvivesDamage) {
   const std::string whole =
       SafetensorsFile(R"({"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 8);
