@@ -26,10 +26,10 @@ void PushProgress(EventStream& stream, const engine::CompileProgress& progress) 
 }
 
 void PushResult(EventStream& stream, const engine::Compiled& compiled) {
-  v1::CompileEvent event;
-  event.set_operation(compiled.operation.ToHex());
-  CompiledToWire(compiled, *event.mutable_result());
-  stream.PushLast(std::move(event));
+  stream.PushLast([&](v1::CompileEvent& event) {
+    event.set_operation(compiled.operation.ToHex());
+    CompiledToWire(compiled, *event.mutable_result());
+  });
 }
 
 // The same request again, if it is so small that telling costs less than handing it over.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <google/protobuf/arena.h>
 #include <google/protobuf/message.h>
 #include <grpcpp/support/server_callback.h>
 
@@ -64,12 +65,17 @@ class StreamReactor final : public grpc::ServerWriteReactor<Message>,
     return true;
   }
 
-  // As Push, for the last one: it goes out with the status that ends the stream.
-  void PushLast(Message message) {
-    std::unique_lock lock(mutex_);
+  // For the last message: `fill` writes it in place, and it goes out with the status that ends the
+  // stream. Its parts come from an arena: a report of a thousand small messages is a few
+  // allocations. At most once.
+  template <typename Fill>
+  void PushLast(const Fill& fill) {
+    Message* const last = google::protobuf::Arena::CreateMessage<Message>(&arena_);
+    fill(*last);
+    std::lock_guard lock(mutex_);
     if (broken_) return;
-    call_.Sent(message.ByteSizeLong());
-    queue_.push_back(std::move(message));
+    call_.Sent(last->ByteSizeLong());
+    last_ = last;
   }
 
   void OnWriteDone(bool ok) override {
@@ -108,11 +114,20 @@ class StreamReactor final : public grpc::ServerWriteReactor<Message>,
   void Break() {
     broken_ = true;
     while (queue_.size() > (writing_ ? 1 : 0)) queue_.pop_back();
+    last_ = nullptr;
+  }
+
+  // The one message that is left, if it is one.
+  const Message* OnlyOne() const {
+    if (queue_.empty()) return last_;
+    return queue_.size() == 1 && last_ == nullptr ? &queue_.front() : nullptr;
   }
 
   // Begins the next write, or finishes. gRPC may call back at once, so without the lock.
   void Advance(std::unique_lock<std::mutex>& lock) {
-    if (closed_ && !finished_ && queue_.size() == 1) return WriteLast(lock);
+    if (const Message* only = OnlyOne(); only != nullptr && closed_ && !finished_) {
+      return WriteLast(*only, lock);
+    }
     writing_ = !queue_.empty();
     if (writing_) {
       const Message* next = &queue_.front();
@@ -128,19 +143,27 @@ class StreamReactor final : public grpc::ServerWriteReactor<Message>,
   }
 
   // Message and status in one: no OnWriteDone follows, and the message stays until OnDone.
-  void WriteLast(std::unique_lock<std::mutex>& lock) {
+  void WriteLast(const Message& last, std::unique_lock<std::mutex>& lock) {
     finished_ = true;
     writing_ = true;  // nothing else is begun
-    const Message* last = &queue_.front();
     const grpc::Status status = status_;
     lock.unlock();
-    this->StartWriteAndFinish(last, grpc::WriteOptions(), status);
+    this->StartWriteAndFinish(&last, grpc::WriteOptions(), status);
+  }
+
+  static google::protobuf::ArenaOptions InFewBlocks() {
+    google::protobuf::ArenaOptions options;
+    options.start_block_size = size_t{16} << 10;
+    options.max_block_size = size_t{64} << 10;
+    return options;
   }
 
   std::shared_ptr<StreamReactor> self_;
   Call call_;
+  google::protobuf::Arena arena_{InFewBlocks()};  // of last_, which gRPC reads until OnDone
   std::mutex mutex_;
-  std::deque<Message> queue_;  // the front is being written while writing_
+  std::deque<Message> queue_;      // the front is being written while writing_
+  const Message* last_ = nullptr;  // goes after the queue, once closed_
   bool writing_ = false;
   bool closed_ = false;
   bool broken_ = false;

@@ -18,6 +18,12 @@ std::array<char, 8> LittleEndian(uint64_t value) {
   return bytes;
 }
 
+// Looked up once: a context that is given EVP_sha256() looks its provider up every time.
+const EVP_MD* Algorithm() {
+  static const EVP_MD* const sha256 = EVP_MD_fetch(nullptr, "SHA2-256", nullptr);
+  return sha256;
+}
+
 }  // namespace
 
 std::optional<Digest256> Digest256::FromHex(std::string_view hex) {
@@ -38,7 +44,7 @@ std::string Digest256::ToHex() const { return HexEncode(bytes); }
 void Sha256::Free::operator()(evp_md_ctx_st* context) const { EVP_MD_CTX_free(context); }
 
 Sha256::Sha256() : context_(EVP_MD_CTX_new()) {
-  CHECK(context_ != nullptr && EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1);
+  CHECK(context_ != nullptr && EVP_DigestInit_ex(context_.get(), Algorithm(), nullptr) == 1);
 }
 Sha256::~Sha256() = default;
 Sha256::Sha256(Sha256&&) noexcept = default;

@@ -58,22 +58,31 @@ std::string SourceTable::Translate(std::string_view message) const {
     if (!number || !message.substr(end).starts_with(" (")) continue;
     if (*number >= static_cast<int64_t>(nodes.size())) continue;
     const Author& author = nodes[static_cast<size_t>(*number)];
-    out += Cat(message.substr(done, at - done), author.path, author.number);
-    if (!author.name.empty()) out += Cat(" \"", author.name, "\"");
+    out.append(message.substr(done, at - done)).append(author.path);
+    AppendPart(out, author.number);
+    if (!author.name.empty()) out.append(" \"").append(author.name).append("\"");
     done = at = end;
   }
   return out += message.substr(done);
 }
 
 FusionReport Compiled::Fusion() const {
-  FusionReport report = module->artifact.fusion;
-  if (!options->verbose.value_or(false)) {
-    std::erase_if(report.remarks, OnlyForVerbose);
-  }
-  for (Remark& remark : report.remarks) {
-    remark.sources = Join(remark.sources, *names);
-    remark.message = names->Translate(remark.message);
-    remark.hint = names->Translate(remark.hint);
+  const FusionReport& whole = module->artifact.fusion;
+  FusionReport report{whole.nodes_before, whole.nodes_after, whole.ops_before, whole.ops_after, {}};
+  const bool verbose = options->verbose.value_or(false);
+  for (const Remark& remark : whole.remarks) {  // most are for the verbose
+    if (!verbose && OnlyForVerbose(remark)) continue;
+    report.remarks.push_back({.kind = remark.kind,
+                              .pass = remark.pass,
+                              .rule = remark.rule,
+                              .reason = remark.reason,
+                              .message = names->Translate(remark.message),
+                              .hint = names->Translate(remark.hint),
+                              .actionable = remark.actionable,
+                              .sources = Join(remark.sources, *names),
+                              .launches_saved = remark.launches_saved,
+                              .bytes_saved = remark.bytes_saved,
+                              .bytes_unknown = remark.bytes_unknown});
   }
   return report;
 }
