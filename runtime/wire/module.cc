@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <set>
 
 #include "runtime/base/fault.h"
 #include "runtime/ir/op_info.h"
@@ -62,6 +63,10 @@ struct Reader {
     if (in.symbols_size() > limits.max_symbols) {
       return LimitExceeded("max_symbols", limits.max_symbols, "the module has ", in.symbols_size(),
                            " symbols");
+    }
+    if (in.constraints_size() > limits.max_constraints) {
+      return LimitExceeded("max_constraints", limits.max_constraints, "the module has ",
+                           in.constraints_size(), " constraints");
     }
     return absl::OkStatus();
   }
@@ -278,11 +283,10 @@ struct Reader {
       RLX_ASSIGN(Dim right, DimFromWire(constraint.right(), graph.symbols));
       constraints.push_back({std::move(left), std::move(right)});
     }
+    std::set<std::string> have;  // nodes tell theirs again and again
     for (DimConstraint& constraint : constraints) {
-      const auto& have = graph.constraints;
-      if (std::find(have.begin(), have.end(), constraint) == have.end()) {
-        graph.constraints.push_back(std::move(constraint));
-      }
+      if (!have.insert(Cat(constraint.a, " = ", constraint.b)).second) continue;
+      graph.constraints.push_back(std::move(constraint));
     }
     for (const v1::Alias& alias : in.aliases()) {
       graph.aliases.push_back({static_cast<int>(alias.input()), static_cast<int>(alias.output())});

@@ -117,6 +117,16 @@ const Bad kBad[] = {
        for (uint32_t n = 5; n < 60; ++n) AddNode(Main(r), "neg", {n});
      },
      grpc::RESOURCE_EXHAUSTED, "max_nodes"},
+    // Refused before they are read: reading compares each with those before.
+    {"TooManyConstraints",
+     [](auto& r) {
+       for (int i = 0; i < 200'000; ++i) {
+         v1::DimConstraint& one = *r.mutable_spec()->mutable_module()->add_constraints();
+         one.mutable_left()->set_value(i + 1);
+         one.mutable_right()->set_value(i + 1);
+       }
+     },
+     grpc::RESOURCE_EXHAUSTED, "max_constraints"},
     {"NestingBeyondLimit", [](auto& r) { Nest(r, 12); }, grpc::RESOURCE_EXHAUSTED, "max_nesting"},
     {"SharedSubgraph", ShareSubgraph, grpc::INVALID_ARGUMENT, "owner"},
     {"UnknownAttribute", [](auto& r) { SetInt(*Main(r).mutable_nodes(3), "colour", 3); },
