@@ -2,7 +2,6 @@
 #include "server/daemon.h"
 
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
-#include <grpcpp/resource_quota.h>
 #include <grpcpp/server_builder.h>
 
 #include <chrono>
@@ -148,7 +147,10 @@ class DaemonImpl final : public Daemon {
     builder.SetDefaultCompressionAlgorithm(GRPC_COMPRESS_NONE);
     std::vector<int> bound(static_cast<size_t>(settings_.config.listen_size()), -1);
     for (int i = 0; i < settings_.config.listen_size(); ++i) {
-      builder.AddListeningPort(settings_.config.listen(i), grpc::InsecureServerCredentials(),
+      const std::string& listen = settings_.config.listen(i);
+      RLX_ASSIGN(const Address address, ParseAddress(listen));
+      if (IsTaken(address)) return Unavailable("cannot listen on ", listen, ": it is in use");
+      builder.AddListeningPort(listen, grpc::InsecureServerCredentials(),
                                &bound[static_cast<size_t>(i)]);
     }
     health_ = std::make_unique<HealthService>();

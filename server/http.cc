@@ -16,16 +16,30 @@
 namespace rlx::server {
 namespace {
 
+// Of connections that say nothing each keeps one of the threads busy until it is hung up on: a few
+// of them must not keep a probe from its answer.
+constexpr const char* kThreads = "24";
+constexpr const char* kPatienceMilliseconds = "2000";
+
 void Answer(mg_connection* connection, int code, const char* reason, const char* type,
             const std::string& body) {
   mg_printf(connection,
             "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
             "Cache-Control: no-store\r\n\r\n",
             code, reason, type, body.size());
-  mg_write(connection, body.data(), body.size());
+  const bool head = std::string_view(mg_get_request_info(connection)->request_method) == "HEAD";
+  if (!head) mg_write(connection, body.data(), body.size());
 }
 
-class MetricsHandler final : public CivetHandler {
+// Answers GET, and HEAD without the body.
+class Handler : public CivetHandler {
+ public:
+  bool handleHead(CivetServer* server, mg_connection* connection) override {
+    return handleGet(server, connection);
+  }
+};
+
+class MetricsHandler final : public Handler {
  public:
   explicit MetricsHandler(Metrics& metrics) : metrics_(metrics) {}
   bool handleGet(CivetServer*, mg_connection* connection) override {
@@ -37,7 +51,7 @@ class MetricsHandler final : public CivetHandler {
   Metrics& metrics_;
 };
 
-class ProbeHandler final : public CivetHandler {
+class ProbeHandler final : public Handler {
  public:
   explicit ProbeHandler(const std::atomic<bool>* good) : good_(good) {}
   bool handleGet(CivetServer*, mg_connection* connection) override {
@@ -68,7 +82,8 @@ class HttpEndpointImpl final : public HttpEndpoint {
   HttpEndpointImpl(const std::string& address, std::string host, Metrics& metrics,
                    const Readiness& readiness)
       : host_(std::move(host)),
-        server_({"listening_ports", address, "num_threads", "2", "request_timeout_ms", "10000"}),
+        server_({"listening_ports", address, "num_threads", kThreads, "request_timeout_ms",
+                 kPatienceMilliseconds}),
         metrics_(metrics),
         alive_(nullptr),
         ready_(&readiness.ready) {

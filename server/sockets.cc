@@ -7,6 +7,7 @@
 #include <sys/un.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <cstddef>
 
@@ -86,6 +87,17 @@ void HangUp(const std::vector<Address>& bound) {
   for (const Fd& fd : SocketsOf(bound)) {
     if (!Listens(fd)) shutdown(fd.get(), SHUT_WR);
   }
+}
+
+bool IsTaken(const Address& address) {
+  if (address.kind != Address::Kind::kUnix) return false;
+  const Fd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  AnyAddress name{};
+  name.path.sun_family = AF_UNIX;
+  address.path.copy(name.path.sun_path, sizeof name.path.sun_path);
+  const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + address.path.size());
+  // EAGAIN: its queue of connections is full, so it has one.
+  return connect(fd.get(), &name.any, length) == 0 || errno == EAGAIN;
 }
 
 }  // namespace rlx::server

@@ -13,4 +13,8 @@ namespace rlx::server {
 // connection end, which is UNAVAILABLE.
 void HangUp(const std::vector<Address>& bound);
 
+// Whether somebody accepts connections at this Unix address. gRPC unlinks a socket that is in its
+// way, whoever listens there.
+bool IsTaken(const Address& address);
+
 }  // namespace rlx::server

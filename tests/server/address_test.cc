@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/address.h"
 
+#include <arpa/inet.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
 #include <chrono>
 
+#include "runtime/base/file.h"
 #include "tests/server/fixture.h"
 
 namespace rlx::server {
@@ -78,6 +83,26 @@ TEST_F(ListenTest, ServesEveryFormAtOnce) {
   EXPECT_TRUE(Answers("unix-abstract:" + socket));
 }
 
+TEST_F(ListenTest, AUnixSocketInUseIsNotTakenOver) {
+  const std::string socket = dir_ / "rlxd.sock";
+  Start({"--listen=unix:" + socket});
+  const auto settings = ReadSettings({"--listen=unix:" + socket, "--metrics_listen="});
+  ASSERT_TRUE(settings.ok());
+  const auto second = Daemon::Start(*settings, device::Registry(), log_);
+  EXPECT_EQ(second.status(), Unavailable("cannot listen on unix:", socket, ": it is in use"));
+  EXPECT_TRUE(Answers("unix:" + socket));
+}
+
+TEST_F(ListenTest, ASocketThatADaemonLeftBehindIsTaken) {
+  const std::string path = dir_ / "rlxd.sock";
+  const Fd left(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un name{.sun_family = AF_UNIX, .sun_path = {}};
+  path.copy(name.sun_path, sizeof name.sun_path - 1);
+  ASSERT_EQ(bind(left.get(), reinterpret_cast<const sockaddr*>(&name), sizeof name), 0);
+  Start({"--listen=unix:" + path});
+  EXPECT_TRUE(Answers("unix:" + path));
+}
+
 TEST_F(ListenTest, MetricsOnIpv6WorkOrAreRefusedByName) {
   Stop();
   const auto settings = ReadSettings({"--listen=127.0.0.1:0", "--metrics_listen=[::1]:0"});
@@ -89,6 +114,24 @@ TEST_F(ListenTest, MetricsOnIpv6WorkOrAreRefusedByName) {
     return;
   }
   EXPECT_GT((*daemon)->metrics_port(), 0);
+}
+
+// Each keeps a thread of the HTTP server busy until it is hung up on.
+TEST_F(ListenTest, SilentConnectionsDoNotDelayProbes) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<uint16_t>(daemon_->metrics_port()));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  std::vector<Fd> silent;
+  for (int i = 0; i < 12; ++i) {
+    silent.emplace_back(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    ASSERT_EQ(
+        connect(silent.back().get(), reinterpret_cast<const sockaddr*>(&address), sizeof address),
+        0);
+  }
+  const auto began = std::chrono::steady_clock::now();
+  EXPECT_EQ(HttpGet("/livez"), "ok\n");
+  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::milliseconds(1500));
 }
 
 // civetweb notices its end by itself every two seconds only.
