@@ -9,6 +9,7 @@
 #include "clients/rlxctl/compile_flags.h"
 #include "clients/rlxctl/context.h"
 #include "clients/rlxctl/table.h"
+#include "runtime/base/json.h"
 
 namespace rlx::ctl {
 namespace {
@@ -129,11 +130,42 @@ std::string CommandHelp(const Command& command) {
   return Cat(out, "\n", FlagHelp(kGlobalFlags));
 }
 
-absl::StatusOr<std::string> Help(std::span<const std::string_view> operands) {
-  if (operands.empty()) return GeneralHelp();
-  const Command* command = FindCommandNamed(operands[0]);
-  if (command == nullptr) return Usage("no command \"", operands[0], "\"");
-  return CommandHelp(*command);
+void WriteFlags(std::string_view key, const FlagGroups& groups, JsonWriter& out) {
+  out.Key(key).BeginArray();
+  for (std::span<const FlagSpec> group : groups) {
+    for (const FlagSpec& flag : group) {
+      out.BeginObject().Field("name", flag.name).Field("value", flag.value);
+      out.Field("repeated", flag.repeated).Field("help", flag.help).EndObject();
+    }
+  }
+  out.EndArray();
+}
+
+void WriteCommand(const Command& command, JsonWriter& out) {
+  out.BeginObject().Field("name", command.name).Field("operands", command.operands);
+  out.Field("summary", command.summary);
+  WriteFlags("flags", FlagsOf(command), out);
+  out.EndObject();
+}
+
+// Of one command or, without one, of all.
+std::string HelpText(const Command* command, bool json) {
+  if (!json) return command == nullptr ? GeneralHelp() : CommandHelp(*command);
+  JsonWriter document;
+  document.BeginObject();
+  WriteFlags("flags_of_all", {kGlobalFlags}, document);
+  document.Key("commands").BeginArray();
+  for (const Command& one : kCommands) {
+    if (command == nullptr || command == &one) WriteCommand(one, document);
+  }
+  return document.EndArray().EndObject().text() + "\n";
+}
+
+absl::StatusOr<std::string> Help(const Flags& flags) {
+  const auto& operands = flags.operands();
+  const Command* command = operands.empty() ? nullptr : FindCommandNamed(operands[0]);
+  if (!operands.empty() && command == nullptr) return Usage("no command \"", operands[0], "\"");
+  return HelpText(command, flags.IsOn("json"));
 }
 
 absl::StatusOr<std::optional<double>> Deadline(const Flags& flags) {
@@ -191,10 +223,10 @@ int Main(const std::vector<std::string_view>& args) {
   const auto flags = Flags::Parse(rest, groups);
   if (!flags.ok()) return Fail(flags.status(), json);
   if (command == nullptr) {
-    const auto text = Help(flags->operands());
+    const auto text = Help(*flags);
     return text.ok() ? Print(*text, kExitOk) : Fail(text.status(), json);
   }
-  if (flags->IsOn("help")) return Print(CommandHelp(*command), kExitOk);
+  if (flags->IsOn("help")) return Print(HelpText(command, json), kExitOk);
   const auto exit_code = Run(*command, *flags);
   return exit_code.ok() ? *exit_code : Fail(exit_code.status(), json);
 }

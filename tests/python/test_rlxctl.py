@@ -463,6 +463,15 @@ def test_help_names_every_command_and_exit_code() -> None:
     assert rlxctl("compile", "--help").stdout == rlxctl("help", "compile").stdout
 
 
+def test_help_is_a_document_too() -> None:
+    whole = json.loads(rlxctl("help", "--json").stdout)
+    assert "server" in [flag["name"] for flag in whole["flags_of_all"]]
+    assert {"devices", "explain-key", "cache"} <= {command["name"] for command in whole["commands"]}
+    (one,) = json.loads(rlxctl("help", "compile", "--json").stdout)["commands"]
+    assert one["operands"] == "MODULE"
+    assert "supported-ops" in [flag["name"] for flag in one["flags"]]
+
+
 # --- the cache
 
 
