@@ -4,6 +4,7 @@
 // after a restart, opened twice; then a graph of one addition runs many times. Prints medians.
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 
 #include "backends/cpu/cpu_backend.h"
 #include "bench/fma_peak.h"
@@ -167,7 +168,8 @@ void Main(const std::string& folder) {
 }  // namespace rlx::engine
 
 int main(int argc, char** argv) {
-  std::string folder = argc > 1 ? argv[1] : "/tmp/rlx_engine_bench";
+  const std::string folder =
+      argc > 1 ? argv[1] : std::filesystem::temp_directory_path() / "rlx_engine_bench";
   if (!rlx::EnsureDir(folder).ok()) return 1;
   rlx::engine::Main(folder);
   return 0;

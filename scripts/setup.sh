@@ -39,7 +39,7 @@ install_python() {
   say "Python environment: installing into .venv"
   [[ -x .venv/bin/python ]] || python3 -m venv .venv
   .venv/bin/python -m pip install --progress-bar off -r scripts/quickstart/requirements.txt -r tests/python/requirements.txt \
-    -r tests/onnx/requirements.txt -e 'clients/python[test]' ruff
+    -r tests/onnx/requirements.txt -e 'clients/python[test]' ruff==0.17.6
   echo "$wanted" >"$stamp"
 }
 

@@ -56,7 +56,7 @@ TEST(Tests, NamedInTheDocsAreThere) {
   }
   ASSERT_GT(tests.size(), 500u) << "not run from the root of the sources";
   size_t named = 0;
-  for (const char* page : {"docs/testing.md", "docs/performance.md"}) {
+  for (const char* page : {"docs/testing.md", "docs/performance.md", "docs/metrics.md"}) {
     const auto text = ReadFile(page, 1 << 24);
     ASSERT_TRUE(text.ok()) << text.status();
     for (std::string_view name : NamedTests(*text)) {
