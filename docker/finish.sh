@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Usage: finish.sh cpu|tools EPOCH VERSION     (in docker/Dockerfile, with the build stage's /out mounted)
-# Makes the one layer that an image has above its base: packages, what was built, an SBOM. Nothing that differs from
-# one build to the next stays: caches and logs go, and whatever is newer than EPOCH gets that time.
+# Makes the one layer that an image has above its base: packages, what was built, an SBOM. Caches and logs go, and
+# whatever is newer than EPOCH gets that time.
 set -eu
 export DEBIAN_FRONTEND=noninteractive
 image=$1 epoch=$2 version=$3

@@ -3,8 +3,7 @@
 # Usage: scripts/images.sh [--base NAME] [--no-cache] [cpu|tools]...
 # Builds the container images rlxd:cpu and rlxd:tools (both by default) from the commit that is checked out, and says
 # how large they are and what fills them. Needs no registry: without --base the base image is made by mmdebstrap from
-# the machine's Debian mirror. The same commit and the same Debian packages give the same layers.
-# Packages: docker.io mmdebstrap.
+# Debian's mirror. Packages: docker.io mmdebstrap.
 source "$(dirname "$0")/common.sh"
 source scripts/docker.sh
 
@@ -14,7 +13,7 @@ while (($#)); do
     --base) base=${2:?--base needs a name}; shift 2 ;;
     --no-cache) cache=(--no-cache); shift ;;
     cpu | tools) images+=("$1"); shift ;;
-    *) usage 3 7 "$1" ;;
+    *) usage 3 6 "$1" ;;
   esac
 done
 ((${#images[@]})) || images=(cpu tools)
