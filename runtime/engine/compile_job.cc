@@ -93,20 +93,16 @@ absl::StatusOr<Lowered> RunLower(const CompileSpec& spec, const CompileOptions& 
                stages::CompileModuleStages(spec.module, request));
     RLX_TRY(CheckClean(options, whole.fusion, misses));
   }
-  if (stage == spec.module.stage && stage != Stage::kLir) {
-    out.module = spec.module;
-  } else {
-    request.until = stage;
-    RLX_ASSIGN(stages::CompileResult result, stages::CompileModuleStages(spec.module, request));
-    RLX_TRY(CheckClean(options, result.fusion, misses));
-    out.module = {stage, spec.module.policy, std::move(result.lir.graph), nullptr};
-    if (stage == Stage::kLir) {
-      out.module.plan = std::make_shared<const BufferPlan>(std::move(result.lir.plan));
-    }
-    out.fusion = std::move(result.fusion);
-    out.dispatch = std::move(result.dispatch);
-    out.passes = std::move(result.passes);
+  request.until = stage;
+  RLX_ASSIGN(stages::CompileResult result, stages::CompileModuleStages(spec.module, request));
+  RLX_TRY(CheckClean(options, result.fusion, misses));
+  out.module = {stage, spec.module.policy, std::move(result.lir.graph), nullptr};
+  if (stage == Stage::kLir) {
+    out.module.plan = std::make_shared<const BufferPlan>(std::move(result.lir.plan));
   }
+  out.fusion = std::move(result.fusion);
+  out.dispatch = std::move(result.dispatch);
+  out.passes = std::move(result.passes);
   out.text = Print(out.module, {.full_constants = false});
   return out;
 }

@@ -77,7 +77,8 @@ CompileOptions AsCompileOptions(const stages::ResolvedOptions& options) {
   out.fusion = {options.skip_fusion, options.unfuse_elementwise_regions, options.limits};
   out.arena_alignment = options.arena_alignment;
   out.assert_fusion_clean = options.assert_fusion_clean;
-  out.supported_ops = options.claims;
+  // Two tables of the target are no list: what they decide, only leaving it to them decides.
+  if (options.claims == options.gates) out.supported_ops = options.claims;
   out.dim_binding = options.dim_binding;
   out.kernel_dispatch = {options.dispatch, options.force_common_kinds, options.force_native_kinds};
   out.disabled_passes = options.disabled_passes;

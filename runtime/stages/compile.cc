@@ -28,12 +28,9 @@ class Compilation {
                           request_.backend != nullptr ? &request_.target : nullptr));
     RLX_TRY(Phase("verify", [&] { return Judge(module); }));
     Graph graph = module.graph;
+    if (request_.until == Stage::kHir) return StopAt(Stage::kHir, std::move(graph));
     if (module.stage == Stage::kHir) RLX_TRY(Phase("hir", [&] { return Lower(module, graph); }));
-    if (request_.until == Stage::kMir) {
-      RLX_TRY(Bind(graph));
-      result_.lir.graph = std::move(graph);
-      return std::move(result_);
-    }
+    if (request_.until == Stage::kMir) return StopAt(Stage::kMir, std::move(graph));
     RLX_TRY(Phase("mir", [&] { return Optimize(module.stage, graph); }));
     if (result_.options.assert_fusion_clean) RLX_TRY(RequireClean(result_.fusion));
     RLX_TRY(Phase("lir", [&] { return Plan(std::move(graph), module.plan.get()); }));
@@ -45,6 +42,12 @@ class Compilation {
   }
 
  private:
+  absl::StatusOr<CompileResult> StopAt(Stage stage, Graph graph) {
+    RLX_TRY(Bind(graph, stage));
+    result_.lir.graph = std::move(graph);
+    return std::move(result_);
+  }
+
   template <class Body>
   absl::Status Phase(std::string_view name, const Body& body) {
     RLX_TRY(request_.cancel.Check());
@@ -92,7 +95,7 @@ class Compilation {
     return absl::OkStatus();
   }
 
-  absl::Status Bind(Graph& graph) const {
+  absl::Status Bind(Graph& graph, Stage stage = Stage::kMir) const {
     for (const auto& [symbol, size] : result_.options.dim_binding) {
       if (graph.symbols.count(symbol) == 0) {
         return InvalidArgument("dim_binding: the module has no symbol \"", symbol, "\"");
@@ -100,7 +103,9 @@ class Compilation {
     }
     if (result_.options.dim_binding.empty()) return absl::OkStatus();
     RLX_ASSIGN(graph, BindSymbols(graph, result_.options.dim_binding));
-    return VerifyGraph(graph, GrownLimits());  // sizes may make an extent vanish
+    // Sizes may make an extent vanish.
+    if (stage == Stage::kHir) return Verify({stage, FusionPolicy::kDirect, graph}, GrownLimits());
+    return VerifyGraph(graph, GrownLimits());
   }
 
   // A plan that came along holds while the graph is the one it was made for.

@@ -133,8 +133,8 @@ struct CompileRequest {
   Limits limits;
   StageObserver observer;
   CancelToken cancel;
-  // Stop there and make no code: kMir, before the passes (`lir` then holds the graph alone), or
-  // kLir.
+  // Stop there and make no code, and not before the module's own stage: kHir or kMir, before the
+  // passes and with dim_binding applied (`lir` then holds the graph alone), or kLir.
   std::optional<Stage> until;
 };
 absl::StatusOr<CompileResult> CompileModuleStages(const Module& module,

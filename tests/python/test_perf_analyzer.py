@@ -68,7 +68,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 def test_perf_analyzer(perf_analyzer: Path, server: Daemon, flags: tuple[str, ...]) -> None:
     command = [str(perf_analyzer), "-m", "identity", "-i", "grpc", "-u", server.address]
     # Short windows: it is to work, not to measure. 999 %: any two of them agree.
-    command += ["-p", "300", "-s", "999", "-r", "3", *flags]
+    command += ["-p", "300", "-s", "999", "-r", "20", *flags]
     libraries = str(FOLDER / "nvidia" / "cuda_runtime" / "lib")
     done = subprocess.run(
         command,

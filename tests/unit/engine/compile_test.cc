@@ -7,7 +7,9 @@
 #include "runtime/base/file.h"
 #include "runtime/base/status.h"
 #include "runtime/cache/disk_store.h"
+#include "runtime/ir/text.h"
 #include "tests/unit/engine/engine_fixture.h"
+#include "tests/unit/stages/models.h"
 
 namespace rlx::engine::test {
 namespace {
@@ -399,6 +401,46 @@ TEST_F(CompileTest, LowersToEveryStageInTheAuthorsNames) {
   EXPECT_EQ(hooks->kernel_compiles, 0);
   const auto back = engine->Lower(Spec(Mlp()), Stage::kHir, {}, nullptr);
   EXPECT_TRUE(absl::IsInvalidArgument(back.status())) << back.status();
+}
+
+TEST_F(CompileTest, LowersToTheModulesOwnStageUnderTheOptions) {
+  for (const auto& [module, stage] :
+       {std::pair(SymbolicMlp(), Stage::kMir),
+        std::pair(stages::BertBlock("fusable", "batch", "seq"), Stage::kHir)}) {
+    CompileSpec as_is = Spec(module);
+    const auto whole = engine->Lower(as_is, stage, {}, nullptr);
+    ASSERT_TRUE(whole.ok()) << whole.status();
+    EXPECT_EQ(whole->text, Print(module));
+    ASSERT_FALSE(module.graph.symbols.empty());
+    as_is.options.dim_binding = {{module.graph.symbols.begin()->first, 7}};
+    const auto bound = engine->Lower(as_is, stage, {}, nullptr);
+    ASSERT_TRUE(bound.ok()) << bound.status();
+    EXPECT_THAT(bound->text, testing::HasSubstr("[7,"));
+    EXPECT_EQ(bound->module.graph.symbols.size(), module.graph.symbols.size() - 1);
+    as_is.options.dim_binding = {{"zz", 3}};
+    EXPECT_TRUE(absl::IsInvalidArgument(engine->Lower(as_is, stage, {}, nullptr).status()));
+    as_is.options.dim_binding = {};
+    as_is.options.arena_alignment = 3;
+    EXPECT_TRUE(absl::IsInvalidArgument(engine->Lower(as_is, stage, {}, nullptr).status()));
+  }
+}
+
+TEST_F(CompileTest, OptionsOfAnAnswerSentAgainMakeTheSame) {
+  for (const DeviceStatus& device : engine->Devices()) {
+    for (Module module : {stages::BertBlock("fusable"), stages::LlamaBlock("fusable")}) {
+      CompileSpec spec = Spec(std::move(module));
+      spec.device = device.kind;
+      const auto lowered = [&] {
+        const auto lir = engine->Lower(spec, Stage::kLir, {}, nullptr);
+        return lir.ok() ? lir->text : Cat(lir.status());
+      };
+      const std::string once = lowered();
+      const auto compiled = engine->Compile({}, spec, {}, {});
+      ASSERT_TRUE(compiled.ok()) << Name(device.kind) << ": " << compiled.status();
+      spec.options = *compiled->options;
+      EXPECT_EQ(lowered(), once) << Name(device.kind);
+    }
+  }
 }
 
 TEST_F(CompileTest, DumpsComeWithTheAnswer) {
