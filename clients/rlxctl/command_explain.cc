@@ -95,6 +95,8 @@ absl::Status RunExplain(Context& context) {
   const bool diff = flags.IsOn("diff");
   if (!diff && (flags.operands().size() > 1 || flags.Has("other")))
     return Usage("OTHER and --other go with --diff");
+  if (diff && (flags.Has("html") || flags.IsOn("all")))
+    return Usage("--html and --all are of one module, not of --diff");
   RLX_ASSIGN(const v1::CompileSpec spec, MakeSpec(flags.operands()[0], context));
   RLX_ASSIGN(const v1::ExplainResponse answer, Ask(spec, context));
   if (diff) return RunDiff(spec, answer, context);

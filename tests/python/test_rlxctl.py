@@ -446,6 +446,7 @@ def test_the_deadline_is_for_the_whole_command(ctl: Ctl, module: Path) -> None:
         ["run", "{module}", "--key=00"],
         ["run", "--key=00"],
         ["cache", "burn"],
+        ["explain", "{module}", "{module}", "--diff", "--html=page.html"],
         ["help", "nope"],
     ],
 )
