@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "runtime/base/status.h"
+#include "runtime/ir/check_inferred.h"
 #include "runtime/ir/op_info.h"
 
 namespace rlx {
@@ -145,19 +146,21 @@ absl::Status CheckResults(const std::vector<TensorType>& results, const OpInfo& 
   return absl::OkStatus();
 }
 
-absl::Status Infer(const Graph& graph, Node& node, const OpInfo& info,
-                   std::vector<DimConstraint>& constraints) {
-  if (info.infer == nullptr) return absl::OkStatus();
-  InferContext context{node, {}, {}, {}};
-  context.operands.reserve(node.operands.size());
-  for (Value operand : node.operands) context.operands.push_back(graph.type(operand));
+// Infers into `context`, whose operands are set here.
+absl::Status Infer(const Graph& graph, const OpInfo& info, InferContext& context) {
+  const Node& node = context.node;
+  context.operands.resize(node.operands.size());
+  for (size_t i = 0; i < node.operands.size(); ++i)
+    context.operands[i] = graph.type(node.operands[i]);
   RLX_TRY(info.infer(context));
   if (!node.results.empty() && node.results != context.results)
     return InvalidArgument("declared ", Join(node.results, ", "), ", inferred ",
                            Join(context.results, ", "));
-  node.results = std::move(context.results);
-  constraints.insert(constraints.end(), context.constraints.begin(), context.constraints.end());
   return absl::OkStatus();
+}
+
+int RankOfFirst(const Graph& graph, const Node& node) {
+  return node.operands.empty() ? 0 : graph.type(node.operands[0]).rank();
 }
 
 }  // namespace
@@ -167,9 +170,39 @@ absl::Status CompleteAndInfer(const Graph& graph, Node& node,
   const OpInfo& info = Info(node.op);
   RLX_TRY(CheckOperands(graph, node, info));
   RLX_TRY(CheckSubgraphs(node, info));
-  const int rank = node.operands.empty() ? 0 : graph.type(node.operands[0]).rank();
-  RLX_TRY(CompleteAttrs(node, info, rank));
-  RLX_TRY(Infer(graph, node, info, constraints));
+  RLX_TRY(CompleteAttrs(node, info, RankOfFirst(graph, node)));
+  if (info.infer != nullptr) {
+    InferContext context{node, {}, {}, {}};
+    RLX_TRY(Infer(graph, info, context));
+    node.results = std::move(context.results);
+    constraints.insert(constraints.end(), context.constraints.begin(), context.constraints.end());
+  }
+  return CheckResults(node.results, info);
+}
+
+// What is wrong beside its attributes matters more.
+absl::Status InferenceChecker::NotInFullForm(Node node) const {
+  std::vector<DimConstraint> constraints;
+  RLX_TRY(CompleteAndInfer(graph_, node, constraints));
+  return InvalidArgument("attributes are not in their full form");
+}
+
+absl::Status InferenceChecker::Check(const Node& node) {
+  const OpInfo& info = Info(node.op);
+  RLX_TRY(CheckOperands(graph_, node, info));
+  RLX_TRY(CheckSubgraphs(node, info));
+  if (!node.attrs.empty() || !info.attrs.empty()) {
+    Node again{.op = node.op, .attrs = node.attrs};
+    RLX_TRY(CompleteAttrs(again, info, RankOfFirst(graph_, node)));
+    if (again.attrs != node.attrs) return NotInFullForm(node);
+  }
+  if (info.infer != nullptr) {
+    InferContext context{node, std::move(operands_), {}, {}};
+    const absl::Status status = Infer(graph_, info, context);
+    operands_ = std::move(context.operands);
+    RLX_TRY(status);
+    if (node.results.empty()) return InvalidArgument("has no declared results");
+  }
   return CheckResults(node.results, info);
 }
 

@@ -6,6 +6,7 @@
 
 #include "runtime/base/checked.h"
 #include "runtime/base/fault.h"
+#include "runtime/ir/check_inferred.h"
 #include "runtime/ir/op_info.h"
 #include "runtime/tensor/dim_system.h"
 
@@ -250,17 +251,11 @@ absl::StatusOr<std::vector<Task>> CheckStructure(const Graph& main, const Limits
 // --- Types, once the structure is sound
 // -------------------------------------------------------------
 
-absl::Status CheckInference(const Graph& graph, NodeId id, const Ranges& ranges,
-                            const Limits& limits) {
-  const Node& node = graph.node(id);
+absl::Status CheckTyped(InferenceChecker& checker, const Node& node, const Ranges& ranges,
+                        const Limits& limits) {
   for (const TensorType& type : node.results) RLX_TRY(CheckType(type, ranges, limits));
   for (const Attr& attr : node.attrs) RLX_TRY(CheckName("an attribute's", attr.name, limits));
-  Node again = node;
-  std::vector<DimConstraint> constraints;
-  RLX_TRY(CompleteAndInfer(graph, again, constraints));
-  if (again.attrs != node.attrs) return InvalidArgument("attributes are not in their full form");
-  if (node.results.empty()) return InvalidArgument("has no declared results");
-  return absl::OkStatus();
+  return checker.Check(node);
 }
 
 // Inner graphs first: an op may take the types of its own for granted.
@@ -268,8 +263,9 @@ absl::Status CheckTypes(const std::vector<Task>& tasks, const Limits& limits) {
   const Ranges ranges(tasks.front().graph->symbols);
   for (auto at = tasks.rbegin(); at != tasks.rend(); ++at) {
     const Task& task = *at;
+    InferenceChecker checker(*task.graph);
     for (NodeId id = 0; id < task.graph->size(); ++id) {
-      absl::Status status = CheckInference(*task.graph, id, ranges, limits);
+      absl::Status status = CheckTyped(checker, task.graph->node(id), ranges, limits);
       if (!status.ok()) return At(tasks, task, id, std::move(status));
     }
   }
