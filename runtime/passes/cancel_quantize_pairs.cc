@@ -138,6 +138,7 @@ absl::Status CancelQuantizePairs(Graph& graph, PassContext& context) {
 extern const Pass kCancelQuantizePairsPass = {
     .name = "cancel_quantize_pairs",
     .run = CancelQuantizePairs,
+    .needs = {OpKind::kQuantize},
     .fusion = true,
     .after = "lower_dot_general",
     .why = "While quantize and dequantize are still nodes: most targets take them apart next",

@@ -208,6 +208,7 @@ absl::Status ChannelsLast(Graph& graph, PassContext& context) {
 extern const Pass kChannelsLastPass = {
     .name = "channels_last",
     .run = ChannelsLast,
+    .needs = {OpKind::kConv},
     .gate = "FusedConvBiasAct",
     .fusion = true,
     .after = "fuse_matmul_epilogue",

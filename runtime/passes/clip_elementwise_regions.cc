@@ -21,6 +21,7 @@ absl::Status ClipElementwiseRegions(Graph& graph, PassContext& context) {
 extern const Pass kClipElementwiseRegionsPass = {
     .name = "clip_elementwise_regions",
     .run = ClipElementwiseRegions,
+    .needs = {OpKind::kElementwiseRegion},
     .after = "mark_elementwise_regions",
     .why = "Regions that arrive with a module may exceed the target's limits",
 };

@@ -114,6 +114,7 @@ absl::Status CommonSubexpressionElimination(Graph& graph, PassContext& context) 
 extern const Pass kCommonSubexpressionEliminationPass = {
     .name = "common_subexpression_elimination",
     .run = CommonSubexpressionElimination,
+    .needs = {OpKind::kConstant, OpKind::kParam, OpKind::kCustom},
     .after = "constant_folding",
     .why = "After folding made equal constants; one weight expression then has one reader per use",
 };

@@ -96,6 +96,7 @@ absl::Status ConstantFolding(Graph& graph, PassContext& context) {
 extern const Pass kConstantFoldingPass = {
     .name = "constant_folding",
     .run = ConstantFolding,
+    .needs = {OpKind::kConstant},
     .after = "decompose_unclaimed",
     .why_out =
         [](const PassContext& c) {

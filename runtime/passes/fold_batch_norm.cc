@@ -187,6 +187,7 @@ absl::Status FoldBatchNorm(Graph& graph, PassContext& context) {
 extern const Pass kFoldBatchNormPass = {
     .name = "fold_batch_norm",
     .run = FoldBatchNorm,
+    .needs = {OpKind::kConv, OpKind::kMatMul},
     .fusion = true,
     .after = "simplify_movement",
     .why = "Before products take their biases, and what follows a convolution becomes a region",

@@ -336,6 +336,7 @@ absl::Status FuseAttentionBlock(Graph& graph, PassContext& context) {
 extern const Pass kFuseAttentionBlockPass = {
     .name = "fuse_attention_block",
     .run = FuseAttentionBlock,
+    .needs = {OpKind::kAttention},
     .gate = "FusedAttentionBlock",
     .fusion = true,
     .after = "common_subexpression_elimination",

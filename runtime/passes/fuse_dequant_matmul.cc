@@ -176,6 +176,7 @@ absl::Status FuseDequantMatMul(Graph& graph, PassContext& context) {
 extern const Pass kFuseDequantMatMulPass = {
     .name = "fuse_dequant_matmul",
     .run = FuseDequantMatMul,
+    .needs = {OpKind::kMatMul},
     .gate = "DequantMatMul",
     .fusion = true,
     .after = "fuse_qdq",

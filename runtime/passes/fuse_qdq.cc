@@ -214,6 +214,7 @@ absl::Status FuseQdq(Graph& graph, PassContext& context) { return QdqFusion(grap
 extern const Pass kFuseQdqPass = {
     .name = "fuse_qdq",
     .run = FuseQdq,
+    .needs = {OpKind::kQuantize},
     .fusion = true,
     .after = "cancel_quantize_pairs",
     .why =

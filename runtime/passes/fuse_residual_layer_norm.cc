@@ -16,6 +16,7 @@ absl::Status FuseResidualLayerNorm(Graph& graph, PassContext& context) {
 extern const Pass kFuseResidualLayerNormPass = {
     .name = "fuse_residual_layer_norm",
     .run = FuseResidualLayerNorm,
+    .needs = {OpKind::kLayerNorm},
     .gate = "FusedResidualLN",
     .fusion = true,
     .after = "fuse_transformer_layer",

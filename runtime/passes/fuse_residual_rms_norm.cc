@@ -15,6 +15,7 @@ absl::Status FuseResidualRmsNorm(Graph& graph, PassContext& context) {
 extern const Pass kFuseResidualRmsNormPass = {
     .name = "fuse_residual_rms_norm",
     .run = FuseResidualRmsNorm,
+    .needs = {OpKind::kRmsNorm},
     .gate = "FusedResidualRmsNorm",
     .fusion = true,
     .after = "fuse_residual_layer_norm",

@@ -53,6 +53,7 @@ absl::Status FuseRmsNormReshape(Graph& graph, PassContext& context) {
 extern const Pass kFuseRmsNormReshapePass = {
     .name = "fuse_rms_norm_reshape",
     .run = FuseRmsNormReshape,
+    .needs = {OpKind::kRmsNorm},
     .fusion = true,
     .after = "fuse_residual_rms_norm",
     .why = "After the sums have gone into the norms, which a reshape between the two would hide",

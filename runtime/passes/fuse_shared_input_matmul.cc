@@ -115,6 +115,7 @@ absl::Status FuseSharedInputMatMul(Graph& graph, PassContext& context) {
 extern const Pass kFuseSharedInputMatMulPass = {
     .name = "fuse_shared_input_matmul",
     .run = FuseSharedInputMatMul,
+    .needs = {OpKind::kMatMul, OpKind::kFusedMatMulBiasAct},
     .gate = "MatMul",
     .fusion = true,
     .after = "fuse_matmul_bias_act",

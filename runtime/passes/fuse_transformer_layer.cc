@@ -245,6 +245,7 @@ absl::Status FuseTransformerLayer(Graph& graph, PassContext& context) {
 extern const Pass kFuseTransformerLayerPass = {
     .name = "fuse_transformer_layer",
     .run = FuseTransformerLayer,
+    .needs = {OpKind::kFusedAttentionBlock},
     .gate = "FusedTransformerLayer",
     .fusion = true,
     .after = "fuse_attention_block",

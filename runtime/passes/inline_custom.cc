@@ -16,6 +16,7 @@ absl::Status InlineCustom(Graph& graph, PassContext& context) {
 extern const Pass kInlineCustomPass = {
     .name = "inline_custom",
     .run = InlineCustom,
+    .needs = {OpKind::kCustom},
     .after = "dead_code_elimination",
     .why = "Before all that looks into nodes: what a module defines is as good as written out",
 };

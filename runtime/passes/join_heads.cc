@@ -165,6 +165,7 @@ absl::Status JoinHeads(Graph& graph, PassContext& context) { return Joining(grap
 extern const Pass kJoinHeadsPass = {
     .name = "join_heads",
     .run = JoinHeads,
+    .needs = {OpKind::kAttention},
     .gate = "Attention",
     .fusion = true,
     .after = "raise_attention",

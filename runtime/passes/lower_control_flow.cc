@@ -221,6 +221,7 @@ absl::Status LowerControlFlow(Graph& graph, PassContext& context) {
 extern const Pass kLowerControlFlowPass = {
     .name = "lower_control_flow",
     .run = LowerControlFlow,
+    .needs = {OpKind::kIf, OpKind::kWhile, OpKind::kScan},
     .after = "inline_custom",
     .why = "Before anything that looks for patterns: branches become ordinary nodes",
 };

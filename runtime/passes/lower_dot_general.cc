@@ -93,6 +93,7 @@ absl::Status LowerDotGeneral(Graph& graph, PassContext& context) {
 extern const Pass kLowerDotGeneralPass = {
     .name = "lower_dot_general",
     .run = LowerDotGeneral,
+    .needs = {OpKind::kDotGeneral},
     .after = "lower_control_flow",
     .why = "Before fusion, which knows products as matmul alone",
 };

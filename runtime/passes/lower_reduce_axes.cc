@@ -66,6 +66,8 @@ absl::Status LowerReduceAxes(Graph& graph, PassContext& context) {
 extern const Pass kLowerReduceAxesPass = {
     .name = "lower_reduce_axes",
     .run = LowerReduceAxes,
+    .needs = {OpKind::kReduceSum, OpKind::kReduceMean, OpKind::kReduceMax, OpKind::kReduceMin,
+              OpKind::kReduceProd},
     .after = "unfuse_elementwise_regions",
     .why =
         "What kernels that fold rows alone refuse; before the last, which knows no other form "

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <functional>
 #include <map>
 #include <set>
@@ -46,10 +47,35 @@ struct PassContext {
 // MIR → MIR, in place. Returns kInternal only for our own bugs: what does not match stays as it is.
 using PassFn = absl::Status (*)(Graph&, PassContext&);
 
+// Kinds of ops.
+class OpSet {
+ public:
+  constexpr OpSet() = default;
+  constexpr OpSet(std::initializer_list<OpKind> ops) {
+    for (const OpKind op : ops) Insert(op);
+  }
+  constexpr void Insert(OpKind op) {
+    words_[static_cast<size_t>(op) / 64] |= uint64_t{1} << (static_cast<size_t>(op) % 64);
+  }
+  constexpr bool empty() const { return words_ == std::array<uint64_t, kWords>{}; }
+  constexpr bool Intersects(const OpSet& other) const {
+    for (size_t i = 0; i < kWords; ++i) {
+      if ((words_[i] & other.words_[i]) != 0) return true;
+    }
+    return false;
+  }
+
+ private:
+  static constexpr size_t kWords = (kOpKindCount + 63) / 64;
+  std::array<uint64_t, kWords> words_{};
+};
+
 // One row of the pipeline, `extern const Pass k<Function>Pass` at the end of the pass's file.
 struct Pass {
   std::string_view name;  // of the file; keys timings, kill switches and dumps
   PassFn run = nullptr;
+  // In a graph with none of these it does nothing and says nothing; empty: it may.
+  OpSet needs = {};
   std::string_view gate = {};    // claim that the target must accept; empty: always
   bool fusion = false;           // left out by skip_fusion
   std::string_view after = {};   // the pass that it follows; empty: none

@@ -302,6 +302,7 @@ absl::Status RaiseActivation(Graph& graph, PassContext& context) {
 extern const Pass kRaiseActivationPass = {
     .name = "raise_activation",
     .run = RaiseActivation,
+    .needs = {OpKind::kConstant, OpKind::kSigmoid},
     .gate = "Activation",
     .fusion = true,
     .after = "raise_rms_norm",

@@ -391,6 +391,7 @@ absl::Status RaiseAttention(Graph& graph, PassContext& context) {
 extern const Pass kRaiseAttentionPass = {
     .name = "raise_attention",
     .run = RaiseAttention,
+    .needs = {OpKind::kSoftmax},
     .gate = "Attention",
     .fusion = true,
     .after = "raise_rope",

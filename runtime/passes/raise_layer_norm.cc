@@ -19,6 +19,7 @@ absl::Status RaiseLayerNorm(Graph& graph, PassContext& context) {
 extern const Pass kRaiseLayerNormPass = {
     .name = "raise_layer_norm",
     .run = RaiseLayerNorm,
+    .needs = {OpKind::kSqrt, OpKind::kRsqrt},
     .gate = "LayerNorm",
     .fusion = true,
     .after = "fold_batch_norm",

@@ -15,6 +15,7 @@ absl::Status RaiseRmsNorm(Graph& graph, PassContext& context) {
 extern const Pass kRaiseRmsNormPass = {
     .name = "raise_rms_norm",
     .run = RaiseRmsNorm,
+    .needs = {OpKind::kSqrt, OpKind::kRsqrt},
     .gate = "RmsNorm",
     .fusion = true,
     .after = "raise_layer_norm",

@@ -54,6 +54,7 @@ absl::Status RaiseSoftmax(Graph& graph, PassContext& context) {
 extern const Pass kRaiseSoftmaxPass = {
     .name = "raise_softmax",
     .run = RaiseSoftmax,
+    .needs = {OpKind::kDiv},
     .gate = "Softmax",
     .fusion = true,
     .after = "raise_activation",

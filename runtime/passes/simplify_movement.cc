@@ -151,6 +151,8 @@ absl::Status SimplifyMovement(Graph& graph, PassContext& context) {
 extern const Pass kSimplifyMovementPass = {
     .name = "simplify_movement",
     .run = SimplifyMovement,
+    .needs = {OpKind::kTranspose, OpKind::kReshape, OpKind::kCast, OpKind::kExpand, OpKind::kNarrow,
+              OpKind::kConcat},
     .after = "common_subexpression_elimination",
     .before = "fuse_attention_block",
     .why = "After what lowering left side by side is there, before patterns that it would hide",

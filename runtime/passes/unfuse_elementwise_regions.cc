@@ -43,6 +43,7 @@ absl::Status UnfuseElementwiseRegions(Graph& graph, PassContext& context) {
 extern const Pass kUnfuseElementwiseRegionsPass = {
     .name = "unfuse_elementwise_regions",
     .run = UnfuseElementwiseRegions,
+    .needs = {OpKind::kElementwiseRegion},
     .after = "clip_elementwise_regions",
     .why_out =
         [](const PassContext& c) {

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <chrono>
 #include <limits>
+#include <optional>
 
 #include "runtime/base/status.h"
 #include "runtime/ir/text.h"
@@ -13,6 +14,27 @@ namespace rlx::stages {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+// The kinds of ops that a graph holds, counted when a pass asks and again after one has changed it.
+class Census {
+ public:
+  explicit Census(const Graph& graph) : graph_(graph) {}
+
+  void Outdate() { held_.reset(); }
+  // Whether the pass may find something.
+  bool Admits(const passes::Pass& pass) {
+    if (pass.needs.empty()) return true;
+    if (!held_) {
+      held_.emplace();
+      for (const Node& node : graph_.nodes()) held_->Insert(node.op);
+    }
+    return held_->Intersects(pass.needs);
+  }
+
+ private:
+  const Graph& graph_;
+  std::optional<passes::OpSet> held_;
+};
 
 absl::Status RunOne(const passes::Pass& pass, Graph& graph, passes::PassContext& context) {
   absl::Status status = pass.run(graph, context);
@@ -69,6 +91,7 @@ Limits GrownLimits() {
 absl::Status RunPasses(Graph& graph, const ResolvedOptions& options, passes::PassContext& context,
                        const StageObserver& observer, const CancelToken& cancel,
                        std::vector<PassTiming>& timings) {
+  Census census(graph);
   for (const passes::Pass& pass : AllPasses()) {
     RLX_TRY(cancel.Check());
     PassTiming timing{.pass = std::string(pass.name)};
@@ -82,7 +105,8 @@ absl::Status RunPasses(Graph& graph, const ResolvedOptions& options, passes::Pas
       if (observer.progress) observer.progress("mir", pass.name);
       const Clock::time_point start = Clock::now();
       context.changed = false;
-      RLX_TRY(RunOne(pass, graph, context));
+      if (census.Admits(pass)) RLX_TRY(RunOne(pass, graph, context));
+      if (context.changed) census.Outdate();
       timing.seconds = std::chrono::duration<double>(Clock::now() - start).count();
       timing.changed = context.changed;
       if (observer.after_pass && timing.changed) observer.after_pass(pass.name, graph);

@@ -40,6 +40,13 @@ AssertionResult KeepsSources(const Graph& after, const std::vector<Remark>& rema
   return AssertionSuccess();
 }
 
+// What the pipeline asks before it runs a pass at all.
+bool MayFind(const Pass& pass, const Graph& graph) {
+  OpSet held;
+  for (const Node& node : graph.nodes()) held.Insert(node.op);
+  return pass.needs.empty() || held.Intersects(pass.needs);
+}
+
 // `changed` counts the graphs that the pass rewrote.
 AssertionResult CheckPass(const Pass& pass, const Graph& original, const PassContext& options,
                           Rng& rng, int& changed) {
@@ -53,10 +60,14 @@ AssertionResult CheckPass(const Pass& pass, const Graph& original, const PassCon
   if (!status.ok()) return AssertionFailure() << status.ToString() << "\n" << Print(after);
   if (Signature(after) != Signature(before)) return AssertionFailure() << "another signature";
   if (AssertionResult kept = KeepsSources(after, remarks); !kept) return kept;
+  if (!remarks.empty() && !MayFind(pass, before)) {
+    return AssertionFailure() << "says more than its row does: " << remarks.front().message;
+  }
   if (!context.changed) {
     if (Print(after) == Print(before)) return AssertionSuccess();
     return AssertionFailure() << "changed without saying so:\n" << Print(after);
   }
+  if (!MayFind(pass, before)) return AssertionFailure() << "finds more than its row says";
   ++changed;
   const DimBinding binding = test::RandomBinding(before, rng);
   const auto bound_before = BindSymbols(before, binding), bound_after = BindSymbols(after, binding);
