@@ -40,6 +40,8 @@ Raising::Raising(Graph& graph, PassContext& context, Rule rule)
       rewriter_(graph, context),
       donated_(DonatedInputs(graph)) {}
 
+bool Raising::Accepts(OpKind op) const { return context_.Accepts(Info(op).claim); }
+
 NodeId Raising::UserWhere(Value value, const std::function<bool(const Node&)>& wanted) const {
   for (const Uses::Use& use : uses().of(value)) {
     if (use.node >= 0 && wanted(graph_.node(use.node))) return use.node;

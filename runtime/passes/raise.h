@@ -43,6 +43,9 @@ class Raising {
   };
   Scaled Unscaled(Value value, bool alone) const;
 
+  // Whether the target runs ops of this kind.
+  bool Accepts(OpKind op) const;
+
   void Miss(Reason reason, NodeId at, std::string message);
 
   // Whether `nodes`, the root first, may become one op that reads `operands`: they are nobody

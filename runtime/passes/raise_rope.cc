@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <numeric>
 
 #include "runtime/base/text.h"
 #include "runtime/ir/op_info.h"
@@ -234,6 +235,7 @@ class Ropes {
     if (cos.positions.valid()) types.push_back(at_.type(cos.positions));
     if (cos.per_batch) types.push_back({DType::kI64, {x.shape[0], x.shape[2]}});
     const std::vector<Attr> attrs = {{"head_dim", x.shape[3].value()}};
+    if (cos.per_batch && !rows.is_static() && !at_.Accepts(OpKind::kCumsum)) return;
     if (!same_rows || at_.Refused(OpKind::kRope, types, attrs, root)) return;
     if (!at_.Free(t.nodes, {t.x, t.cos, t.sin}, "rope")) return;
     GraphBuilder& b = at_.Begin(
@@ -245,9 +247,17 @@ class Ropes {
     std::vector<Value> operands = {t.x, flat(cos.rows), flat(sin.rows)};
     if (cos.positions.valid()) operands.push_back(cos.positions);
     if (cos.per_batch) {
-      operands.push_back(b.Reshape(Iota(b, rows, DType::kI64), {x.shape[0], x.shape[2]}));
+      operands.push_back(b.Reshape(Count(b, rows), {x.shape[0], x.shape[2]}));
     }
     at_.Replace(root, b.Emit(OpKind::kRope, std::move(operands), attrs));
+  }
+
+  // 0, 1, … rows-1.
+  Value Count(GraphBuilder& b, const Dim& rows) const {
+    if (at_.Accepts(OpKind::kCumsum)) return Iota(b, rows, DType::kI64);
+    std::vector<int64_t> count(static_cast<size_t>(rows.value()));
+    std::iota(count.begin(), count.end(), 0);
+    return b.Constant(HostTensor::FromInts(DType::kI64, {rows.value()}, count));
   }
 
   Raising at_;
@@ -260,6 +270,7 @@ absl::Status RaiseRope(Graph& graph, PassContext& context) { return Ropes(graph,
 extern const Pass kRaiseRopePass = {
     .name = "raise_rope",
     .run = RaiseRope,
+    .needs = {OpKind::kConcat},
     .gate = "Rope",
     .fusion = true,
     .after = "raise_softmax",

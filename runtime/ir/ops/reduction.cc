@@ -6,6 +6,7 @@
 #include "runtime/base/status.h"
 #include "runtime/ir/ops/elementwise.h"
 #include "runtime/ir/ops/families.h"
+#include "runtime/ir/ops/reduction.h"
 #include "runtime/ir/ops/rules.h"
 
 namespace rlx {
@@ -276,6 +277,14 @@ constexpr OpInfo Row(OpKind kind, std::string_view name, std::string_view claim,
           .doc = doc};
 }
 
+constexpr OpInfo Cumsum() {
+  OpInfo row =
+      Row(OpKind::kCumsum, "cumsum", "Cumsum", kCumsumAttrs, InferCumsum, EvaluateCumsum,
+          SampleCumsum, "(x): along `axis` the sum of all elements up to each; integers wrap");
+  row.decompose = DecomposeCumsum;
+  return row;
+}
+
 constexpr OpInfo Reduce(OpKind kind, std::string_view name, InferFn infer, EvaluateFn evaluate,
                         std::string_view doc) {
   return Row(kind, name, "Reduce", kReduceAttrs, infer, evaluate, SampleReduce, doc);
@@ -292,8 +301,7 @@ constexpr OpInfo kTable[] = {
            "(x): the least over `axes`, NaN if any is"),
     Reduce(OpKind::kReduceProd, "reduce_prod", InferReduce, EvaluateReduce<Prod>,
            "(x): the product over `axes`; integers wrap"),
-    Row(OpKind::kCumsum, "cumsum", "Cumsum", kCumsumAttrs, InferCumsum, EvaluateCumsum,
-        SampleCumsum, "(x): along `axis` the sum of all elements up to each; integers wrap"),
+    Cumsum(),
     Row(OpKind::kTopK, "topk", "TopK", kTopKAttrs, InferTopK, EvaluateTopK, SampleTopK,
         "(x): the k greatest along `axis` in falling order, and their positions (i64); of equal "
         "ones "
