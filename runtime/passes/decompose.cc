@@ -14,14 +14,14 @@ namespace {
 // A row's decomposition is one level deep; rows that need each other would never end.
 constexpr int kMaxRounds = 16;
 
-// Replaces the node unless its row cannot take these operands apart (a symbolic extent, say): then
-// it stays, and the dispatch report calls it unsupported.
-bool Decompose(Graph& graph, Rewriter& rewriter, NodeId id) {
+// Replaces the node unless it cannot be taken apart with these operands (a symbolic extent, say):
+// then it stays, and the dispatch report calls it unsupported.
+bool Decompose(Graph& graph, Rewriter& rewriter, NodeId id, Parts parts_of) {
   const Node node = graph.node(id);
   const NodeId first_made = graph.size();
   GraphBuilder b(graph);
   b.SetSources(node.sources);
-  const absl::StatusOr<std::vector<Value>> parts = Info(node.op).decompose(b, node);
+  const absl::StatusOr<std::vector<Value>> parts = parts_of(b, node);
   if (!parts.ok() || !b.status().ok() || parts->size() != node.results.size()) return false;
   for (size_t r = 0; r < parts->size(); ++r) {
     if (graph.type((*parts)[r]) != node.results[r]) return false;
@@ -38,17 +38,18 @@ bool Decompose(Graph& graph, Rewriter& rewriter, NodeId id) {
 
 }  // namespace
 
-absl::Status DecomposeWhere(Graph& graph, PassContext& context,
-                            const std::function<bool(const Graph&, NodeId)>& wanted,
-                            std::string_view why) {
+absl::Status DecomposeBy(Graph& graph, PassContext& context,
+                         const std::function<Parts(const Graph&, NodeId)>& parts_of,
+                         std::string_view why) {
   bool changed = false;
   for (int round = 0; round < kMaxRounds; ++round) {
     Rewriter rewriter(graph, context);
     context.changed = false;
     for (NodeId id = 0; id < rewriter.size(); ++id) {
-      if (Info(graph.node(id).op).decompose == nullptr || !wanted(graph, id)) continue;
+      const Parts parts = parts_of(graph, id);
+      if (parts == nullptr) continue;
       const std::string label = Label(graph, id);
-      if (Decompose(graph, rewriter, id)) {
+      if (Decompose(graph, rewriter, id, parts)) {
         Applied(context, kDecomposeRule, graph, {id}, Cat(label, " ", why));
       }
     }
@@ -58,6 +59,18 @@ absl::Status DecomposeWhere(Graph& graph, PassContext& context,
   }
   context.changed = changed;
   return absl::OkStatus();
+}
+
+absl::Status DecomposeWhere(Graph& graph, PassContext& context,
+                            const std::function<bool(const Graph&, NodeId)>& wanted,
+                            std::string_view why) {
+  return DecomposeBy(
+      graph, context,
+      [&](const Graph& g, NodeId id) -> Parts {
+        const Parts parts = Info(g.node(id).op).decompose;
+        return parts != nullptr && wanted(g, id) ? parts : nullptr;
+      },
+      why);
 }
 
 }  // namespace rlx::passes

@@ -3,12 +3,21 @@
 
 #include <functional>
 
+#include "runtime/ir/builder.h"
 #include "runtime/passes/pass.h"
 
 namespace rlx::passes {
 
-// Decomposes nodes by their rows, and what that makes, until none is left for which `wanted` holds
-// and a decomposition exists. `why` ends the remark: "%3 (rms_norm) " + why.
+// A node in terms of others, as OpInfo::decompose.
+using Parts = absl::StatusOr<std::vector<Value>> (*)(GraphBuilder&, const Node&);
+
+// Takes nodes apart as `parts_of` says, and what that makes, until it says null for all that are
+// left. `why` ends the remark: "%3 (rms_norm) " + why.
+absl::Status DecomposeBy(Graph& graph, PassContext& context,
+                         const std::function<Parts(const Graph&, NodeId)>& parts_of,
+                         std::string_view why);
+
+// By their rows, those for which `wanted` holds.
 absl::Status DecomposeWhere(Graph& graph, PassContext& context,
                             const std::function<bool(const Graph&, NodeId)>& wanted,
                             std::string_view why);

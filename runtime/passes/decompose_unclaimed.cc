@@ -1,31 +1,57 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/base/status.h"
 #include "runtime/ir/op_info.h"
+#include "runtime/ir/ops/recurrence.h"
 #include "runtime/passes/decompose.h"
 #include "runtime/passes/passes.h"
 
 // Each op that the target does not claim, or that the dispatch policy sends to its common form, in
 // terms of others. Only those: a fused op that the target runs stays fused. What the request wants
 // native stays, to run or to be reported.
+//
+//   gated_delta_net | selective_scan   =>   scan {one token}
+//
+// which is written out where the target runs no loops, or log2(tokens) levels of all tokens where
+// that is impossible: the length is a symbol, or too great.
 namespace rlx::passes {
+namespace {
+
+constexpr int64_t kMostTokens = 512;  // written out
+
+bool Wanted(const PassContext& context, const std::string& claim) {
+  if (context.native.count(claim) > 0) return false;
+  if (context.common.count(claim) > 0) return true;
+  return !context.keep_unclaimed && !context.Accepts(claim);
+}
+
+bool NeedsLevels(const PassContext& context, const Node& node) {
+  if (!IsLinearRecurrence(node.op)) return false;
+  const std::string loop(Info(OpKind::kScan).claim);
+  if (context.Accepts(loop) || context.native.count(loop) > 0) return false;
+  const Dim& length = node.results[0].shape[1];
+  return !length.is_static() || length.value() > kMostTokens;
+}
+
+absl::Status TakeApart(PassContext& context, Graph& graph) {
+  return DecomposeBy(
+      graph, context,
+      [&](const Graph& g, NodeId id) -> Parts {
+        const Node& node = g.node(id);
+        const OpInfo& info = Info(node.op);
+        if (info.decompose == nullptr || !Wanted(context, std::string(info.claim))) return nullptr;
+        return NeedsLevels(context, node) ? DecomposeInLevels : info.decompose;
+      },
+      "is not claimed by the target");
+}
+
+}  // namespace
 
 absl::Status DecomposeUnclaimed(Graph& graph, PassContext& context) {
-  const auto decompose = [&] {
-    return DecomposeWhere(
-        graph, context,
-        [&](const Graph& g, NodeId id) {
-          const std::string claim(Info(g.node(id).op).claim);
-          if (context.native.count(claim) > 0) return false;
-          if (context.common.count(claim) > 0) return true;
-          return !context.keep_unclaimed && !context.Accepts(claim);
-        },
-        "is not claimed by the target");
-  };
-  RLX_TRY(decompose());
+  RLX_TRY(TakeApart(context, graph));
   if (!context.changed) return absl::OkStatus();
   // A recurrence becomes a loop, which the target may lack as well.
   RLX_TRY(LowerControlFlow(graph, context));
-  if (context.changed) RLX_TRY(decompose());
+  if (context.changed) RLX_TRY(TakeApart(context, graph));
   context.changed = true;
   return absl::OkStatus();
 }

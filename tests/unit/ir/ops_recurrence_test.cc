@@ -6,6 +6,9 @@
 #include <cmath>
 
 #include "runtime/base/status.h"
+#include "runtime/ir/builder.h"
+#include "runtime/ir/ops/recurrence.h"
+#include "runtime/ir/verify.h"
 #include "tests/unit/ir/op_testing.h"
 
 namespace rlx {
@@ -139,6 +142,94 @@ TEST(GatedDeltaNet, BatchesDoNotShareAState) {
   ASSERT_TRUE(got.ok());
   const size_t half = (*got)[0].f.size() / 2;
   for (size_t k = 0; k < half; ++k) EXPECT_EQ((*got)[0].f[k], (*got)[0].f[half + k]);
+}
+
+// The op, with `length` (null: that of its operands) for the extent of the sequence, and in levels.
+absl::StatusOr<Graph> WholeAndLevels(const OpCase& op_case, const Dim* length) {
+  Graph graph;
+  graph.symbols = {{"s", {1, 1000}}};
+  GraphBuilder b(graph);
+  const int64_t s = op_case.operands[0].dims()[1];
+  std::vector<Value> operands;
+  for (const HostTensor& x : op_case.operands) {
+    TensorType type = x.type();
+    const bool sequence = operands.size() < 5 && type.rank() > 2;
+    if (length != nullptr && sequence && type.shape[1] == Dim(s)) type.shape[1] = *length;
+    operands.push_back(b.Input(Cat("x", operands.size()), std::move(type)));
+  }
+  const std::vector<Value> whole = b.EmitAll(op_case.op, operands);
+  RLX_TRY(b.status());
+  const Node node = graph.node(whole[0].node);
+  RLX_ASSIGN(const std::vector<Value> levels, DecomposeInLevels(b, node));
+  for (size_t r = 0; r < whole.size(); ++r) {
+    b.Output(Cat("whole", r), whole[r]);
+    b.Output(Cat("levels", r), levels[r]);
+  }
+  RLX_TRY(b.status());
+  RLX_TRY(VerifyGraph(graph));
+  return graph;
+}
+
+void ExpectSameInLevels(const Graph& graph, const OpCase& op_case) {
+  TensorMap inputs;
+  for (size_t i = 0; i < op_case.operands.size(); ++i) inputs[Cat("x", i)] = op_case.operands[i];
+  const auto got = Evaluate(graph, inputs);
+  ASSERT_TRUE(got.ok()) << Message(got.status());
+  EXPECT_LT(MaxDifference((*got)[0], (*got)[1]), 1e-12);
+  EXPECT_LT(MaxDifference((*got)[2], (*got)[3]), 1e-12);
+}
+
+OpCase LongCase(OpKind op, int64_t s, bool state, Rng& rng) {
+  const auto row = [&](std::vector<int64_t> dims) {
+    return RandomF64(rng, std::move(dims), -1, 1);
+  };
+  const auto gate = [&](std::vector<int64_t> dims, double low, double high) {
+    return RandomF64(rng, std::move(dims), low, high);
+  };
+  OpCase out{op, {}, {}};
+  if (op == OpKind::kGatedDeltaNet) {
+    out.operands = {row({2, s, 3, 4}), row({2, s, 3, 4}), row({2, s, 3, 4}), gate({2, s, 3}, -1, 0),
+                    gate({2, s, 3}, 0, 0.5)};
+    if (state) out.operands.push_back(row({2, 3, 4, 4}));
+  } else {
+    out.operands = {row({2, s, 3}), gate({2, s, 3}, 0, 1), gate({3, 4}, -2, 0), row({2, s, 4}),
+                    row({2, s, 4})};
+    if (state) out.operands.push_back(row({2, 3, 4}));
+  }
+  return out;
+}
+
+TEST(Recurrence, IsItsLevels) {
+  Rng rng(11);
+  const Dim symbol = Dim::Symbol("s");
+  for (const OpKind op : {OpKind::kGatedDeltaNet, OpKind::kSelectiveScan}) {
+    for (const int64_t s : {1, 2, 5, 8, 37}) {
+      for (const bool state : {false, true}) {
+        SCOPED_TRACE(Cat(Name(op), " of ", s));
+        const OpCase op_case = LongCase(op, s, state, rng);
+        const auto known = WholeAndLevels(op_case, nullptr);
+        ASSERT_TRUE(known.ok()) << Message(known.status());
+        ExpectSameInLevels(*known, op_case);
+        const auto symbolic = WholeAndLevels(op_case, &symbol);
+        ASSERT_TRUE(symbolic.ok()) << Message(symbolic.status());
+        const auto bound = BindSymbols(*symbolic, {{"s", s}});
+        ASSERT_TRUE(bound.ok()) << Message(bound.status());
+        ExpectSameInLevels(*bound, op_case);
+      }
+    }
+  }
+}
+
+// A gate that forgets everything: what decays are summed up by would lose it in -1e30.
+TEST(GatedDeltaNet, ForgetsInLevelsToo) {
+  Rng rng(12);
+  OpCase op_case = LongCase(OpKind::kGatedDeltaNet, 9, true, rng);
+  std::vector<double> gates = op_case.operands[3].ToDoubles();
+  gates[12] = -INFINITY, gates[20] = -1e30;
+  op_case.operands[3] = F64({2, 9, 3}, gates);
+  const auto graph = WholeAndLevels(op_case, nullptr);
+  ASSERT_TRUE(graph.ok()) << Message(graph.status());
+  ExpectSameInLevels(*graph, op_case);
 }
 
 TEST(Recurrence, NamesWhatIsWrong) {

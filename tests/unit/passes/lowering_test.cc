@@ -333,6 +333,38 @@ TEST(DecomposeUnclaimed, WritesOutTheLoopOfARecurrence) {
   EXPECT_EQ(CountOf(outcome.graph, OpKind::kScan), 0);
 }
 
+std::string DeltaNet(std::string_view symbols, std::string_view tokens) {
+  return Cat("mir \"m\" { ", symbols, R"(
+    %0 = input "q" : f32[1,)",
+             tokens, R"(,2,4]
+    %1 = input "g" : f32[1,)",
+             tokens, R"(,2]
+    %2 = softmax(%0)
+    %3 = mul(%1, %1)
+    %4 = neg(%3)
+    %5 = gated_delta_net(%0, %2, %0, %4, %3)
+    output "y" = %5
+  })");
+}
+
+// What cannot be written out, on a target that runs no loops: nothing is left of a loop.
+TEST(DecomposeUnclaimed, SolvesALongRecurrenceInLevels) {
+  PassContext context;
+  context.claims = {"Binary", "Activation", "Reduce",  "Reshape", "Transpose", "Expand", "Narrow",
+                    "Concat", "Gather",     "Compare", "Where",   "MatMul",    "Softmax"};
+  for (const std::string& text : {DeltaNet("symbol seq in [1, 300]", "seq"), DeltaNet("", "600")}) {
+    const Outcome outcome = RunPass(DecomposeUnclaimed, text, context);
+    EXPECT_EQ(CountOf(outcome.graph, OpKind::kGatedDeltaNet), 0);
+    EXPECT_EQ(CountOf(outcome.graph, OpKind::kScan), 0);
+    EXPECT_EQ(CountOf(outcome.graph, OpKind::kCumsum), 0);
+    EXPECT_LT(outcome.graph.size(), 300);
+  }
+  context.claims.insert("Scan");
+  const Outcome loop =
+      RunPass(DecomposeUnclaimed, DeltaNet("symbol seq in [1, 300]", "seq"), context);
+  EXPECT_EQ(CountOf(loop.graph, OpKind::kScan), 1);
+}
+
 TEST(DecomposeUnclaimed, TakesApartOnlyWhatIsUnclaimed) {
   PassContext context;
   context.claims = {"FusedSwiGLU", "MatMul", "Binary", "LayerNorm"};
