@@ -2,8 +2,8 @@
 #include "runtime/base/text.h"
 #include "runtime/ir/op_info.h"
 #include "runtime/passes/analysis.h"
+#include "runtime/passes/epilogue.h"
 #include "runtime/passes/linear.h"
-#include "runtime/passes/matmul_epilogue.h"
 #include "runtime/passes/passes.h"
 #include "runtime/passes/remarks.h"
 #include "runtime/passes/rewriter.h"
@@ -72,7 +72,7 @@ class BiasFusion {
     if (const std::optional<Match> match = Find(root, BiasActPattern())) {
       return Fuse(root, *match, Name(graph_.node(root).op));
     }
-    const Explanation& why = matcher_.why();
+    const Explanation why = matcher_.why();
     if (why.near && why.node != root && graph_.node(why.node).op == OpKind::kAdd) {
       Missed(context_, kMatMulBiasActRule, why.reason, graph_, why.node,
              Cat(why.message, ", so ", Label(graph_, root), " runs by itself"));
@@ -82,7 +82,7 @@ class BiasFusion {
   void TryBias(NodeId root) {
     const std::optional<Match> match = Find(root, BiasPattern());
     if (!match) {
-      const Explanation& why = matcher_.why();
+      const Explanation why = matcher_.why();
       if (why.near) {
         Missed(context_, kMatMulBiasActRule, why.reason, graph_, why.node, why.message);
       }
@@ -139,6 +139,7 @@ absl::Status FuseMatMulBiasAct(Graph& graph, PassContext& context) {
 extern const Pass kFuseMatMulBiasActPass = {
     .name = "fuse_matmul_bias_act",
     .run = FuseMatMulBiasAct,
+    .needs = {OpKind::kMatMul},
     .gate = "FusedMatMulBiasAct",
     .fusion = true,
     .after = "fuse_swiglu_dual_matmul",

@@ -8,7 +8,7 @@
 #include "runtime/ir/builder.h"
 #include "runtime/ir/op_info.h"
 #include "runtime/passes/analysis.h"
-#include "runtime/passes/matmul_epilogue.h"
+#include "runtime/passes/epilogue.h"
 
 namespace rlx::passes {
 namespace {

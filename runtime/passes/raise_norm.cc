@@ -32,7 +32,7 @@ struct Norm {
   double eps = 0;
   bool whole = false;         // nothing can follow
   std::vector<NodeId> nodes;  // in no order
-  std::span<const Dim> tail;  // the extents normalised; empty where they are not the last ones
+  Shape tail;                 // the extents normalised; empty where they are not the last ones
 };
 
 class Norms {
@@ -56,7 +56,7 @@ class Norms {
     if (!IsFloat(x.dtype)) return;
     const int64_t first = norm.axes.front(), count = static_cast<int64_t>(norm.axes.size());
     if (norm.axes.back() == x.rank() - 1 && first == x.rank() - count) {
-      norm.tail = std::span(x.shape).subspan(static_cast<size_t>(first));
+      norm.tail.assign(x.shape.begin() + first, x.shape.end());
     }
     if (!ReadQuotient(root, norm)) {
       return at_.Miss(Reason::kNormOtherForm, root,
@@ -242,7 +242,7 @@ class Norms {
 
   void Emit(Norm& norm) {
     const Graph& graph = at_.graph();
-    const TensorType row{at_.type(norm.x).dtype, Shape(norm.tail.begin(), norm.tail.end())};
+    const TensorType row{at_.type(norm.x).dtype, norm.tail};
     const bool beta = kind_.centred || norm.beta.valid();
     const bool made_up = !norm.gamma.valid() || (beta && !norm.beta.valid());
     if (made_up && !row.is_static()) return;  // ones and zeros of a known number alone
