@@ -44,7 +44,7 @@ absl::Status FuseSwiglu(Graph& graph, PassContext& context) {
     if (graph.node(root).op != OpKind::kMul) continue;
     const std::optional<Match> match = matcher.Find(root, HalvesPattern(), guard);
     if (!match) {
-      const Explanation& why = matcher.why();
+      const Explanation why = matcher.why();
       if (why.near) Missed(context, kSwigluRule, why.reason, graph, why.node, why.message);
       continue;
     }
@@ -66,6 +66,7 @@ absl::Status FuseSwiglu(Graph& graph, PassContext& context) {
 extern const Pass kFuseSwigluPass = {
     .name = "fuse_swiglu",
     .run = FuseSwiglu,
+    .needs = {OpKind::kSilu},
     .gate = "FusedSwiGLU",
     .fusion = true,
     .after = "fuse_shared_input_matmul",

@@ -49,7 +49,7 @@ absl::Status FuseSwigluDualMatMul(Graph& graph, PassContext& context) {
     const std::optional<Match> match =
         matcher.Find(root, SwigluPattern(), [&](const Match& m) { return Check(graph, fixed, m); });
     if (!match) {
-      const Explanation& why = matcher.why();
+      const Explanation why = matcher.why();
       if (why.near) Missed(context, kSwigluRule, why.reason, graph, why.node, why.message);
       continue;
     }
@@ -70,6 +70,7 @@ absl::Status FuseSwigluDualMatMul(Graph& graph, PassContext& context) {
 extern const Pass kFuseSwigluDualMatMulPass = {
     .name = "fuse_swiglu_dual_matmul",
     .run = FuseSwigluDualMatMul,
+    .needs = {OpKind::kSilu},
     .gate = "FusedSwiGLU",
     .fusion = true,
     .after = "fuse_rms_norm_reshape",

@@ -67,14 +67,14 @@ bool Matcher::Solve(State state) {
     const Node& node = graph_.node(value.node);
     if (!pattern->ops.empty() &&
         (value.result != 0 || std::ranges::count(pattern->ops, node.op) == 0)) {
-      Differs(state, value.node, Cat("is not ", Name(pattern->ops.front())));
+      Differs(state, value.node, pattern->ops.front());
       return false;
     }
     if (!pattern->capture.empty()) {
       auto same = [&](const auto& pair) { return pair.first == pattern->capture; };
       const auto it = std::ranges::find_if(state.match.bound, same);
       if (it != state.match.bound.end() && it->second != value) {
-        Differs(state, value.node, Cat("is not ", Label(graph_, it->second.node)));
+        Differs(state, value.node, it->second.node);
         return false;
       }
       if (it == state.match.bound.end()) state.match.bound.push_back({pattern->capture, value});
@@ -90,7 +90,7 @@ bool Matcher::Solve(State state) {
     }
     if (pattern->operands.empty()) continue;
     if (pattern->operands.size() != node.operands.size()) {
-      Differs(state, value.node, Cat("has ", node.operands.size(), " operands"));
+      Differs(state, value.node, node.operands.size());
       return false;
     }
     const bool swappable = Info(node.op).commutative && node.operands.size() == 2;
@@ -131,10 +131,24 @@ bool Matcher::Finish(const State& state) {
   return false;
 }
 
-void Matcher::Differs(const State& state, NodeId node, std::string message) {
+void Matcher::Differs(const State& state, NodeId node, Difference difference) {
   if (why_.near || state.matched <= deepest_) return;
   deepest_ = state.matched;
-  why_ = {false, Reason::kOtherOp, node, Cat(Label(graph_, node), " ", message)};
+  why_ = {false, Reason::kOtherOp, node, {}};
+  difference_ = std::move(difference);
+}
+
+Explanation Matcher::why() const {
+  Explanation why = why_;
+  if (why.near || why.node < 0) return why;
+  why.message = Label(graph_, why.node) + " ";
+  if (const auto* op = std::get_if<OpKind>(&difference_)) why.message += Cat("is not ", Name(*op));
+  if (const auto* node = std::get_if<NodeId>(&difference_))
+    why.message += Cat("is not ", Label(graph_, *node));
+  if (const auto* count = std::get_if<size_t>(&difference_))
+    why.message += Cat("has ", *count, " operands");
+  if (const auto* said = std::get_if<std::string>(&difference_)) why.message += *said;
+  return why;
 }
 
 std::optional<Refusal> Matcher::OtherReaders(NodeId id) const {

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "runtime/ir/graph.h"
@@ -64,14 +65,17 @@ class Matcher {
   explicit Matcher(const Rewriter& rewriter);
 
   std::optional<Match> Find(NodeId root, const Pattern& pattern, const Guard& guard = nullptr);
-  // About the last Find that returned nothing.
-  const Explanation& why() const { return why_; }
+  // About the last Find that returned nothing. Put into words here: most who look find nothing, and
+  // do not ask.
+  Explanation why() const;
 
  private:
   struct State;
+  // What a node is not: of this op, that node, a node of so many operands; or what a guard says.
+  using Difference = std::variant<OpKind, NodeId, size_t, std::string>;
   bool Solve(State state);
   bool Finish(const State& state);
-  void Differs(const State& state, NodeId node, std::string message);
+  void Differs(const State& state, NodeId node, Difference difference);
   std::optional<Refusal> OtherReaders(NodeId id) const;
 
   const Graph& graph_;
@@ -81,6 +85,7 @@ class Matcher {
   NodeId root_ = -1;
   int deepest_ = -1;
   Explanation why_;
+  Difference difference_;  // for its message, unless it is near
   Match found_;
 };
 
