@@ -66,12 +66,16 @@ std::string Label(const Graph& graph, NodeId id) {
 }
 
 std::vector<SourceRef> MergedSources(const Graph& graph, const std::vector<NodeId>& nodes) {
+  // Rewrites keep the author's order, so in that of the nodes there is next to nothing to sort.
+  std::vector<NodeId> in_order = nodes;
+  std::ranges::sort(in_order);
   std::vector<SourceRef> merged;
-  for (NodeId id : nodes) {
+  merged.reserve(in_order.size());
+  for (NodeId id : in_order) {
     const std::vector<SourceRef>& sources = graph.node(id).sources;
     merged.insert(merged.end(), sources.begin(), sources.end());
   }
-  std::ranges::sort(merged);
+  if (!std::ranges::is_sorted(merged)) std::ranges::sort(merged);
   merged.erase(std::unique(merged.begin(), merged.end()), merged.end());
   return merged;
 }

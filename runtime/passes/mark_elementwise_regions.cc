@@ -40,15 +40,16 @@ class Marking {
         context_(context),
         rewriter_(graph, context),
         fixed_(WeightOnly(graph)),
-        region_of_(graph.size(), -1) {}
+        region_of_(graph.size(), -1),
+        inside_(graph.size(), -1) {}
 
   absl::Status Run() {
     // Readers first: a node's readers have found their regions before it looks for its own.
     for (NodeId id = rewriter_.size() - 1; id >= 0; --id) {
       if (Eligible(id) && !JoinReaders(id)) Start(id);
     }
-    for (const Region& region : regions_) {
-      if (region.members.size() > 1) RLX_TRY(Emit(region));
+    for (size_t index = 0; index < regions_.size(); ++index) {
+      if (regions_[index].members.size() > 1) RLX_TRY(Emit(static_cast<int>(index)));
     }
     return rewriter_.Finish();
   }
@@ -65,16 +66,21 @@ class Marking {
     return graph_.node(v.node).op == OpKind::kConstant && graph_.type(v).NumElements() == 1;
   }
 
-  void AddInputs(NodeId id, std::set<Value>& inputs) const {
+  // What the region does not read yet, each once.
+  std::vector<Value> MoreInputs(NodeId id, const Region& region) const {
+    std::vector<Value> more;
     for (Value v : graph_.node(id).operands) {
-      if (!IsScalarConstant(v)) inputs.insert(v);
+      if (IsScalarConstant(v) || region.inputs.count(v) > 0) continue;
+      if (std::ranges::find(more, v) == more.end()) more.push_back(v);
     }
+    return more;
   }
 
   void Start(NodeId id) {
     region_of_[id] = static_cast<int>(regions_.size());
     Region region{id, {id}, {id}, {}};
-    AddInputs(id, region.inputs);
+    const std::vector<Value> inputs = MoreInputs(id, region);
+    region.inputs.insert(inputs.begin(), inputs.end());
     regions_.push_back(std::move(region));
   }
 
@@ -111,24 +117,23 @@ class Marking {
     // What weights alone decide is computed once, not with every run.
     if (fixed_[id] != fixed_[region.tail]) return false;
     if (region.members.size() + 1 > context_.limits.max_elementwise_steps) return false;
-    std::set<Value> more;
-    AddInputs(id, more);
-    std::erase_if(more, [&](Value v) { return region.inputs.count(v) > 0; });
+    const std::vector<Value> more = MoreInputs(id, region);
     // Its own value is an input of the region until it joins.
     if (region.inputs.size() - 1 + more.size() > context_.limits.max_elementwise_inputs) {
       return false;
     }
     region.inputs.erase({id, 0});
-    region.inputs.merge(more);
+    region.inputs.insert(more.begin(), more.end());
     region.members.push_back(id);
     if (*outside) region.results.push_back(id);
     region_of_[id] = index;
     return true;
   }
 
-  absl::Status Emit(const Region& region) {
+  absl::Status Emit(int index) {
+    const Region& region = regions_[index];
     std::vector<Value> operands;
-    RLX_ASSIGN(std::shared_ptr<const Graph> body, Body(region, operands));
+    RLX_ASSIGN(std::shared_ptr<const Graph> body, Body(index, operands));
     if (operands.empty()) return absl::OkStatus();  // constants alone: for constant folding
     if (!fixed_[region.tail]) Report(region);
     const std::vector<Value> made =
@@ -154,33 +159,37 @@ class Marking {
              .bytes = RoundTripBytes(graph_, read) - written});
   }
 
+  bool IsMember(Value v, int region) const { return region_of_[v.node] == region; }
+
   // The nested graph; its inputs are bound to `operands`, in order of first use.
-  absl::StatusOr<std::shared_ptr<const Graph>> Body(const Region& region,
-                                                    std::vector<Value>& operands) const {
+  absl::StatusOr<std::shared_ptr<const Graph>> Body(int index, std::vector<Value>& operands) {
+    const Region& region = regions_[index];
     const std::vector<NodeId> members(region.members.rbegin(), region.members.rend());
     auto body = std::make_shared<Graph>();
     GraphBuilder b(*body);
-    std::map<Value, Value> inside;
+    std::map<Value, Value> read;  // from outside the region
     // Inputs first: they are the body's signature.
     for (NodeId id : members) {
       for (Value v : graph_.node(id).operands) {
-        if (region.inputs.count(v) == 0 || inside.count(v) > 0) continue;
-        inside[v] = b.Input("", graph_.type(v));
+        if (region.inputs.count(v) == 0 || read.count(v) > 0) continue;
+        read[v] = b.Input("", graph_.type(v));
         operands.push_back(v);
       }
     }
     for (NodeId id : members) {
-      std::vector<Value> mapped;
-      for (Value v : graph_.node(id).operands) {
-        if (inside.count(v) == 0) inside[v] = b.Constant(graph_.node(v.node).Tensor("value"));
-        mapped.push_back(inside[v]);
+      Node copy = graph_.node(id);
+      for (Value& v : copy.operands) {
+        if (IsMember(v, index)) {
+          v = {inside_[v.node], 0};
+          continue;
+        }
+        if (read.count(v) == 0) read[v] = b.Constant(graph_.node(v.node).Tensor("value"));
+        v = read[v];
       }
-      const std::vector<Value> results = b.Clone(graph_.node(id), std::move(mapped));
-      if (!results.empty()) inside[{id, 0}] = results.front();
+      inside_[id] = body->Add(std::move(copy));
     }
-    for (NodeId id : region.results) b.Output("", inside[{id, 0}]);
+    for (NodeId id : region.results) b.Output("", {inside_[id], 0});
     RLX_TRY(b.status());
-    body->constraints.clear();  // the outer graph has them
     return body;
   }
 
@@ -189,6 +198,7 @@ class Marking {
   Rewriter rewriter_;
   const std::vector<bool> fixed_;
   std::vector<int> region_of_;  // by node; -1: none
+  std::vector<NodeId> inside_;  // by node: what it is in the body of its region
   std::vector<Region> regions_;
 };
 

@@ -55,12 +55,11 @@ absl::Status WidenRefused(Graph& graph, PassContext& context) {
   if (!context.runs || context.keep_unclaimed) return absl::OkStatus();
   Rewriter rewriter(graph, context);
   for (NodeId id = 0; id < rewriter.size(); ++id) {
-    const bool forced = context.native.count(std::string(Info(graph.node(id).op).claim)) > 0;
-    if (forced || !MayWiden(graph, graph.node(id)) || !IsStatic(graph, graph.node(id)) ||
-        context.runs(graph, id)) {
-      continue;
-    }
-    const std::optional<Graph> alone = Alone(graph, graph.node(id));
+    const Node& node = graph.node(id);
+    if (!MayWiden(graph, node) || !IsStatic(graph, node)) continue;
+    if (context.native.count(std::string(Info(node.op).claim)) > 0) continue;
+    if (context.runs(graph, id)) continue;
+    const std::optional<Graph> alone = Alone(graph, node);
     if (!alone || !context.runs(*alone, alone->size() - 1)) continue;
     Applied(context, kDecomposeRule, graph, {id}, Cat(Label(graph, id), " is computed in f32"));
     Widen(rewriter, id, graph.node(id));

@@ -21,15 +21,20 @@ class Compilation {
  public:
   explicit Compilation(const CompileRequest& request) : request_(request) {}
 
-  absl::StatusOr<CompileResult> Run(const Module& module) {
+  // `own`: the module's graph where it is nobody else's; then it is taken and not copied.
+  absl::StatusOr<CompileResult> Run(const Module& module, Graph* own = nullptr) {
     result_.device = request_.device;
     RLX_ASSIGN(result_.options,
                ResolveFor(module, request_.device, request_.options, request_.backend,
                           request_.backend != nullptr ? &request_.target : nullptr));
     RLX_TRY(Phase("verify", [&] { return Judge(module); }));
-    Graph graph = module.graph;
+    Graph graph;
+    if (module.stage == Stage::kHir && request_.until != Stage::kHir) {
+      RLX_TRY(Phase("hir", [&] { return Lower(module, graph); }));
+    } else {
+      graph = own != nullptr ? std::move(*own) : module.graph;
+    }
     if (request_.until == Stage::kHir) return StopAt(Stage::kHir, std::move(graph));
-    if (module.stage == Stage::kHir) RLX_TRY(Phase("hir", [&] { return Lower(module, graph); }));
     if (request_.until == Stage::kMir) return StopAt(Stage::kMir, std::move(graph));
     RLX_TRY(Phase("mir", [&] { return Optimize(module.stage, graph); }));
     if (result_.options.assert_fusion_clean) RLX_TRY(RequireClean(result_.fusion));
@@ -144,7 +149,8 @@ absl::StatusOr<CompileResult> CompileHirStages(const Module& hir, const CompileR
 }
 
 absl::StatusOr<CompileResult> CompileGraphStages(const Graph& mir, const CompileRequest& request) {
-  return CompileModuleStages({Stage::kMir, FusionPolicy::kDirect, mir}, request);
+  Module module{Stage::kMir, FusionPolicy::kDirect, mir};
+  return Compilation(request).Run(module, &module.graph);
 }
 
 absl::StatusOr<CompileResult> CompileGraphStagesForBackend(const Graph& mir,

@@ -39,6 +39,15 @@ std::map<std::string, int64_t> Named(const OpTally& tally, const NameOf& name_of
   return out;
 }
 
+// Leaves and bodies of control flow too.
+void Tally(const Graph& graph, OpTally& tally) {
+  for (const Node& node : graph.nodes()) {
+    ++tally[static_cast<size_t>(node.op)];
+    if (Info(node.op).op_class != OpClass::kControlFlow) continue;
+    for (const auto& body : node.subgraphs) Tally(*body, tally);
+  }
+}
+
 std::string_view PolicyName(DispatchPolicy policy) {
   switch (policy) {
     case DispatchPolicy::kForceCommon:
@@ -146,8 +155,8 @@ void StampSources(Graph& graph) {
     Node& node = graph.node(id);
     if (node.sources.empty()) node.sources = {{SourceRef::Kind::kMir, id, node.name}};
   }
+  if (CountAllNodes(graph) == graph.size()) return;
   const std::vector<PlacedNode> all = AllNodes(graph);
-  if (all.size() == static_cast<size_t>(graph.size())) return;
   std::vector<std::string> places;
   for (size_t number = 0; number < all.size(); ++number) {
     const std::string& name = all[number].node().name;
@@ -162,7 +171,7 @@ void StampSources(Graph& graph) {
 
 std::map<std::string, int64_t> OpCounts(const Graph& graph) {
   OpTally tally{};
-  for (const PlacedNode& at : AllNodes(graph)) ++tally[static_cast<size_t>(at.node().op)];
+  Tally(graph, tally);
   return Named(tally, [](OpKind op) { return Name(op); });
 }
 
