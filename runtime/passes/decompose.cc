@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/passes/decompose.h"
 
+#include <algorithm>
+
+#include "runtime/base/checked.h"
 #include "runtime/base/status.h"
 #include "runtime/ir/op_info.h"
+#include "runtime/ir/verify.h"
 #include "runtime/passes/analysis.h"
 #include "runtime/passes/passes.h"
 #include "runtime/passes/remarks.h"
@@ -14,8 +18,22 @@ namespace {
 // A row's decomposition is one level deep; rows that need each other would never end.
 constexpr int kMaxRounds = 16;
 
-// Replaces the node unless it cannot be taken apart with these operands (a symbolic extent, say):
-// then it stays, and the dispatch report calls it unsupported.
+// Whether the verifier would refuse the value for its size. A symbol without a bound counts by its
+// least value there.
+bool TooLarge(const Graph& graph, const TensorType& type) {
+  SymbolTable capacity = graph.symbols;
+  for (auto& [name, range] : capacity) {
+    if (range.max == SymbolRange{}.max) range.max = range.min;
+  }
+  std::optional<int64_t> bytes = ByteWidth(type.dtype);
+  for (const Dim& dim : type.shape) {
+    if (bytes) bytes = CheckedMul(*bytes, std::max<int64_t>(dim.UpperBound(capacity), 1));
+  }
+  return !bytes || *bytes > Limits{}.max_tensor_bytes;
+}
+
+// Replaces the node unless it cannot be taken apart with these operands (a symbolic extent, say, or
+// parts beyond all limits): then it stays, and the dispatch report calls it unsupported.
 bool Decompose(Graph& graph, Rewriter& rewriter, NodeId id, Parts parts_of) {
   const Node node = graph.node(id);
   const NodeId first_made = graph.size();
@@ -27,7 +45,10 @@ bool Decompose(Graph& graph, Rewriter& rewriter, NodeId id, Parts parts_of) {
     if (graph.type((*parts)[r]) != node.results[r]) return false;
   }
   for (NodeId made = first_made; made < graph.size(); ++made) {
-    if (graph.node(made).sources.empty()) graph.node(made).sources = node.sources;
+    Node& part = graph.node(made);
+    if (std::ranges::any_of(part.results, [&](const auto& type) { return TooLarge(graph, type); }))
+      return false;
+    if (part.sources.empty()) part.sources = node.sources;
   }
   rewriter.Take({id});
   for (size_t r = 0; r < parts->size(); ++r) {

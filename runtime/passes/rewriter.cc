@@ -108,8 +108,10 @@ std::vector<NodeId> Rewriter::Unread() const {
 
 absl::Status Rewriter::Finish() {
   RLX_TRY(builder_.status());
-  if (replacement_.empty()) return absl::OkStatus();
-  context_.changed = true;
+  if (replacement_.empty() && graph_.size() == original_size_) return absl::OkStatus();
+  // Without a replacement there are only nodes that somebody made in vain.
+  if (!replacement_.empty()) context_.changed = true;
+  replacement_.resize(static_cast<size_t>(original_size_));
   const std::vector<NodeId> unread = Unread();
   for (NodeId id = 0; id < graph_.size(); ++id) {
     for (Value& operand : graph_.node(id).operands) operand = Resolve(operand);

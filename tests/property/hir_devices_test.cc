@@ -27,9 +27,8 @@ Module OneBlock(uint64_t seed, FusionPolicy policy, bool symbolic) {
 }
 
 std::string Unsupported(const DispatchReport& report) {
-  return Join(report.unsupported, "; ", [](std::string& out, const auto& node) {
-    out += Cat(node.node, ": ", node.why);
-  });
+  return Join(report.unsupported, "; ",
+              [](std::string& out, const auto& node) { out += Cat(node.node, ": ", node.why); });
 }
 
 // The module compiled without a back end, by the tables of the device's target.

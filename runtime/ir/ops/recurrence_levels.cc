@@ -50,8 +50,7 @@ Steps Joined(GraphBuilder& b, const Steps& steps, Value position, int64_t back) 
   const Value from = b.Max(b.Sub(position, distance), b.Scalar(DType::kI64, 0));
   Shape along(static_cast<size_t>(b.type(steps.u).rank()) - 1, 1);
   along[0] = b.type(position).shape[0];
-  const Value is_there =
-      b.Reshape(b.Emit(OpKind::kGe, {position, distance}), std::move(along));
+  const Value is_there = b.Reshape(b.Emit(OpKind::kGe, {position, distance}), std::move(along));
   const Value a = Times(b, steps, b.Gather(steps.a, from, 1));
   const Value u = b.Add(Times(b, steps, b.Gather(steps.u, from, 1)), steps.u);
   return {b.Where(is_there, a, steps.a), b.Where(is_there, u, steps.u), steps.matrices};
@@ -102,8 +101,7 @@ Values DeltaNet(GraphBuilder& b, const Node& node) {
   const DType dtype = TypesOf(node).wide;
   const int64_t n = d[3].value();
   const Value written = b.Mul(b.Reshape(k, column), b.Reshape(beta, gate));
-  const Value kept =
-      b.Sub(Identity(b, dtype, n), b.Mul(written, b.Reshape(k, line)));
+  const Value kept = b.Sub(Identity(b, dtype, n), b.Mul(written, b.Reshape(k, line)));
   const Value a = b.Mul(kept, b.Unary(OpKind::kExp, b.Reshape(g, gate)));
   const Value u = b.Mul(written, b.Reshape(v, line));
   const Value position = Iota(b, d[1], DType::kI64);
@@ -123,8 +121,7 @@ Values SelectiveScan(GraphBuilder& b, const Node& node) {
   const Value u = b.Mul(b.Reshape(b.Mul(delta, x), column), b.Reshape(write, line));
   const Value position = Iota(b, d[1], DType::kI64);
   const Value states = States(b, {a, u, false}, position, d[1], First(b, node, in));
-  const Value out =
-      b.Reduce(OpKind::kReduceSum, b.Mul(states, b.Reshape(read, line)), {3}, false);
+  const Value out = b.Reduce(OpKind::kReduceSum, b.Mul(states, b.Reshape(read, line)), {3}, false);
   return Returned(b, node, out, states, position);
 }
 

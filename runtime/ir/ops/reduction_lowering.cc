@@ -45,9 +45,9 @@ Value Repeated(GraphBuilder& b, bool bit, Dim times) {
 Value Taken(GraphBuilder& b, const Dim& n, bool exclusive) {
   const Dim period = n + n + Dim(1);
   const Value ones = Repeated(b, true, n);
-  const Value pattern =
-      exclusive ? b.Concat({Repeated(b, false, 1), ones, Repeated(b, false, n)}, 0)
-                : b.Concat({ones, Repeated(b, false, n + Dim(1))}, 0);
+  const Value pattern = exclusive
+                            ? b.Concat({Repeated(b, false, 1), ones, Repeated(b, false, n)}, 0)
+                            : b.Concat({ones, Repeated(b, false, n + Dim(1))}, 0);
   const Value often = b.Expand(b.Reshape(pattern, {1, period}), {n, period});
   const Value flat = b.Concat({b.Reshape(often, {n * period}), Repeated(b, false, n)}, 0);
   const Value rows = b.Narrow(b.Reshape(flat, {n + Dim(1), 2, n}), 1, 0, 1);

@@ -24,8 +24,7 @@ absl::StatusOr<Graph> WholeAndParts(const RunningSum& sum, const Dim& n) {
   Graph graph;
   graph.symbols = {{"n", {}}};
   GraphBuilder b(graph);
-  const Value x =
-      b.Input("x", {sum.dtype, sum.axis == 0 ? Shape{n, Dim(3)} : Shape{Dim(3), n}});
+  const Value x = b.Input("x", {sum.dtype, sum.axis == 0 ? Shape{n, Dim(3)} : Shape{Dim(3), n}});
   const Value whole =
       b.Emit(OpKind::kCumsum, {x}, {{"axis", sum.axis}, {"exclusive", sum.exclusive}});
   RLX_TRY(b.status());

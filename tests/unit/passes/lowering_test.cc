@@ -365,6 +365,13 @@ TEST(DecomposeUnclaimed, SolvesALongRecurrenceInLevels) {
   EXPECT_EQ(CountOf(loop.graph, OpKind::kScan), 1);
 }
 
+// A state for each of so many tokens fits nowhere. What was tried leaves no trace.
+TEST(DecomposeUnclaimed, KeepsARecurrenceThatFitsInNoLevels) {
+  PassContext context;
+  context.claims = {"Binary", "Activation", "Softmax"};
+  ExpectUntouched(DecomposeUnclaimed, DeltaNet("symbol seq in [1, 20000000000]", "seq"), context);
+}
+
 TEST(DecomposeUnclaimed, TakesApartOnlyWhatIsUnclaimed) {
   PassContext context;
   context.claims = {"FusedSwiGLU", "MatMul", "Binary", "LayerNorm"};
