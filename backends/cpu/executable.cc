@@ -9,6 +9,7 @@
 #include "backends/cpu/run_steps.h"
 #include "runtime/base/check.h"
 #include "runtime/base/status.h"
+#include "runtime/device/params_read.h"
 
 namespace rlx::cpu {
 namespace {
@@ -39,6 +40,7 @@ class CpuWeights final : public device::Weights {
   }
 
   std::vector<SharedBytes> params;
+  std::vector<bool> dropped;  // by param: its bytes are gone, being packed or never read
   std::vector<AlignedMemory> slots;
 };
 
@@ -59,8 +61,7 @@ class CpuExecutable final : public device::Executable,
     RLX_TRY(Prepare(program_->weight_steps, weight_steps_));
     RLX_TRY(Prepare(program_->steps, steps_));
     tiny_ = Nanos(program_->steps) < kTinyRunNanos;
-    params_read_.resize(program_->params.size());
-    FindParamsRead(program_->steps);
+    params_read_ = device::ParamsRead(*program_, program_->steps);
     return absl::OkStatus();
   }
 
@@ -83,6 +84,20 @@ class CpuExecutable final : public device::Executable,
       std::byte* base = Base(buffer, places);
       addresses[b] = base == nullptr ? nullptr : base + buffer.offset;
     }
+  }
+
+  // Internal where the weights lack a param that a run reads: bound for another program.
+  absl::Status CheckHolds(const CpuWeights& weights) const {
+    if (weights.params.size() != params_read_.size() ||
+        weights.slots.size() != program_->weight_slots.size()) {
+      return Internal("the weights are bound for another program");
+    }
+    for (size_t p = 0; p < params_read_.size(); ++p) {
+      if (params_read_[p] && weights.dropped[p]) {
+        return Internal("the bound weights lack param \"", program_->params[p].name, "\"");
+      }
+    }
+    return absl::OkStatus();
   }
 
   const Host& host() const { return host_; }
@@ -150,18 +165,6 @@ class CpuExecutable final : public device::Executable,
     return nanos;
   }
 
-  // Params that a run reads; the others are only packed when weights are bound.
-  void FindParamsRead(const std::vector<Step>& steps) {
-    for (const Step& step : steps) {
-      for (int32_t b : step.buffers) {
-        if (b >= 0 && program_->buffers[b].storage == Storage::kParam) {
-          params_read_[program_->buffers[b].index] = true;
-        }
-      }
-      for (const auto& body : step.bodies) FindParamsRead(body);
-    }
-  }
-
   std::shared_ptr<const Program> program_;
   Host host_;
   std::unique_ptr<LoadedObject> code_;
@@ -170,7 +173,7 @@ class CpuExecutable final : public device::Executable,
   size_t most_buffers_ = 0;
   size_t routine_scratch_ = 0;
   bool tiny_ = false;
-  std::vector<bool> params_read_;
+  std::vector<bool> params_read_;  // by a run; the others are only packed when weights are bound
 };
 
 class CpuContext final : public device::ExecContext {
@@ -219,10 +222,11 @@ class CpuContext final : public device::ExecContext {
                        std::vector<device::StepTime>* trace) {
     CHECK(inputs.size() == in_.size() && outputs.size() == out_.size(), "a run with ",
           inputs.size(), " inputs and ", outputs.size(), " outputs");
+    const auto& bound = static_cast<const CpuWeights&>(weights);
+    RLX_TRY(executable_->CheckHolds(bound));
     RLX_TRY(StageInputs(inputs));
     RLX_TRY(StageOutputs(outputs));
-    executable_->Resolve({static_cast<const CpuWeights*>(&weights), arena_.data(), in_, out_},
-                         addresses_);
+    executable_->Resolve({&bound, arena_.data(), in_, out_}, addresses_);
     const Host& host = executable_->host();
     Team team = executable_->tiny() ? Team() : host.pool->Lease(host.threads);
     RLX_TRY(RunSteps(executable_->steps(),
@@ -279,8 +283,14 @@ absl::StatusOr<std::shared_ptr<const device::Weights>> CpuExecutable::BindWeight
   CHECK(params.size() == program_->params.size(), params.size(), " weights for ",
         program_->params.size(), " params");
   auto weights = std::make_shared<CpuWeights>();
-  for (const SharedBytes& param : params) {
-    RLX_ASSIGN(SharedBytes aligned, Aligned(param));
+  for (size_t p = 0; p < params.size(); ++p) {
+    const device::TensorSpec& spec = program_->params[p];
+    const int64_t bytes = spec.type.ByteSize().value_or(0);
+    if (static_cast<int64_t>(params[p].size()) != bytes) {
+      return Internal("param \"", spec.name, "\" has ", bytes, " bytes, ", params[p].size(),
+                      " are bound");
+    }
+    RLX_ASSIGN(SharedBytes aligned, Aligned(params[p]));
     weights->params.push_back(std::move(aligned));
   }
   for (int64_t bytes : program_->weight_slots) {
@@ -294,8 +304,10 @@ absl::StatusOr<std::shared_ptr<const device::Weights>> CpuExecutable::BindWeight
   Team team = host_.pool->Lease(host_.threads);
   RLX_TRY(
       RunSteps(weight_steps_, {*host_.math, team, addresses, arguments, scratch.data()}, cancel));
+  weights->dropped = params_read_;
+  weights->dropped.flip();
   for (size_t p = 0; p < params_read_.size(); ++p) {
-    if (!params_read_[p]) weights->params[p] = SharedBytes();
+    if (weights->dropped[p]) weights->params[p] = SharedBytes();
   }
   return weights;
 }

@@ -3,6 +3,7 @@
 
 #include "runtime/base/clock.h"
 #include "runtime/base/status.h"
+#include "runtime/device/params_read.h"
 #include "runtime/engine/weight_digest.h"
 
 namespace rlx::engine {
@@ -11,30 +12,18 @@ namespace {
 using device::Program;
 using device::Step;
 
-Digest256 WeightKey(const Program& program, const device::Device& device,
+Digest256 WeightKey(const CompiledModule& module, const device::Device& device,
                     const OrderedWeights& weights) {
   FieldHasher key;
-  key.Add(device.info().id).Add(WeightProgramDigest(program));
-  for (const Digest256& source : weights.sources) key.Add(source);
+  key.Add(device.info().id).Add(WeightProgramDigest(*module.artifact.program));
+  const std::vector<IoEntry>& declared = module.artifact.lir.plan.params;
+  for (size_t i = 0; i < declared.size(); ++i) key.Add(declared[i].name).Add(weights.sources[i]);
   return key.Finish();
-}
-
-void MarkParamsRead(const Program& program, const std::vector<Step>& steps,
-                    std::vector<bool>& read) {
-  for (const Step& step : steps) {
-    for (int32_t buffer : step.buffers) {
-      if (buffer >= 0 && program.buffers[buffer].storage == Storage::kParam) {
-        read[program.buffers[buffer].index] = true;
-      }
-    }
-    for (const auto& body : step.bodies) MarkParamsRead(program, body, read);
-  }
 }
 
 // Bytes of the params that runs read as they are: the others are there while weights are bound.
 int64_t ParamBytesRead(const Program& program) {
-  std::vector<bool> read(program.params.size());
-  MarkParamsRead(program, program.steps, read);
+  const std::vector<bool> read = device::ParamsRead(program, program.steps);
   int64_t bytes = 0;
   for (size_t i = 0; i < read.size(); ++i) {
     if (read[i]) bytes += program.params[i].type.ByteSize().value_or(0);
@@ -104,7 +93,7 @@ absl::StatusOr<Loader::Loaded> Loader::Load(const ModulePtr& module, const devic
     return set;
   };
   RLX_ASSIGN(WeightTable::Bound bound,
-             weights_.Get(WeightKey(program, device, weights), bind, cancel));
+             weights_.Get(WeightKey(*module, device, weights), bind, cancel));
   const int64_t weight_bytes = bound.use.weights().bytes() + ParamBytesRead(program);
   auto runnable = std::shared_ptr<Runnable>(
       new Runnable{.module = module,

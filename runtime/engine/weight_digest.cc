@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/engine/weight_digest.h"
 
+#include "runtime/device/params_read.h"
 #include "runtime/tensor/shape.h"
 
 namespace rlx::engine {
@@ -16,9 +17,11 @@ class Digester {
 
   Digest256 Run() {
     out_.Add(program_.target_fingerprint);
+    const std::vector<bool> read = device::ParamsRead(program_, program_.steps);
     out_.AddInt(program_.params.size());
-    for (const device::TensorSpec& param : program_.params) {
-      out_.Add(param.name).Add(ToString(param.type));
+    for (size_t i = 0; i < read.size(); ++i) {
+      const device::TensorSpec& param = program_.params[i];
+      out_.Add(param.name).Add(ToString(param.type)).AddInt(read[i] ? 1 : 0);
     }
     Ints(program_.weight_slots);
     Steps(program_.weight_steps);

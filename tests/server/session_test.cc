@@ -81,6 +81,32 @@ TEST_F(SessionTest, OpensRunsAndCloses) {
   EXPECT_EQ(Metric("rlxd_sessions{state=\"open\"}"), 0);
 }
 
+// Two modules that declare the same weights, of which the first reads fewer.
+TEST_F(SessionTest, ModulesOfTheSameWeightsReadTheirOwn) {
+  for (const bool reads_both : {false, true}) {
+    v1::GraphModule module;
+    module.set_name("scale");
+    module.set_stage(v1::STAGE_MIR);
+    v1::Graph& graph = *module.add_graphs();
+    AddInput(graph, "input", "x", {4});
+    AddInput(graph, "param", "p", {4});
+    AddInput(graph, "param", "q", {4});
+    AddNode(graph, "mul", {0, 1});
+    if (reads_both) AddNode(graph, "add", {3, 2});
+    AddOutput(graph, "y", reads_both ? 4 : 3);
+    v1::OpenRequest request;
+    request.set_key(Compile(module).result.key());
+    AddWeight(request, "p", {4}, 3);
+    AddWeight(request, "q", {4}, 5);
+    v1::OpenResponse opened;
+    ASSERT_TRUE(Open(request, opened).ok());
+    v1::RunResponse response;
+    const grpc::Status ran = Run(RunWith(opened.handle(), Floats({4}, 2)), response);
+    ASSERT_TRUE(ran.ok()) << ran.error_message();
+    EXPECT_EQ(FirstValue(response), reads_both ? 11 : 6);
+  }
+}
+
 TEST_F(SessionTest, BadOpensAreNamed) {
   struct Bad {
     const char* name;

@@ -5,6 +5,7 @@
 
 #include "runtime/base/fault.h"
 #include "runtime/base/status.h"
+#include "runtime/base/text.h"
 #include "tests/unit/engine/engine_fixture.h"
 
 namespace rlx::engine::test {
@@ -191,6 +192,63 @@ TEST_F(SessionTest, ASecondSessionCostsNoSecondCopyOfItsWeights) {
   EXPECT_EQ(engine->Stats().idle_weight_sets, 1) << "kept for the next one";
   EXPECT_TRUE(OpenMlp({"a"})->weights_shared);
   EXPECT_EQ(observer.shared, 2);
+}
+
+// Bound weights keep the params that runs read and no more: what one program dropped is no set for
+// another that reads it.
+TEST_F(SessionTest, WeightsAreSharedOnlyWithWhatTheyHold) {
+  const auto open = [&](std::string_view result) {
+    OpenSpec spec;
+    spec.executable = OpenSpec::Compile{Spec(Parse(Cat(R"(mir "m" {
+      %0 = input "x" : f32[4]
+      %1 = param "p" : f32[4]
+      %2 = param "q" : f32[4]
+      %3 = mul(%0, %1)
+      %4 = add(%3, %2)
+      %5 = sub(%3, %2)
+      output "y" = )",
+                                                       result, "\n}"))),
+                                        {}};
+    spec.weights = {{"p", DType::kF32, {4}, SharedBytes(FloatBytes({1, 2, 3, 4}))},
+                    {"q", DType::kF32, {4}, SharedBytes(FloatBytes({10, 20, 30, 40}))}};
+    return engine->OpenSession({}, std::move(spec), {});
+  };
+  const auto product = open("%3"), sum = open("%4"), difference = open("%5");
+  ASSERT_TRUE(product.ok() && sum.ok() && difference.ok()) << sum.status();
+  EXPECT_FALSE(sum->weights_shared);
+  EXPECT_TRUE(difference->weights_shared) << "which reads the same";
+  const auto run = [&](const Opened& opened) {
+    const auto ran = Run(opened.handle, {1, 1, 1, 1}, {4});
+    EXPECT_TRUE(ran.ok()) << ran.status();
+    return ran.ok() ? ran->outputs.at(0) : std::vector<float>{};
+  };
+  EXPECT_EQ(run(*product), (std::vector<float>{1, 2, 3, 4}));
+  EXPECT_EQ(run(*sum), (std::vector<float>{11, 22, 33, 44}));
+  EXPECT_EQ(run(*difference), (std::vector<float>{-9, -18, -27, -36}));
+}
+
+// Options alone change which params runs read: here dead nodes stay, and read one.
+TEST_F(SessionTest, OptionsDecideWhichWeightsAreHeld) {
+  for (const bool dead : {false, true}) {
+    CompileSpec spec = Spec(Parse(R"(mir "m" {
+      %0 = input "x" : f32[4]
+      %1 = param "p" : f32[4]
+      %2 = max(%0, %1)
+      %3 = tanh(%2)
+      %4 = neg(%0)
+      output "y" = %4
+    })"));
+    spec.options.dce = !dead;
+    spec.options.fusion.unfuse_elementwise_regions = dead;
+    OpenSpec open;
+    open.executable = OpenSpec::Compile{std::move(spec), {}};
+    open.weights = {{"p", DType::kF32, {4}, SharedBytes(FloatBytes({1, 2, 3, 4}))}};
+    const auto opened = engine->OpenSession({}, std::move(open), {});
+    ASSERT_TRUE(opened.ok()) << opened.status();
+    const auto ran = Run(opened->handle, {1, 2, 3, 4}, {4});
+    ASSERT_TRUE(ran.ok()) << ran.status();
+    EXPECT_EQ(ran->outputs.at(0), (std::vector<float>{-1, -2, -3, -4}));
+  }
 }
 
 TEST_F(SessionTest, IdleWeightsGoWhenMemoryIsWanted) {
