@@ -22,6 +22,8 @@ namespace {
 
 constexpr Rule kRule("dequant_matmul");
 
+const std::vector<int64_t> kSwap = {1, 0};
+
 struct Weights {
   Scaling scaling;
   NodeId dequantize;
@@ -80,6 +82,8 @@ class WeightFolding {
     const TensorType& type = graph_.type(w.scaling.value);
     if (type.dtype != DType::kI8) return Cat("has codes of ", type.dtype, ", not i8");
     if (type.rank() != 2 || !type.is_static()) return Cat("is no matrix of fixed size but ", type);
+    if (w.transpose >= 0 && graph_.node(w.transpose).Ints("perm") != kSwap)
+      return "is turned by a transpose that leaves rows and columns as they are";
     const int64_t columns = w.transpose < 0 ? 1 : 0;
     if (w.scaling.axis && *w.scaling.axis != columns) return "has a scale for each row of k";
     if (graph_.type(graph_.node(product).operands[0]).rank() < 2) return "meets a vector";
@@ -145,7 +149,7 @@ class WeightFolding {
     if (w.transpose >= 0) replaced.push_back(w.transpose);
     GraphBuilder& b = rewriter_.For(replaced);
     Value codes = w.scaling.value;
-    if (w.transpose >= 0) codes = b.Transpose(codes, {1, 0});
+    if (w.transpose >= 0) codes = b.Transpose(codes, kSwap);
     std::vector<double> scales(n), zeros(n);
     for (int64_t j = 0; j < n; ++j) {
       const auto c = static_cast<size_t>(w.scaling.axis ? j : 0);

@@ -136,9 +136,11 @@ void WeightStep(Draft& g) {
   const Draft::Item x = g.Sequence();
   const int64_t k = g.LastExtent(x.value), n = g.Draw(1, 7);
   const bool turned = g.Flip();
-  const Weights w = turned ? DrawWeights(g, {n, k}, 0) : DrawWeights(g, {k, n}, 1);
-  const Value real = turned ? g.b.Transpose(w.real, {1, 0}) : w.real;
-  if (g.Draw(0, 5) == 0) g.Keep(real, 1);  // someone else reads it
+  const Weights w = turned ? DrawWeights(g, {n, k}, g.Draw(0, 7) == 0 ? 1 : 0)
+                           : DrawWeights(g, {k, n}, g.Draw(0, 7) == 0 ? 0 : 1);
+  Value real = turned ? g.b.Transpose(w.real, {1, 0}) : w.real;
+  if (!turned && g.Draw(0, 2) == 0) real = g.b.Transpose(real, {0, 1});  // moves nothing
+  if (g.Draw(0, 5) == 0) g.Keep(real, 1);                                // someone else reads it
   g.Keep(g.b.MatMul(x.value, real), std::sqrt(k) * x.bound + 1);
 }
 

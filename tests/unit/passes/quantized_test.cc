@@ -253,6 +253,25 @@ TEST(FuseDequantMatMul, TurnsCodesAndKeepsZeroPoints) {
   })");
 }
 
+// A transpose need not turn anything.
+TEST(FuseDequantMatMul, LooksAtThePermutation) {
+  for (const std::string_view axis : {"axis = 1, ", "axis = 0, "}) {
+    const Outcome outcome = RunPass(FuseDequantMatMul, Cat(R"(mir "m" {
+    %0 = input "x" : f32[2,2]
+    %1 = param "w" : i8[2,2]
+    %2 = dequantize(%1) {)",
+                                                           axis, R"(scales = [0.5, 0.25],
+        zero_points = [0, 0], to = f32}
+    %3 = transpose(%2) {perm = [0, 1]}
+    %4 = matmul(%0, %3)
+    output "y" = %4
+  })"));
+    EXPECT_FALSE(outcome.changed);
+    ASSERT_EQ(outcome.Missed().size(), 1u);
+    EXPECT_THAT(outcome.Missed()[0].message, HasSubstr("leaves rows and columns as they are"));
+  }
+}
+
 TEST(FuseDequantMatMul, LeavesWhatOthersReadAndOtherForms) {
   const Outcome shared = RunPass(FuseDequantMatMul, R"(mir "m" {
     %0 = input "x" : f32[2,3]
