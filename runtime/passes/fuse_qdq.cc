@@ -14,6 +14,7 @@
 //   w i8 ─ dequantize ─ matmul | conv ─ [add dequantized i32 bias] ─ [relu] ─ quantize i8
 //                       =>   qmatmul | qconv2d(x, w, bias) {multipliers = sx·sw / sy}
 //
+// The bias may be the convolution's own operand instead, never both.
 // Sums are exact in i32 and rounded once, where the floats rounded at every step: a result may
 // differ by one code where the real number lies next to the middle between two. relu goes where
 // codes end at the zero point, since saturation does the same.
@@ -30,7 +31,8 @@ struct Product {
   NodeId node = -1;
   bool conv = false;
   Scaling x, w, y;
-  Value bias;                 // i32, invalid: none
+  Value bias;                 // real, then its i32; invalid: none
+  bool two_biases = false;    // the convolution's own, and one added
   std::vector<NodeId> nodes;  // the quantize node first
 };
 
@@ -84,6 +86,10 @@ class QdqFusion {
     p.nodes.push_back(at.node);
     const Node& node = graph_.node(at.node);
     p.conv = node.op == OpKind::kConv;
+    if (p.conv && node.operands.size() > 2) {
+      p.two_biases = p.bias.valid();
+      p.bias = node.operands[2];
+    }
     const std::optional<Scaling> x = ReadDequantize(graph_, node.operands[0]);
     const std::optional<Scaling> w = ReadDequantize(graph_, node.operands[1]);
     if (!x || !w) return false;
@@ -128,6 +134,7 @@ class QdqFusion {
     if (!w.is_static()) return form("has weights of no fixed size");
     const int64_t n = w.shape[channels].value();
     if (*w.NumElements() / n > kMostTerms) return form("sums more terms than i32 holds");
+    if (p.two_biases) return form("has a bias of its own beside the one added");
     if (p.bias.valid()) {
       std::string why = ReadBias(p, n);
       if (!why.empty()) return form(std::move(why));
@@ -137,18 +144,26 @@ class QdqFusion {
                : std::optional(Refused{Reason::kBackendRefuses, "is not run on codes"});
   }
 
+  // Whether the bias is the convolution's operand, [n], and not added to what it makes.
+  bool IsOwn(const Product& p) const {
+    const std::vector<Value>& operands = graph_.node(p.node).operands;
+    return operands.size() > 2 && operands[2] == p.bias;
+  }
+
   // The i32 behind a bias of one number a channel, at the scale of the products.
   std::string ReadBias(Product& p, int64_t n) const {
     const TensorType& type = graph_.type(p.bias);
     Shape want = p.conv ? Shape{n, 1, 1} : Shape{n};
-    const bool fits =
-        p.conv ? type.shape == want || type.shape == Shape{1, n, 1, 1} : IsRow(type, Dim(n));
+    const bool fits = p.conv ? type.shape == want || type.shape == Shape{1, n, 1, 1} || IsOwn(p)
+                             : IsRow(type, Dim(n));
     if (!fits) return Cat("adds ", type, ", not one number a channel");
     Value at = p.bias;
     if (graph_.node(at.node).op == OpKind::kReshape) at = graph_.node(at.node).operands[0];
     const std::optional<Scaling> bias = ReadDequantize(graph_, at);
     if (!bias || bias->code != DType::kI32 || bias->OneZero().value_or(1) != 0)
       return "adds a bias that is not i32 around 0";
+    if (bias->scales.size() != 1 && bias->scales.size() != static_cast<size_t>(n))
+      return "adds a bias scaled along another axis than the channels";
     for (int64_t c = 0; c < n; ++c) {
       const auto at_c = static_cast<size_t>(c);
       const double product = p.x.scale(0) * p.w.scale(at_c);

@@ -121,7 +121,11 @@ void ConvStep(Draft& g, Value x) {
   const Value codes = g.b.Reshape(Quantize(g, x, numbers), {shape[0], 1, shape[1], shape[2]});
   const Weights w = DrawWeights(g, {n, 1, g.Draw(1, 2), g.Draw(1, 3)}, 0);
   const std::vector<int64_t> ones = {1, 1};
-  Value sum = g.b.Emit(OpKind::kConv, {Dequantize(g, codes, numbers), w.real},
+  std::vector<Value> operands = {Dequantize(g, codes, numbers), w.real};
+  if (g.Draw(0, 2) == 0) {  // its own bias, that some exporters leave real
+    operands.push_back(g.Flip() ? Bias(g, numbers.scales[0], w.numbers, n) : g.Param({n}));
+  }
+  Value sum = g.b.Emit(OpKind::kConv, std::move(operands),
                        {{"strides", ones},
                         {"pads", std::vector<int64_t>(4, g.Draw(0, 1))},
                         {"dilations", ones},

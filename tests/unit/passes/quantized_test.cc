@@ -174,6 +174,53 @@ TEST(FuseQdq, ConvolvesCodes) {
   })");
 }
 
+// A convolution whose bias, %5, is its own operand, as exporters write it.
+std::string ConvWithBias(std::string_view type, std::string_view bias,
+                         std::string_view after = "relu(%6)") {
+  return Cat(R"(mir "m" {
+    %0 = input "x" : i8[1,2,3,3]
+    %1 = param "w" : i8[3,2,3,3]
+    %2 = param "b" : )",
+             type, R"([3]
+    %3 = dequantize(%0) {scales = [0.5], zero_points = [-7], to = f32}
+    %4 = dequantize(%1) {axis = 0, scales = [0.5, 0.25, 1], zero_points = [1, 1, 1], to = f32}
+    %5 = )",
+             bias, R"(
+    %6 = conv(%3, %4, %5) {strides = [1, 1], pads = [1, 1, 1, 1], dilations = [1, 1]}
+    %7 = )",
+             after, R"(
+    %8 = quantize(%7) {scales = [0.125], zero_points = [-128], to = i8}
+    output "y" = %8
+  })");
+}
+constexpr std::string_view kOwnBias =
+    "dequantize(%2) {axis = 0, scales = [0.25, 0.125, 0.5], zero_points = [0, 0, 0], to = f32}";
+
+TEST(FuseQdq, TakesTheConvolutionsOwnBias) {
+  ExpectRewrite(FuseQdq, ConvWithBias("i32", kOwnBias), R"(mir "m" {
+    %0 = input "x" : i8[1,2,3,3]
+    %1 = param "w" : i8[3,2,3,3]
+    %2 = param "b" : i32[3]
+    %3 = qconv2d(%0, %1, %2) {strides = [1, 1], pads = [1, 1, 1, 1], dilations = [1, 1], x_zp = -7,
+        w_zp = 1, out_zp = -128, multipliers = [2, 1, 4]}
+    output "y" = %3
+  })");
+}
+
+TEST(FuseQdq, DropsNoBias) {
+  const auto expect_left = [](const std::string& text, std::string_view says) {
+    const Outcome outcome = RunPass(FuseQdq, text);
+    EXPECT_FALSE(outcome.changed) << text;
+    ASSERT_EQ(outcome.Missed().size(), 1u);
+    EXPECT_EQ(outcome.Missed()[0].reason, "quantized_form");
+    EXPECT_THAT(outcome.Missed()[0].message, HasSubstr(std::string(says)));
+  };
+  expect_left(ConvWithBias("f32", "neg(%2)"), "not i32");
+  expect_left(ConvWithBias("i32", "dequantize(%2) {scales = [0.5], zero_points = [0], to = f32}"),
+              "another scale");
+  expect_left(ConvWithBias("i32", kOwnBias, "add(%6, %5)"), "beside the one added");
+}
+
 // A target without the integer op keeps its floats.
 TEST(FuseQdq, AsksForTheClaim) {
   const Outcome outcome = RunPass(FuseQdq, kProduct, Claiming({"MatMul", "QConv2d"}));
