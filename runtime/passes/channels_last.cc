@@ -175,6 +175,7 @@ class ChannelsLastPass {
   void Pointwise(NodeId id) {
     const Node node = graph_.node(id);
     if (node.results.size() != 1 || node.results[0].rank() != 4) return;
+    if (!node.subgraphs.empty()) return;  // a body is typed in planes
     std::vector<Way> ways;
     bool whole = false;  // some operand as large as the result comes as rows
     for (Value v : node.operands) {

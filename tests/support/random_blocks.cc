@@ -131,6 +131,16 @@ Value ActivateImage(Draft& g, Value v) {
   return g.b.Mul(v, g.b.Unary(OpKind::kSigmoid, v));
 }
 
+// A region of the author's own, whose body has the image's type.
+Value WrittenRegion(Draft& g, Value image) {
+  Graph body;
+  GraphBuilder b(body);
+  const Value p = b.Input("", g.b.type(image));
+  b.Output("", b.Unary(OpKind::kTanh, b.Mul(p, p)));
+  return g.b.Emit(OpKind::kElementwiseRegion, {image}, {},
+                  {std::make_shared<const Graph>(std::move(body))});
+}
+
 // Two convolutions with what stands around them in image models. Images of known extents alone: a
 // window mixes places, so what is padded along them is refused.
 void ImageStep(Draft& g) {
@@ -142,6 +152,7 @@ void ImageStep(Draft& g) {
   Value v = g.b.Reshape(x.value, rows ? Shape{s[0], s[1], s[2], 1} : Shape{s[0], 1, s[1], s[2]});
   const Value entry = Convolve(g, v, 1, channels, 3, rows);
   v = g.Flip() ? ActivateImage(g, entry) : entry;
+  if (g.options.composites && g.Draw(0, 3) == 0) v = WrittenRegion(g, v);
   const Value residual = v;
   v = Convolve(g, v, channels, channels, 1, rows);
   if (g.Flip()) v = g.b.Add(v, residual);

@@ -70,6 +70,25 @@ TEST(ChannelsLast, HandsPlanesToTheRest) {
   EXPECT_THAT(outcome.text, HasSubstr("perm = [0,3,1,2]"));
 }
 
+// A region that the author wrote: its body is typed in planes.
+TEST(ChannelsLast, HandsPlanesToWrittenRegions) {
+  const Outcome outcome = RunPass(ChannelsLast, R"(mir "m" {
+    %0 = input "x" : f32[2,3,8,8]
+    %1 = param "w" : f32[4,3,3,3]
+    %2 = param "v" : f32[4,4,1,1]
+    %3 = conv(%0, %1) {strides = [1, 1], pads = [1, 1, 1, 1], dilations = [1, 1]}
+    %4 = elementwise_region(%3) graph "" {
+      %0 = input "" : f32[2,4,8,8]
+      %1 = tanh(%0)
+      output "" = %1
+    }
+    %5 = conv(%4, %2) {strides = [1, 1], pads = [0, 0, 0, 0], dilations = [1, 1]}
+    output "y" = %5
+  })");
+  EXPECT_TRUE(outcome.changed);
+  EXPECT_THAT(outcome.text, Not(HasSubstr(" conv("))) << outcome.text;
+}
+
 TEST(ChannelsLast, LeavesOtherRanksAlone) {
   ExpectUntouched(ChannelsLast, R"(mir "m" {
     %0 = input "x" : f32[2,3,8]
