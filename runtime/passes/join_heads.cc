@@ -143,7 +143,9 @@ class Joining {
     if (from.size() != 3 || from[0] != to[0] || from[1] != to[1]) return std::nullopt;
     if (at_.type(heads).shape != Shape{to[0], to[3], to[1], to[4]}) return std::nullopt;
     const Dim width = to[3] * to[4];
-    if (!width.is_static() || index < 0) return std::nullopt;
+    // A gather of a part that is not there fails the run, as it is.
+    const bool inside = to[2].is_static() && index >= 0 && index < to[2].value();
+    if (!width.is_static() || !inside) return std::nullopt;
     AddWhileAlone(way, nodes);
     return Rows{rows, index * width.value(), width.value()};
   }

@@ -206,7 +206,13 @@ void HeadsStep(Draft& g) {
     const Value rows = g.Linear(x, 3 * heads * width, g.Flip()).value;
     const Value apart = g.b.Reshape(rows, {shape[0], shape[1], 3, heads, width});
     const Value turned = g.b.Transpose(apart, {2, 0, 3, 1, 4});
-    for (int i = 0; i < 3; ++i) {
+    const bool gathers = g.Flip();
+    for (int64_t i = 0; i < 3; ++i) {
+      if (gathers) {
+        parts.push_back(
+            g.b.Gather(turned, g.b.Constant(HostTensor::FromInts(DType::kI64, {}, {i}))));
+        continue;
+      }
       const Value part = g.b.Narrow(turned, 0, i, 1);
       parts.push_back(g.b.Reshape(part, {shape[0], heads, shape[1], width}));
     }

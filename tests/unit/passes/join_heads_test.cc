@@ -61,6 +61,28 @@ TEST(JoinHeads, TakesPartsOfOneProduct) {
   }
 }
 
+// The run tells of it, in words about the gather.
+TEST(JoinHeads, LeavesPartsThatAreNotThere) {
+  for (const int64_t wrong : {-1, 3, 7}) {
+    HeadsWriter w;
+    const Value x = w.Input("x", {2, 3, 24});
+    const Value parts = w.b.Transpose(w.b.Reshape(x, {2, 3, 3, 4, 2}), {2, 0, 3, 1, 4});
+    const auto part = [&](int64_t i) {
+      return w.b.Gather(parts, w.b.Constant(HostTensor::FromInts(DType::kI64, {}, {i})));
+    };
+    const Value y = w.b.Emit(OpKind::kAttention, {part(0), part(1), part(wrong)},
+                             {{"num_heads", int64_t{4}}, {"head_dim", int64_t{2}}});
+    w.b.Output("y", w.b.Reshape(w.b.Transpose(y, {0, 2, 1, 3}), {2, 3, 8}));
+    ASSERT_TRUE(w.b.status().ok()) << w.b.status();
+    const std::string before = Text(w.graph);
+    PassContext context;
+    const absl::Status status = JoinHeads(w.graph, context);
+    EXPECT_TRUE(status.ok()) << status;
+    EXPECT_FALSE(context.changed);
+    EXPECT_EQ(Text(w.graph), before);
+  }
+}
+
 TEST(JoinHeads, LeavesOtherMovement) {
   const auto expect_left = [](const std::function<Value(HeadsWriter&)>& write) {
     HeadsWriter w;
