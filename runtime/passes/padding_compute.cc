@@ -13,10 +13,12 @@ namespace {
 // Below and above every element, as a Scalar of the type takes it.
 double Least(DType dtype) {
   if (IsExact(dtype)) return static_cast<double>(SaturateToInt(dtype, -1e30));
+  if (dtype == DType::kFp8E4M3) return -448;  // it has no infinity
   return -std::numeric_limits<double>::infinity();
 }
 double Greatest(DType dtype) {
   if (IsExact(dtype)) return static_cast<double>(SaturateToInt(dtype, 1e30));
+  if (dtype == DType::kFp8E4M3) return 448;
   return std::numeric_limits<double>::infinity();
 }
 
@@ -111,20 +113,29 @@ absl::Status PadConvEpilogue(Padder& p) {
   return PassThrough(p, 1, p.bound().Bool("has_residual") ? p.operands() - 1 : 0);
 }
 
-// A mean divides by how many places are true, not by how many there are.
+// Divides by how many places are true, not by how many there are. As the op itself does, it adds
+// and divides wider than 16 bits: neither the sum nor the count need fit the type of the mean.
+Value Mean(Padder& p, Value filled, const Dim& count) {
+  const std::vector<int64_t>& reduced = p.bound().Ints("axes");
+  GraphBuilder& b = p.build();
+  const DType dtype = b.type(filled).dtype, wide = IsNarrowFloat(dtype) ? DType::kF32 : dtype;
+  const auto as = [&](Value x, DType to) { return b.type(x).dtype == to ? x : b.Cast(x, to); };
+  const Value sum =
+      b.Reduce(OpKind::kReduceSum, as(filled, wide), reduced, p.bound().Bool("keep_dims"));
+  return as(b.Div(sum, b.Cast(p.Extent(count), wide)), dtype);
+}
+
 absl::Status PadReduce(Padder& p) {
   const PaddedValue x = p.Operand(0);
   const std::vector<int64_t>& reduced = p.bound().Ints("axes");
   const bool keep = p.bound().Bool("keep_dims"), mean = p.bound().op == OpKind::kReduceMean;
-  GraphBuilder& b = p.build();
-  const DType dtype = b.type(x.value).dtype;
+  const DType dtype = p.build().type(x.value).dtype;
   const Value filled = p.Fill(x, reduced, NeutralOf(p.bound().op, dtype));
   Value result;
   if (mean && filled != x.value) {
     Dim count = 1;
     for (int64_t axis : reduced) count = count * x.axes[axis].extent();
-    result =
-        b.Div(b.Reduce(OpKind::kReduceSum, filled, reduced, keep), b.Cast(p.Extent(count), dtype));
+    result = Mean(p, filled, count);
   } else {
     result = p.Emit({filled})[0];
   }
@@ -134,6 +145,9 @@ absl::Status PadReduce(Padder& p) {
 
 absl::Status PadSoftmax(Padder& p) {
   const PaddedValue x = p.Operand(0);
+  if (p.build().type(x.value).dtype == DType::kFp8E4M3) {
+    return FailedPrecondition("nothing in fp8_e4m3 counts for nothing");
+  }
   const Value filled = p.Fill(x, {p.bound().Int("axis")}, Least(p.build().type(x.value).dtype));
   p.SetResult(0, p.Emit({filled})[0], x.axes);
   return absl::OkStatus();

@@ -29,6 +29,9 @@ absl::StatusOr<passes::Replacements> RunPassesAgain(CompileResult& result,
   std::vector<Remark> remarks;
   std::vector<PassTiming> timings;
   passes::PassContext context = ContextFor(result.options, backend, target, remarks);
+  // What computes in which type was decided the first time: what padding added since, a mean's sum
+  // in f32 say, is not to be narrowed.
+  context.policy = {};
   RLX_TRY(RunPasses(result.lir.graph, result.options, context, {}, {}, timings));
   for (Remark& remark : remarks) {
     if (remark.kind == Remark::Kind::kMissed) continue;
