@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Attention sums over keys: those in padding are masked, and their values are zero.
+#include <limits>
 #include <numeric>
 
 #include "runtime/base/status.h"
@@ -69,9 +70,13 @@ absl::StatusOr<std::vector<Value>> EmitMasked(Padder& p, const AttentionAt& at,
     return p.Emit(std::move(operands));
   }
   const Value keys = at.keys().padded() ? p.AlongAxis(p.TruePlaces(at.keys()), 3, 4) : Value();
-  if (mask == "bias") {
+  if (mask == "bias") {  // minus infinity alone masks: any finite bias may be the row's greatest
     const Value bias = p.Operand(3).value;
-    operands.push_back(b.Where(keys, bias, b.Scalar(b.type(bias).dtype, -1e30)));
+    if (b.type(bias).dtype == DType::kFp8E4M3) {
+      return FailedPrecondition("no bias in fp8_e4m3 masks a key");
+    }
+    constexpr double kMasked = -std::numeric_limits<double>::infinity();
+    operands.push_back(b.Where(keys, bias, b.Scalar(b.type(bias).dtype, kMasked)));
     return p.Emit(std::move(operands));
   }
   Value own;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a padded program computes on the CPU, in the types that it really computes in, is what the
 // program of the true sizes computes: the evaluator, which works in double, would not see a sum that
-// leaves the range of f16.
+// leaves the range of f16, nor a mask that is not low enough.
 #include "backends/cpu/cpu_backend.h"
 #include "runtime/ir/builder.h"
 #include "runtime/ir/verify.h"
@@ -128,6 +128,40 @@ TEST(PaddingOnCpu, CountsAndSumsBeyondTheTypesRange) {
     CompileOptions options;
     DrawPrecision(rng, options);
     return SameInABucket(graph, options, rng);
+  });
+  EXPECT_EQ(compared, GraphsOf(40));
+}
+
+// Attention whose bias hides keys as models write it: by infinity, by the type's lowest number, by
+// what is low enough; rows of which it hides every key among them.
+Graph HiddenKeys(uint64_t seed) {
+  Rng rng(seed);
+  Graph graph;
+  GraphBuilder b(graph);
+  const Dim p = Dim::Symbol("p"), s = Dim::Symbol("s");
+  graph.symbols = {{"p", {1, 9}}, {"s", {1, 5}}};
+  constexpr DType kFloats[] = {DType::kF16, DType::kBF16, DType::kF32};
+  const DType dtype = kFloats[rng() % 3];
+  const double lowest = dtype == DType::kF16    ? -65504
+                        : dtype == DType::kBF16 ? -3.3895313892515355e38
+                                                : std::numeric_limits<float>::lowest();
+  const double low[] = {lowest, -std::numeric_limits<double>::infinity(), -1e4};
+  const Value q = b.Input("q", {dtype, {1, s, 8}}), k = b.Input("k", {dtype, {1, p, 8}});
+  const Value keep = b.Input("keep", {DType::kBool, {1, 1, s, p}});
+  const Value bias = b.Where(keep, b.Input("bias", {dtype, {1, 1, s, p}}),
+                             b.Scalar(dtype, low[rng() % std::size(low)]));
+  b.Output("y", b.Emit(OpKind::kAttention, {q, k, k, bias},
+                       {{"num_heads", int64_t{2}},
+                        {"head_dim", int64_t{4}},
+                        {"mask", std::string("bias")}}));
+  EXPECT_TRUE(b.status().ok()) << b.status().ToString();
+  return graph;
+}
+
+TEST(PaddingOnCpu, KeysInPaddingNeverCount) {
+  compared = 0;
+  CheckGraphs(40, HiddenKeys, [](const Graph& graph, Rng& rng) {
+    return SameInABucket(graph, {}, rng);
   });
   EXPECT_EQ(compared, GraphsOf(40));
 }
