@@ -18,8 +18,9 @@
 // for each op whose class the policy computes in a 16-bit type; casts between two such ops never
 // form, and those of weights are done when weights are bound. Only f32 changes: integers, booleans,
 // f64 and values that are 16 bits wide already stay, and so do inputs, params and outputs. What
-// decides (comparisons, top-k) stays in f32: rounding would change which way it goes. So do the
-// bodies of control flow, which a remark says.
+// decides (comparisons, top-k, what becomes an integer, rounding to one) stays in f32, and with it
+// the elementwise ops, movement and sums that lead up to it: 3001 is 3008 in bf16, another row of a
+// table. So do the bodies of control flow, which a remark says.
 namespace rlx::passes {
 namespace {
 
@@ -119,6 +120,27 @@ class Classes {
   std::map<OpKind, PrecisionClass> composites_;
 };
 
+// Whether rounding an operand may change the result by more than rounding: one that is an integer
+// or a choice, or jumps.
+bool Decides(const Graph& graph, const Node& node) {
+  switch (node.op) {
+    case OpKind::kRound:
+    case OpKind::kFloor:
+    case OpKind::kCeil:
+      return true;
+    default:
+      break;
+  }
+  const auto exact = [](const TensorType& type) { return IsExact(type.dtype); };
+  const bool reads_floats =
+      std::ranges::any_of(node.operands, [&](Value v) { return !exact(graph.type(v)); });
+  if (reads_floats && std::ranges::any_of(node.results, exact)) return true;
+  return std::ranges::any_of(node.subgraphs, [](const auto& body) {
+    return std::ranges::any_of(body->nodes(),
+                               [&](const Node& inner) { return Decides(*body, inner); });
+  });
+}
+
 // A constant in a narrower type; what is finite stays finite.
 HostTensor Narrowed(const HostTensor& tensor, DType to) {
   const double most = to == DType::kF16 ? 65504 : 3.3895313892515355e38;
@@ -129,6 +151,36 @@ HostTensor Narrowed(const HostTensor& tensor, DType to) {
   return HostTensor::FromDoubles(to, tensor.dims(), values);
 }
 
+// What a decision depends on number by number; products and norms before it are as their class.
+bool LeadsUp(Classes& classes, const Graph& graph, const Node& node) {
+  switch (Info(node.op).op_class) {
+    case OpClass::kReduction:
+    case OpClass::kSpecial:
+      return true;
+    case OpClass::kControlFlow:  // in full inside
+      return false;
+    default:
+      break;
+  }
+  const PrecisionClass of = classes.Of(graph, node);
+  return of == PrecisionClass::kElementwise || of == PrecisionClass::kDataMovement;
+}
+
+// By node: it decides, or leads up to what does.
+std::vector<bool> Deciding(Classes& classes, const Graph& graph) {
+  std::vector<bool> decides(graph.size());
+  for (NodeId id = graph.size() - 1; id >= 0; --id) {
+    const Node& node = graph.node(id);
+    decides[id] = decides[id] || Decides(graph, node);
+    if (!decides[id]) continue;
+    for (Value v : node.operands) {
+      if (IsExact(graph.type(v).dtype)) continue;
+      decides[v.node] = decides[v.node] || LeadsUp(classes, graph, graph.node(v.node));
+    }
+  }
+  return decides;
+}
+
 class Narrowing {
  public:
   Narrowing(Graph& graph, PassContext& context)
@@ -137,6 +189,7 @@ class Narrowing {
         rewriter_(graph, context),
         types_(TypesFor(context.policy)),
         fixed_(WeightOnly(graph)),
+        deciding_(Deciding(classes_, graph)),
         narrow_(graph.size()) {}
 
   absl::Status Run() {
@@ -157,7 +210,7 @@ class Narrowing {
  private:
   bool IsF32(Value v) const { return graph_.type(v).dtype == DType::kF32; }
 
-  // f32 in, f32 out, and no decision made.
+  // f32 in, f32 out.
   bool Touchable(const Node& node) const {
     if (!node.subgraphs.empty() || node.operands.empty()) return false;
     for (const Attr& attr : node.attrs) {
@@ -188,7 +241,7 @@ class Narrowing {
   DType Wanted(NodeId id) {
     const Node& node = graph_.node(id);
     // What weights alone decide is computed once, in full, and narrowed then.
-    if (fixed_[id] || !Touchable(node)) return DType::kF32;
+    if (fixed_[id] || deciding_[id] || !Touchable(node)) return DType::kF32;
     const PrecisionClass of = classes_.Of(graph_, node);
     if (of == PrecisionClass::kBoundary) return DType::kF32;
     return types_[static_cast<size_t>(of)].value_or(Followed(node));
@@ -273,8 +326,8 @@ class Narrowing {
   PassContext& context_;
   Rewriter rewriter_;
   const ClassTypes types_;
-  const std::vector<bool> fixed_;
   Classes classes_;
+  const std::vector<bool> fixed_, deciding_;
   std::vector<Narrowed16> narrow_;  // by original node
   std::map<std::pair<Value, DType>, Value> casts_;
   ByKind done_, refused_;

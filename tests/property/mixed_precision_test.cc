@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Mixed precision on random graphs: results stay within what the types allow, and nothing but f32
 // changes its type.
+#include "runtime/ir/builder.h"
 #include "runtime/ir/tolerance.h"
 #include "runtime/ir/verify.h"
 #include "runtime/passes/passes.h"
@@ -79,6 +80,59 @@ TEST(MixedPrecision, StaysWithinTheTolerance) {
 
 TEST(MixedPrecision, StaysWithinTheToleranceWithSymbols) {
   test::CheckRandomGraphs(100, {.steps = 10, .symbolic = true, .smooth = true}, Check);
+}
+
+// Whole numbers of some thousands, which no 16-bit type holds, to something exact that they decide.
+Graph RandomDecision(uint64_t seed) {
+  Rng rng(seed);
+  const auto below = [&](uint64_t n) { return static_cast<int64_t>(rng() % n); };
+  Graph graph;
+  GraphBuilder b(graph);
+  const auto number = [&](double v) { return b.Scalar(DType::kF32, v); };
+  Value x = b.Unary(OpKind::kRound, b.Mul(b.Input("x", {DType::kF32, {2, 6}}), number(5000)));
+  const Value base = x;
+  for (int64_t step = below(6); step-- > 0;) {
+    switch (below(6)) {
+      case 0:
+        x = b.Add(x, number(static_cast<double>(below(9))));
+        break;
+      case 1:
+        x = b.Sub(base, x);
+        break;
+      case 2:
+        x = b.Emit(OpKind::kMax, {x, b.Unary(OpKind::kNeg, base)});
+        break;
+      case 3:
+        x = b.Reshape(b.Transpose(x, {1, 0}), {2, 6});
+        break;
+      case 4:
+        x = b.Add(x, b.Reduce(OpKind::kReduceSum, x, {1}, true));
+        break;
+      default:
+        x = b.Where(b.Emit(OpKind::kLt, {x, base}), x, b.Mul(base, number(0.5)));
+    }
+  }
+  switch (below(4)) {
+    case 0:
+      b.Output("y", b.Cast(x, rng() % 2 == 0 ? DType::kI32 : DType::kI64));
+      break;
+    case 1:
+      b.Output("y", b.Emit(OpKind::kLe, {x, b.Add(base, number(1))}));
+      break;
+    case 2:
+      b.Output("y", b.EmitAll(OpKind::kTopK, {x}, {{"k", int64_t{2}}, {"axis", int64_t{1}}})[1]);
+      break;
+    default:
+      b.Output("y", b.Cast(b.Unary(OpKind::kFloor, b.Mul(x, number(0.25))), DType::kI16));
+  }
+  EXPECT_TRUE(b.status().ok()) << b.status().ToString();
+  return graph;
+}
+
+TEST(MixedPrecision, DecidesAsBefore) { test::CheckGraphs(200, RandomDecision, Check); }
+
+TEST(MixedPrecision, StaysWithinTheToleranceWhereResultsJump) {
+  test::CheckRandomGraphs(100, {.steps = 10}, Check);
 }
 
 }  // namespace

@@ -82,6 +82,37 @@ TEST(MixedPrecision, ComputesEachClassInItsType) {
   }
 }
 
+// A row number is computed in f32 up to where it is one: 3001 is 3008 in bf16. The product before
+// it is as its class.
+TEST(MixedPrecision, KeepsWhatLeadsUpToADecision) {
+  const std::string_view text = R"(mir "m" {
+    %0 = input "x" : f32[2,4]
+    %1 = param "w" : f32[4,4]
+    %2 = input "table" : f32[4000]
+    %3 = matmul(%0, %1)
+    %4 = sigmoid(%3)
+    %5 = reduce_sum(%4) {axes = [1], keep_dims = false}
+    %6 = reshape(%5) {shape = [1, 2]}
+    %7 = DECISION
+    output "y" = %7
+    %8 = tanh(%3)
+    output "z" = %8
+  })";
+  for (const std::string_view decision :
+       {"cast(%6) {to = i32}", "cast(%6) {to = bool}", "floor(%6)", "lt(%6, %6)",
+        "topk(%6) {k = 1, axis = 1}"}) {
+    SCOPED_TRACE(decision);
+    std::string written(text);
+    written.replace(written.find("DECISION"), 8, decision);
+    const Narrowed out = Narrow({kAutoMixedBf16, {}}, written);
+    for (OpKind op : {OpKind::kSigmoid, OpKind::kReduceSum, OpKind::kReshape}) {
+      EXPECT_EQ(out.Of(op), DType::kF32) << Name(op);
+    }
+    EXPECT_EQ(out.Of(OpKind::kMatMul), DType::kBF16);
+    EXPECT_EQ(out.Of(OpKind::kTanh), DType::kBF16);
+  }
+}
+
 // The signature, integers, booleans, indices and f64 stay (the original retags them).
 TEST(MixedPrecision, TouchesNothingButF32) {
   const Narrowed out = Narrow({kAlwaysF16, {}});
