@@ -149,22 +149,31 @@ struct Planner {
     return last;
   }
 
-  // Leaves come before everything; what follows the last contraction or other heavy op, or the last
-  // choice of tokens, is the tail.
+  // Leaves come before everything. Choices of tokens, what follows the last of them, and what
+  // follows the last contraction or other heavy op are the tail.
   void FindPhases() {
-    NodeId last_compute = -1;
+    const NodeId none = graph.size();
+    NodeId last_compute = -1, last_sample = none;
     for (NodeId id = 0; id < graph.size(); ++id) {
-      const OpClass c = Info(graph.node(id).op).op_class;
-      if (c != OpClass::kLeaf && c != OpClass::kMovement && c != OpClass::kElementwise) {
+      const Node& node = graph.node(id);
+      const OpClass c = Info(node.op).op_class;
+      if (node.op == OpKind::kSample) last_sample = id;
+      if (!Chooses(node) && c != OpClass::kLeaf && c != OpClass::kMovement &&
+          c != OpClass::kElementwise) {
         last_compute = id;
       }
     }
     for (NodeId id = 0; id < graph.size(); ++id) {
       const Node& node = graph.node(id);
-      plan.phases.push_back(IsLeaf(node.op)                                 ? Phase::kPrologue
-                            : node.op == OpKind::kTopK || id > last_compute ? Phase::kEpilogue
-                                                                            : Phase::kSteadyState);
+      const bool tail = Chooses(node) || id > last_compute || id > last_sample;
+      plan.phases.push_back(IsLeaf(node.op) ? Phase::kPrologue
+                            : tail          ? Phase::kEpilogue
+                                            : Phase::kSteadyState);
     }
+  }
+
+  static bool Chooses(const Node& node) {
+    return node.op == OpKind::kSample || node.op == OpKind::kTopK;
   }
 };
 

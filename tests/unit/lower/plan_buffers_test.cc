@@ -38,6 +38,38 @@ Planned PlanOf(std::string_view text, int64_t alignment = 64) {
   return out;
 }
 
+// The choice of a token ends what every turn of a decoder runs; a top-k in the middle, of a router
+// say, is a choice too, and what computes after it is not.
+TEST(PlanBuffers, ChoicesAndWhatFollowsTheLastComputationAreTheTail) {
+  const Planned p = PlanOf(R"(mir "m" {
+    %0 = input "x" : f32[2,4]
+    %1 = param "w" : f32[4,4]
+    %2 = topk(%0) {k = 4, axis = 1}
+    %3 = matmul(%2, %1)
+    %4 = neg(%3)
+    %5 = sample(%4)
+    %6 = add(%5, %5)
+    output "token" = %6
+  })");
+  using enum Phase;
+  EXPECT_THAT(p.plan.phases, ElementsAre(kPrologue, kPrologue, kEpilogue, kSteadyState, kEpilogue,
+                                         kEpilogue, kEpilogue));
+}
+
+// What follows the last sample is the tail, whatever it is.
+TEST(PlanBuffers, TheTailBeginsAtTheLastSample) {
+  const Planned p = PlanOf(R"(mir "m" {
+    %0 = input "x" : f32[4,4]
+    %1 = matmul(%0, %0)
+    %2 = sample(%1)
+    %3 = matmul(%1, %0)
+    output "token" = %2
+    output "y" = %3
+  })");
+  using enum Phase;
+  EXPECT_THAT(p.plan.phases, ElementsAre(kPrologue, kSteadyState, kEpilogue, kEpilogue));
+}
+
 TEST(PlanBuffers, LivesThatDoNotMeetShareASlot) {
   const Planned p = PlanOf(R"(mir "m" {
     %0 = input "x" : f32[64]
