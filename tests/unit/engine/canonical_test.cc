@@ -30,6 +30,13 @@ constexpr std::string_view kPlain = R"(mir "m" {
   output "y" = %4
 })";
 
+// The digest names what a cache on disk and other versions know: a change of the canonical bytes
+// loses them, and is to be meant.
+TEST(Canonical, TheDigestOfAModuleStays) {
+  EXPECT_EQ(DigestOf(kPlain).ToHex(),
+            "165e84ed446820db0c22415073ab894bd24f684a890e7d72b09a1df0f1adbabb");
+}
+
 TEST(Canonical, NamesAndSourcesDoNotCount) {
   EXPECT_EQ(DigestOf(kPlain), DigestOf(R"(mir "other" {
     %0 = input "x" : f32[2,4]
