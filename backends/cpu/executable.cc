@@ -229,6 +229,7 @@ class CpuContext final : public device::ExecContext {
     executable_->Resolve({&bound, arena_.data(), in_, out_}, addresses_);
     const Host& host = executable_->host();
     Team team = executable_->tiny() ? Team() : host.pool->Lease(host.threads);
+    team.Obey(cancel);
     RLX_TRY(RunSteps(executable_->steps(),
                      {*host.math, team, addresses_, arguments_, scratch_.data(), trace}, cancel));
     for (size_t i = 0; i < outputs.size(); ++i) {
@@ -302,6 +303,7 @@ absl::StatusOr<std::shared_ptr<const device::Weights>> CpuExecutable::BindWeight
   std::vector<void*> addresses(program_->buffers.size()), arguments(most_buffers_);
   Resolve({.weights = weights.get(), .arena = arena.data()}, addresses);
   Team team = host_.pool->Lease(host_.threads);
+  team.Obey(cancel);
   RLX_TRY(
       RunSteps(weight_steps_, {*host_.math, team, addresses, arguments, scratch.data()}, cancel));
   weights->dropped = params_read_;

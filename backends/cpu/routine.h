@@ -9,18 +9,21 @@
 #include "runtime/device/program.h"
 
 namespace rlx {
+class CancelToken;
 class Team;
-}
+}  // namespace rlx
 
 namespace rlx::cpu {
 
 struct MathKernels;
 
 // What a Call step gets: its buffers' addresses in step order (null where absent), and scratch of
-// the size it asked for.
+// the size it asked for. Once `cancel` is done nobody reads what the routine writes: it ends soon,
+// by the team's pieces or by looking itself where a piece may take long.
 struct RoutineCall {
   const MathKernels& math;
   Team& team;
+  const CancelToken& cancel;
   const device::Step& step;
   std::span<void* const> buffers;
   void* scratch = nullptr;

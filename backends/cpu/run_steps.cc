@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "backends/cpu/run_steps.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "backends/cpu/routine.h"
@@ -16,6 +17,8 @@ using device::Step;
 
 // Below this a launch stays on one thread: handing work over costs a few microseconds.
 constexpr int64_t kParallelBytes = 128 << 10;
+// Flops, or bytes, that a launch does between two looks at the token: about a millisecond.
+constexpr int64_t kPieceWork = int64_t{4} << 20;
 // So many turns of a loop a trace shows step by step.
 constexpr int64_t kTracedTurns = 4;
 
@@ -40,11 +43,13 @@ class StepTimer {
 
 void RunLaunch(const Prepared& prepared, const Frame& frame, std::span<void*> arguments) {
   const Step& step = *prepared.step;
-  if (frame.team.size() == 1 || step.cost_bytes < kParallelBytes) {
+  if (step.cost_bytes < kParallelBytes) {
     prepared.kernel(arguments.data(), step.ints.data(), 0, step.groups);
     return;
   }
-  const int64_t grain = std::max<int64_t>(1, step.groups / (int64_t{4} * frame.team.size()));
+  const int64_t pieces = std::max<int64_t>(int64_t{4} * frame.team.size(),
+                                           (step.cost_bytes + step.cost_flops) / kPieceWork);
+  const int64_t grain = std::max<int64_t>(1, step.groups / pieces);
   frame.team.ParallelFor(0, step.groups, grain, [&](int64_t begin, int64_t end, int) {
     prepared.kernel(arguments.data(), step.ints.data(), begin, end);
   });
@@ -109,7 +114,8 @@ absl::Status RunStep(const Prepared& prepared, const Frame& frame, const CancelT
       RunLaunch(prepared, frame, arguments);
       break;
     case Step::Kind::kCall:
-      return prepared.routine->run({frame.math, frame.team, step, arguments, frame.scratch});
+      return prepared.routine->run(
+          {frame.math, frame.team, cancel, step, arguments, frame.scratch});
     case Step::Kind::kCopy:
       std::memcpy(arguments[1], arguments[0], static_cast<size_t>(prepared.copy_bytes));
       break;
@@ -125,10 +131,11 @@ absl::Status RunStep(const Prepared& prepared, const Frame& frame, const CancelT
 
 absl::Status RunSteps(std::span<const Prepared> steps, const Frame& frame,
                       const CancelToken& cancel) {
+  RLX_TRY(cancel.Check());
   for (const Prepared& prepared : steps) {
-    RLX_TRY(cancel.Check());
     const StepTimer timer(frame.trace, *prepared.step);
     RLX_TRY(RunStep(prepared, frame, cancel));
+    RLX_TRY(cancel.Check());  // the team may have left pieces out
   }
   return absl::OkStatus();
 }

@@ -36,8 +36,9 @@ struct Frame {
 };
 
 // Runs steps in their order; of a loop the trace shows the first few turns. Allocates nothing but
-// what the trace grows by. Cancelled and DeadlineExceeded between steps; after any error the
-// addresses are of no use.
+// what the trace grows by. Cancelled and DeadlineExceeded within milliseconds, in the middle of a
+// step too where it takes longer and frame.team obeys the token; after any error the addresses are
+// of no use.
 absl::Status RunSteps(std::span<const Prepared> steps, const Frame& frame,
                       const CancelToken& cancel);
 

@@ -9,6 +9,8 @@
 #include <thread>
 #include <utility>
 
+#include "runtime/base/cancel.h"
+
 namespace rlx {
 namespace {
 
@@ -154,18 +156,22 @@ void ThreadPool::GiveBack(Worker* first) {
 Team::Team(Team&& other) noexcept
     : pool_(std::exchange(other.pool_, nullptr)),
       first_(std::exchange(other.first_, nullptr)),
-      size_(std::exchange(other.size_, 1)) {}
+      size_(std::exchange(other.size_, 1)),
+      cancel_(other.cancel_) {}
 
 Team& Team::operator=(Team&& other) noexcept {
   std::swap(pool_, other.pool_);
   std::swap(first_, other.first_);
   std::swap(size_, other.size_);
+  std::swap(cancel_, other.cancel_);
   return *this;
 }
 
 Team::~Team() {
   if (first_ != nullptr) pool_->GiveBack(first_);
 }
+
+bool Team::Ended() const { return cancel_ != nullptr && cancel_->done(); }
 
 void Team::Run(FunctionRef<void(int member, int size)> fn) {
   const int size = size_;
@@ -183,6 +189,10 @@ void Team::ParallelFor(int64_t begin, int64_t end, int64_t grain,
     while (true) {
       const int64_t b = next.fetch_add(grain, std::memory_order_relaxed);
       if (b >= end) return;
+      if (member == 0 && Ended()) {
+        next.store(end, std::memory_order_relaxed);
+        return;
+      }
       fn(b, std::min(b + grain, end), member);
     }
   };

@@ -24,6 +24,7 @@
 
 namespace rlx {
 
+class CancelToken;
 class Team;
 
 class ThreadPool {
@@ -66,13 +67,25 @@ class Team {
 
   int size() const { return size_; }
 
+  // From now on ParallelFor ends early, with pieces left out, once `cancel` is done: whoever asks
+  // for work looks at the token before using what was made. It outlives the team.
+  void Obey(const CancelToken& cancel) { cancel_ = &cancel; }
+  // Whether that token is done. Any member may ask, in the middle of a long piece.
+  bool Ended() const;
+  // The caller alone, obeying the same token.
+  Team Alone() const {
+    Team alone;
+    alone.cancel_ = cancel_;
+    return alone;
+  }
+
   // fn(member, size) once on every member, all at the same time: they may wait for each other at a
   // Barrier(size). Returns when all have finished. Not reentrant: fn must not use the team.
   void Run(FunctionRef<void(int member, int size)> fn);
 
   // fn(b, e, member) over disjoint pieces that cover [begin, end), each at most `grain` long (grain
   // >= 1). Members claim pieces in ascending order; a worker that is late takes no part, and is not
-  // waited for. No Barrier inside.
+  // waited for. No Barrier inside. Member 0 looks at the token before each of its pieces.
   void ParallelFor(int64_t begin, int64_t end, int64_t grain,
                    FunctionRef<void(int64_t begin, int64_t end, int member)> fn);
 
@@ -84,6 +97,7 @@ class Team {
   ThreadPool* pool_ = nullptr;
   ThreadPool::Worker* first_ = nullptr;
   int size_ = 1;
+  const CancelToken* cancel_ = nullptr;  // null: nobody ends it
 };
 
 // A meeting point of `parties` threads; usable again at once. Waits by spinning, then by yielding.

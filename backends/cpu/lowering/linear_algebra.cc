@@ -6,6 +6,7 @@
 #include "backends/cpu/element.h"
 #include "backends/cpu/routine.h"
 #include "backends/cpu/rule.h"
+#include "runtime/base/paced_check.h"
 #include "runtime/base/status.h"
 #include "runtime/base/thread_pool.h"
 #include "runtime/device/generate/loop_nest.h"
@@ -37,8 +38,8 @@ size_t FftScratch(const MathKernels&, const Step& step, int threads) {
          static_cast<size_t>(threads);
 }
 
-// In place, n a power of two; sign -1 forward.
-void Radix2(Complex* x, int64_t n, double sign) {
+// In place, n a power of two; sign -1 forward. Leaves off once the check is done.
+void Radix2(Complex* x, int64_t n, double sign, PacedCheck& check) {
   for (int64_t i = 1, j = 0; i < n; ++i) {
     int64_t bit = n >> 1;
     for (; (j & bit) != 0; bit >>= 1) j ^= bit;
@@ -47,6 +48,7 @@ void Radix2(Complex* x, int64_t n, double sign) {
   }
   for (int64_t half = 1; half < n; half *= 2) {
     for (int64_t k = 0; k < half; ++k) {
+      if (check.Done(n / half)) return;
       const Complex turn =
           std::polar(1.0, sign * M_PI * static_cast<double>(k) / static_cast<double>(half));
       for (int64_t i = k; i < n; i += 2 * half) {
@@ -66,17 +68,18 @@ Complex Chirp(int64_t k, int64_t n, double sign) {
 }
 
 // Bluestein: a transform of any length as a convolution with a chirp, of a padded length.
-void AnyLength(Complex* x, Complex* kernel, int64_t n, int64_t padded, double sign) {
+void AnyLength(Complex* x, Complex* kernel, int64_t n, int64_t padded, double sign,
+               PacedCheck& check) {
   std::fill(x + n, x + padded, Complex{});
   std::fill(kernel, kernel + padded, Complex{});
   for (int64_t k = 0; k < n; ++k) {
     x[k] *= Chirp(k, n, sign);
     kernel[k] = kernel[(padded - k) % padded] = Chirp(k, n, -sign);
   }
-  Radix2(x, padded, -1);
-  Radix2(kernel, padded, -1);
+  Radix2(x, padded, -1, check);
+  Radix2(kernel, padded, -1, check);
   for (int64_t k = 0; k < padded; ++k) x[k] *= kernel[k];
-  Radix2(x, padded, 1);
+  Radix2(x, padded, 1, check);
   for (int64_t k = 0; k < n; ++k) x[k] *= Chirp(k, n, sign) / static_cast<double>(padded);
 }
 
@@ -86,6 +89,7 @@ absl::Status RunFft(const RoutineCall& call) {
   const auto dtype = static_cast<DType>(ints[kFftType]);
   const double sign = ints[kInverse] != 0 ? 1 : -1, scale = call.step.floats[0];
   call.team.ParallelFor(0, ints[kLines], 1, [&](int64_t begin, int64_t end, int member) {
+    PacedCheck check(call.cancel);
     Complex* x = static_cast<Complex*>(call.scratch) + member * (n == padded ? n : 2 * padded);
     for (int64_t line = begin; line < end; ++line) {
       const int64_t first = line * 2 * n;
@@ -95,9 +99,9 @@ absl::Status RunFft(const RoutineCall& call) {
                 LoadNumber(call.buffers[0], dtype, at + ints[kImaginary])};
       }
       if (n == padded)
-        Radix2(x, n, sign);
+        Radix2(x, n, sign, check);
       else
-        AnyLength(x, x + padded, n, padded, sign);
+        AnyLength(x, x + padded, n, padded, sign, check);
       for (int64_t j = 0; j < n; ++j) {
         const int64_t at = first + step * j;
         StoreFloat(call.buffers[1], dtype, at, scale * x[j].real());
@@ -146,8 +150,8 @@ size_t SolveScratch(const MathKernels&, const Step& step, int threads) {
 }
 
 // Rows of [a | b], width n + k, to the solution in the last k columns. The column without a pivot,
-// or -1.
-int64_t SolveRows(double* rows, int64_t n, int64_t k) {
+// or -1. Leaves off once the check is done.
+int64_t SolveRows(double* rows, int64_t n, int64_t k, PacedCheck& check) {
   const int64_t width = n + k;
   for (int64_t c = 0; c < n; ++c) {
     int64_t pivot = c;
@@ -158,6 +162,7 @@ int64_t SolveRows(double* rows, int64_t n, int64_t k) {
       std::swap_ranges(rows + c * width + c, rows + (c + 1) * width, rows + pivot * width + c);
     for (int64_t r = 0; r < n; ++r) {  // Gauss-Jordan: above the pivot too
       if (r == c) continue;
+      if (check.Done(width - c)) return -1;
       const double factor = rows[r * width + c] / rows[c * width + c];
       for (int64_t j = c; factor != 0 && j < width; ++j)
         rows[r * width + j] -= factor * rows[c * width + j];
@@ -174,13 +179,14 @@ absl::Status RunSolve(const RoutineCall& call) {
   const auto dtype = static_cast<DType>(ints[kSolveType]);
   std::atomic<int64_t> singular{-1};
   call.team.ParallelFor(0, ints[kSystems], 1, [&](int64_t begin, int64_t end, int member) {
+    PacedCheck check(call.cancel);
     double* rows = static_cast<double*>(call.scratch) + member * n * width;
     for (int64_t s = begin; s < end; ++s) {
       for (int64_t r = 0; r < n; ++r)
         for (int64_t j = 0; j < width; ++j)
           rows[r * width + j] = j < n ? LoadNumber(call.buffers[0], dtype, (s * n + r) * n + j)
                                       : LoadNumber(call.buffers[1], dtype, (s * n + r) * k + j - n);
-      if (SolveRows(rows, n, k) >= 0) singular.store(s, std::memory_order_relaxed);
+      if (SolveRows(rows, n, k, check) >= 0) singular.store(s, std::memory_order_relaxed);
       for (int64_t r = 0; r < n; ++r)
         for (int64_t j = 0; j < k; ++j)
           StoreFloat(call.buffers[2], dtype, (s * n + r) * k + j, rows[r * width + n + j]);

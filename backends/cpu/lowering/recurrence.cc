@@ -3,6 +3,7 @@
 
 #include "backends/cpu/routine.h"
 #include "backends/cpu/rule.h"
+#include "runtime/base/paced_check.h"
 #include "runtime/base/status.h"
 #include "runtime/base/thread_pool.h"
 #include "runtime/device/generate/loop_nest.h"
@@ -51,7 +52,8 @@ void DeltaHead(const RoutineCall& call, const Extents& e, int64_t b, int64_t h, 
   T* out = static_cast<T*>(call.buffers[kOut]);
   const T scale = 1 / std::sqrt(static_cast<T>(e.n));
   InitState(call, state, (b * e.heads + h) * e.n * e.n, e.n * e.n);
-  for (int64_t t = 0; t < e.length; ++t) {
+  PacedCheck check(call.cancel);
+  for (int64_t t = 0; t < e.length && !check.Done(2 * e.n * e.n); ++t) {
     const int64_t gate = (b * e.length + t) * e.heads + h, at = gate * e.n;
     const T decay = std::exp(in(3)[gate]), beta = in(4)[gate];
     const T *q = in(0) + at, *k = in(1) + at, *v = in(2) + at;
@@ -90,7 +92,8 @@ void SelectiveChannel(const RoutineCall& call, const Extents& e, int64_t b, int6
   T* out = static_cast<T*>(call.buffers[kOut]);
   InitState(call, state, (b * e.heads + c) * e.n, e.n);
   const T* a = in(2) + c * e.n;
-  for (int64_t t = 0; t < e.length; ++t) {
+  PacedCheck check(call.cancel);
+  for (int64_t t = 0; t < e.length && !check.Done(e.n); ++t) {
     const int64_t token = b * e.length + t, at = token * e.heads + c;
     const T delta = in(1)[at], step = delta * in(0)[at];
     const T *gate = in(3) + token * e.n, *read = in(4) + token * e.n;

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <numeric>
 
 #include "backends/cpu/routine.h"
 #include "backends/cpu/rule.h"
+#include "runtime/base/paced_check.h"
 #include "runtime/base/status.h"
 #include "runtime/base/thread_pool.h"
 #include "runtime/device/generate/loop_nest.h"
@@ -34,6 +36,25 @@ bool Before(const T* line, int64_t stride, int64_t a, int64_t b) {
   return x != y ? x > y : a < b;
 }
 
+// The first k of `order` by `before`, in order, through a heap whose top is the last of them.
+// Leaves off once the check is done.
+template <typename Compare>
+void SelectFirst(int64_t* order, int64_t extent, int64_t k, const Compare& before,
+                 PacedCheck& check) {
+  const int64_t deep = 4 * std::bit_width(static_cast<uint64_t>(k));  // what a heap's change costs
+  std::make_heap(order, order + k, before);
+  for (int64_t i = k; i < extent; ++i) {
+    if (check.Done(1)) return;
+    if (!before(order[i], order[0])) continue;
+    std::pop_heap(order, order + k, before);
+    order[k - 1] = order[i];
+    std::push_heap(order, order + k, before);
+  }
+  for (int64_t left = k; left > 1 && !check.Done(deep); --left) {
+    std::pop_heap(order, order + left, before);
+  }
+}
+
 template <typename T>
 void RunTyped(const RoutineCall& call) {
   const auto& ints = call.step.ints;
@@ -44,14 +65,16 @@ void RunTyped(const RoutineCall& call) {
   const int64_t grain = std::max<int64_t>(1, (16 << 10) / extent);
   call.team.ParallelFor(
       0, ints[kOuter] * inner, grain, [&](int64_t begin, int64_t end, int member) {
+        PacedCheck check(call.cancel);
         int64_t* order = static_cast<int64_t*>(call.scratch) + member * extent;
         for (int64_t l = begin; l < end; ++l) {
           const T* line = x + l / inner * extent * inner + l % inner;
           std::iota(order, order + extent, int64_t{0});
-          std::partial_sort(order, order + k, order + extent, [&](int64_t a, int64_t b) {
+          const auto before = [&](int64_t a, int64_t b) {
             // NaNs are alike: the smaller index first.
             return Before(line, inner, a, b) || (!Before(line, inner, b, a) && a < b);
-          });
+          };
+          SelectFirst(order, extent, k, before, check);
           const int64_t to = l / inner * k * inner + l % inner;
           for (int64_t i = 0; i < k; ++i) {
             if (values != nullptr) values[to + i * inner] = line[order[i] * inner];

@@ -331,7 +331,7 @@ void Attend(const MathKernels& kernels, const Attention& attention, Team& team, 
     const Range blocks{cut.total() * part / per_head, cut.total() * (part + 1) / per_head};
     Worker worker(kernels, a, static_cast<float*>(scratch) + member * size);
     worker.Load(batch, kv, SeenBy(a, cut, batch, kv, blocks));
-    for (int64_t i = blocks.begin; i < blocks.end; ++i) {
+    for (int64_t i = blocks.begin; i < blocks.end && !team.Ended(); ++i) {
       worker.Run(BlockRows(a, cut, batch, kv, i));
     }
   });

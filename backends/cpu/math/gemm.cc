@@ -22,6 +22,9 @@ constexpr int64_t kOwnFloats = 200'000, kOwnRows = 8;
 // Below this many multiply-adds a unit costs less than claiming it.
 constexpr int64_t kUnitWork = 64 * 1024;
 
+// And at no more a claim is long enough: between claims a run may be ended.
+constexpr int64_t kClaimWork = int64_t{1} << 28;
+
 // Claims of work for each thread of a team.
 constexpr int64_t kClaims = 4;
 
@@ -83,8 +86,8 @@ int64_t Grain(const PackedGemm& g, int64_t block, int64_t units, int width, int 
   const int64_t work = std::min(g.m, block) * g.k * width;
   const bool own = g.m <= kOwnRows && g.k * g.n <= threads * kOwnFloats;
   const int64_t claims = own ? threads : kClaims * threads;
-  return std::max<int64_t>(
-      {1, kUnitWork / work, own ? (units + claims - 1) / claims : units / claims});
+  const int64_t even = own ? (units + claims - 1) / claims : units / claims;
+  return std::max<int64_t>({1, kUnitWork / work, std::min(even, kClaimWork / work)});
 }
 
 PackTask PackTaskFor(const BatchedGemm& g, const float* b, const Panel& panel, float* packed) {
@@ -166,7 +169,7 @@ void Gemm(const MathKernels& kernels, const BatchedGemm& gemm, Team& team, void*
   }
   const int64_t size = PackedSize(kernels, gemm.k, gemm.n);
   team.ParallelFor(0, gemm.batch, 1, [&](int64_t begin, int64_t end, int member) {
-    Team alone;
+    Team alone = team.Alone();
     float* mine = packed + member * size;
     for (int64_t i = begin; i < end; ++i) {
       PackB(kernels, gemm.k, gemm.n, gemm.b + i * gemm.stride_b, gemm.ldb, gemm.b_transposed, mine,

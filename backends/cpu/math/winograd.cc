@@ -227,7 +227,7 @@ void ConvolveWinograd(const MathKernels& kernels, const ConvRows& conv, Team& te
     return;
   }
   team.ParallelFor(0, (all + block - 1) / block, 1, [&](int64_t first, int64_t end, int member) {
-    Team alone;
+    Team alone = team.Alone();
     for (int64_t b = first; b < end; ++b) {
       tiles.Run(b * block, std::min(block, all - b * block), alone, zeros,
                 rest + member * tiles.BlockFloats(block));

@@ -3,11 +3,15 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <chrono>
 #include <numeric>
 #include <set>
+#include <stop_token>
 #include <thread>
 #include <vector>
+
+#include "runtime/base/cancel.h"
 
 namespace rlx {
 namespace {
@@ -55,6 +59,33 @@ TEST(Team, ParallelForCoversTheRangeOnce) {
       });
       EXPECT_EQ(seen, std::vector<int>(length, 1)) << "grain " << grain << " length " << length;
     }
+  }
+}
+
+TEST(Team, ObeysAToken) {
+  ThreadPool pool(1);
+  for (const int members : {1, 2}) {
+    std::stop_source stop;
+    const CancelToken cancel(stop.get_token());
+    Team team = pool.Lease(members);
+    team.Obey(cancel);
+    std::atomic<int64_t> pieces{0};
+    const auto count = [&](int64_t piece, int64_t, int member) {
+      // Whoever is not member 0 is slow, so that there is something to leave out.
+      while (member != 0 && !team.Ended()) std::this_thread::yield();
+      if (member != 0) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      if (member == 0 && piece >= 3) stop.request_stop();
+      ++pieces;
+    };
+    team.ParallelFor(0, 1000, 1, count);
+    EXPECT_TRUE(team.Ended());
+    EXPECT_LT(pieces, 500);
+    Team moved = std::move(team);
+    EXPECT_TRUE(moved.Ended());
+    EXPECT_TRUE(moved.Alone().Ended());
+    pieces = 0;
+    moved.Alone().ParallelFor(0, 1000, 1, [&](int64_t, int64_t, int) { ++pieces; });
+    EXPECT_EQ(pieces, 0);
   }
 }
 
