@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <unordered_map>
 
+#include "runtime/base/status.h"
 #include "runtime/base/text.h"
 #include "runtime/ir/op_info.h"
 #include "runtime/passes/analysis.h"
@@ -44,6 +45,7 @@ class Numbering {
   absl::Status Run() {
     const std::vector<bool> fixed = WeightOnly(graph_);
     for (NodeId id = 0; id < rewriter_.size(); ++id) {
+      RLX_TRY(context_.cancel.Check());  // nodes that hash alike are compared one by one
       same_as_[id] = id;
       if (!fixed[id] || graph_.node(id).op == OpKind::kParam) continue;
       same_as_[id] = FindEqual(id);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "runtime/base/cancel.h"
 #include "runtime/ir/options.h"
 #include "runtime/ir/report.h"
 
@@ -17,6 +18,13 @@ namespace rlx::passes {
 
 // Of each op, what rewrites put in the places of its nodes.
 using Replacements = std::map<OpKind, std::set<OpKind>>;
+
+// What constant folding may still do for a module, the bodies of its control flow included.
+struct FoldingBudget {
+  int64_t work = int64_t{1} << 28;    // elements read and made: a few seconds
+  int64_t bytes = int64_t{64} << 20;  // held by results, beyond what the module's constants take
+  bool told = false;                  // that something stayed for it
+};
 
 // What a pass may know besides the graph, and what it says back. The runner does timing, kill
 // switches, verification and dumps.
@@ -35,8 +43,10 @@ struct PassContext {
   std::function<bool(const Graph&, NodeId)> runs;
 
   std::vector<Remark>* remarks = nullptr;  // may be null
-  bool changed = false;                    // set by a pass that rewrote something
-  Replacements became;                     // by the rewrites so far
+  CancelToken cancel;                      // looked at by what may take long, which returns it
+  FoldingBudget folding;
+  bool changed = false;  // set by a pass that rewrote something
+  Replacements became;   // by the rewrites so far
 
   bool Accepts(std::string_view claim) const {
     const std::string name(claim);
@@ -45,6 +55,7 @@ struct PassContext {
 };
 
 // MIR → MIR, in place. Returns kInternal only for our own bugs: what does not match stays as it is.
+// Cancelled and DeadlineExceeded once context.cancel is done.
 using PassFn = absl::Status (*)(Graph&, PassContext&);
 
 // Kinds of ops.

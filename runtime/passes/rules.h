@@ -44,13 +44,14 @@ enum class Reason : uint8_t {
   kAttentionNotRaised,
   kRopeNotRaised,
   kWeightShared,
+  kFoldingBudget,
 };
 struct ReasonInfo {
   std::string_view name;
   bool actionable;
   std::string_view hint;
 };
-inline constexpr std::array<ReasonInfo, 23> kReasons = {{
+inline constexpr std::array<ReasonInfo, 24> kReasons = {{
     {"other_op", false, ""},
     {"multi_consumer", true, "let one node alone read the intermediate value, or compute it twice"},
     {"graph_output", false, "the value is an output of the module and has to be written"},
@@ -84,9 +85,11 @@ inline constexpr std::array<ReasonInfo, 23> kReasons = {{
     {"rope_not_raised", false,
      "rope turns the halves of a head by tables whose own halves are made of one"},
     {"weight_shared", false, "a weight that others read too is not scaled: there would be two"},
+    {"folding_budget", false,
+     "a compile computes a part of what depends on constants alone: give the value itself"},
 }};
 constexpr const ReasonInfo& Info(Reason reason) { return kReasons[static_cast<size_t>(reason)]; }
 
-static_assert(kReasons.size() == static_cast<size_t>(Reason::kWeightShared) + 1);
+static_assert(kReasons.size() == static_cast<size_t>(Reason::kFoldingBudget) + 1);
 
 }  // namespace rlx::passes

@@ -90,9 +90,9 @@ class Compilation {
     const std::map<std::string, int64_t> before = ClaimCounts(graph);
     passes::PassContext context =
         ContextFor(result_.options, request_.backend, request_.target, result_.fusion.remarks);
+    context.cancel = request_.cancel;
     if (!result_.as_given) {
-      RLX_TRY(RunPasses(graph, result_.options, context, request_.observer, request_.cancel,
-                        result_.passes));
+      RLX_TRY(RunPasses(graph, result_.options, context, request_.observer, result_.passes));
     }
     CountAfter(graph, result_.options.verbose, result_.fusion);
     result_.dispatch = ReportDispatch(before, graph, context.became, result_.options,

@@ -20,15 +20,14 @@ Limits GrownLimits();
 
 // Runs the pipeline, on bodies of control flow too: each pass timed, verified and dumped. Internal,
 // naming the pass, when one fails or leaves a graph that does not verify; Cancelled and
-// DeadlineExceeded between passes.
+// DeadlineExceeded by the context's token, between passes and in the long ones.
 absl::Status RunPasses(Graph& graph, const ResolvedOptions& options, passes::PassContext& context,
-                       const StageObserver& observer, const CancelToken& cancel,
-                       std::vector<PassTiming>& timings);
+                       const StageObserver& observer, std::vector<PassTiming>& timings);
 
 // The same for the bodies of the control flow that stays: RunPasses ends with it. Precision stays
 // as it is in there. The observer hears after_pass_in_body alone.
 absl::Status RunNestedPasses(Graph& graph, const ResolvedOptions& options,
                              passes::PassContext& context, const StageObserver& observer,
-                             const CancelToken& cancel, std::vector<PassTiming>& timings);
+                             std::vector<PassTiming>& timings);
 
 }  // namespace rlx::stages

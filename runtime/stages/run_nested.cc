@@ -63,7 +63,7 @@ void AddTimings(const std::vector<PassTiming>& nested, std::vector<PassTiming>& 
 
 absl::Status RunNestedPasses(Graph& graph, const ResolvedOptions& options,
                              passes::PassContext& context, const StageObserver& observer,
-                             const CancelToken& cancel, std::vector<PassTiming>& timings) {
+                             std::vector<PassTiming>& timings) {
   // What is carried from turn to turn would be rounded in each.
   ResolvedOptions inside = options;
   inside.policy = {};
@@ -76,7 +76,7 @@ absl::Status RunNestedPasses(Graph& graph, const ResolvedOptions& options,
       Body body(graph, node, *nested);
       std::vector<PassTiming> seconds;
       if (hears.after_pass) hears.after_pass("", body.graph());
-      RLX_TRY(Annotate(RunPasses(body.graph(), inside, context, hears, cancel, seconds),
+      RLX_TRY(Annotate(RunPasses(body.graph(), inside, context, hears, seconds),
                        Cat("in a graph of %", id)));
       AddTimings(seconds, timings);
       nested = body.Finish();

@@ -42,6 +42,7 @@ absl::Status RunOne(const passes::Pass& pass, Graph& graph, passes::PassContext&
   if (status.ok() && context.changed) status = VerifyGraph(graph, GrownLimits());
   // A budget that a module exhausts is its author's to know; anything else is a fault of the pass.
   if (status.ok() || absl::IsResourceExhausted(status)) return status;
+  RLX_TRY(context.cancel.Check());
   return Internal("pass ", pass.name, ": ", status.message());
 }
 
@@ -89,11 +90,10 @@ Limits GrownLimits() {
 }
 
 absl::Status RunPasses(Graph& graph, const ResolvedOptions& options, passes::PassContext& context,
-                       const StageObserver& observer, const CancelToken& cancel,
-                       std::vector<PassTiming>& timings) {
+                       const StageObserver& observer, std::vector<PassTiming>& timings) {
   Census census(graph);
   for (const passes::Pass& pass : AllPasses()) {
-    RLX_TRY(cancel.Check());
+    RLX_TRY(context.cancel.Check());
     PassTiming timing{.pass = std::string(pass.name)};
     timing.why_skipped = WhySkipped(pass, options);
     timing.skipped = !timing.why_skipped.empty();
@@ -118,7 +118,7 @@ absl::Status RunPasses(Graph& graph, const ResolvedOptions& options, passes::Pas
     timing.nodes_after = graph.size();
     timings.push_back(std::move(timing));
   }
-  return RunNestedPasses(graph, options, context, observer, cancel, timings);
+  return RunNestedPasses(graph, options, context, observer, timings);
 }
 
 }  // namespace rlx::stages

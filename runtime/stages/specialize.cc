@@ -25,14 +25,16 @@ absl::Status CheckSymbols(const Graph& graph, const DimBinding& binding) {
 // before.
 absl::StatusOr<passes::Replacements> RunPassesAgain(CompileResult& result,
                                                     const device::Backend* backend,
-                                                    const device::Target& target) {
+                                                    const device::Target& target,
+                                                    const CancelToken& cancel) {
   std::vector<Remark> remarks;
   std::vector<PassTiming> timings;
   passes::PassContext context = ContextFor(result.options, backend, target, remarks);
+  context.cancel = cancel;
   // What computes in which type was decided the first time: what padding added since, a mean's sum
   // in f32 say, is not to be narrowed.
   context.policy = {};
-  RLX_TRY(RunPasses(result.lir.graph, result.options, context, {}, {}, timings));
+  RLX_TRY(RunPasses(result.lir.graph, result.options, context, {}, timings));
   for (Remark& remark : remarks) {
     if (remark.kind == Remark::Kind::kMissed) continue;
     result.fusion.remarks.push_back(std::move(remark));
@@ -62,7 +64,7 @@ absl::Status Replan(CompileResult& result, const device::Backend* backend,
                     const device::Target& target, const CancelToken& cancel) {
   passes::Replacements became;
   if (!result.as_given) {
-    RLX_ASSIGN(became, RunPassesAgain(result, backend, target));
+    RLX_ASSIGN(became, RunPassesAgain(result, backend, target, cancel));
   }
   const Graph& graph = result.lir.graph;
   result.fusion.nodes_after = CountAllNodes(graph);

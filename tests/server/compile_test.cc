@@ -151,6 +151,39 @@ TEST_F(CompileTest, ACallerThatLeavesInTheMiddleLeavesNothingBehind) {
   EXPECT_TRUE(Compile(LinearModule(8, 16, 32)).status.ok());
 }
 
+// Minutes of folding, asked for by a small request: they end with the deadline.
+TEST_F(CompileTest, ADeadlineEndsAPassInItsMiddle) {
+  v1::GraphModule module = IdentityModule();
+  v1::Graph& graph = *module.mutable_graphs(0);
+  graph.clear_nodes();
+  AddInput(graph, "input", "x", {1, 1});
+  v1::Node& one = AddNode(graph, "constant", {});
+  one.add_attributes()->set_name("value");
+  *one.mutable_attributes(0)->mutable_tensor() = Floats({}, 1);
+  const auto expand = [&](int64_t rows, int64_t columns) {
+    v1::Attribute& shape = *AddNode(graph, "expand", {1}).add_attributes();
+    shape.set_name("shape");
+    for (int64_t extent : {rows, columns}) {
+      shape.mutable_shape()->add_dims()->set_value(extent);
+    }
+  };
+  expand(1, 1 << 18);
+  expand(1 << 18, 1);
+  uint32_t sum = 0;
+  for (uint32_t n = 4; n < 40'000; n += 2) {
+    AddNode(graph, "matmul", {2, 3});
+    AddNode(graph, "add", {sum, n});
+    sum = n + 1;
+  }
+  graph.mutable_outputs(0)->mutable_value()->set_node(sum);
+  const auto began = std::chrono::steady_clock::now();
+  const Compiled compiled = Compile(RequestFor(module), 0.7);
+  EXPECT_EQ(compiled.status.error_code(), grpc::DEADLINE_EXCEEDED)
+      << compiled.status.error_message();
+  EXPECT_TRUE(BecomesEventually("rlxd_compile_inflight", 0));
+  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(20));
+}
+
 TEST_F(CompileTest, AllTwelveDevicesCompile) {
   for (int device = v1::DEVICE_CPU; device <= v1::DEVICE_WEBGPU; ++device) {
     v1::CompileRequest request = RequestFor(LinearModule(8, 16, 32));

@@ -489,6 +489,68 @@ TEST(ConstantFolding, LeavesParamsAndLargeResults) {
   })");
 }
 
+// Of eight equal sums, each of 3·100 elements: what the budget has, and a word about the others.
+TEST(ConstantFolding, StopsAtTheModulesBudgetOfWork) {
+  std::string text = R"(mir "m" {
+    %0 = constant {value = f32[] (1)}
+    %1 = expand(%0) {shape = [100]}
+)";
+  for (int i = 2; i < 10; ++i) text += Cat("    %", i, " = add(%1, %1)\n");
+  for (int i = 2; i < 10; ++i) text += Cat("    output \"y", i, "\" = %", i, "\n");
+  PassContext context;
+  context.folding.work = 101 + 5 * 300 + 299;
+  const Outcome outcome = RunPass(ConstantFolding, text + "}", context);
+  EXPECT_EQ(CountOf(outcome.graph, OpKind::kAdd), 3);
+  ASSERT_EQ(outcome.Missed().size(), 1u);
+  EXPECT_EQ(outcome.Missed()[0].reason, "folding_budget");
+  EXPECT_THAT(outcome.Missed()[0].message, testing::HasSubstr("more work"));
+}
+
+// A long chain of which one value is wanted: the budget of bytes holds two links of it.
+TEST(ConstantFolding, KeepsNoIntermediateResult) {
+  std::string text = R"(mir "m" {
+    %0 = constant {value = f32[] (1)}
+    %1 = expand(%0) {shape = [100]}
+)";
+  for (int i = 2; i < 60; ++i) text += Cat("    %", i, " = add(%", i - 1, ", %0)\n");
+  PassContext context;
+  context.folding.bytes = 2 * 400;
+  const Outcome outcome = RunPass(ConstantFolding, text + "    output \"y\" = %59\n}", context);
+  EXPECT_EQ(outcome.graph.size(), 1) << outcome.text;
+  EXPECT_THAT(outcome.Missed(), testing::IsEmpty());
+}
+
+TEST(ConstantFolding, HoldsNoMoreThanItsBudget) {
+  std::string text = R"(mir "m" {
+    %0 = constant {value = f32[] (1)}
+    %1 = input "x" : f32[100]
+)";
+  for (int i = 2; i < 20; i += 2) {
+    text += Cat("    %", i, " = expand(%0) {shape = [100]}\n");
+    text += Cat("    %", i + 1, " = mul(%1, %", i, ")\n");
+    text += Cat("    output \"y", i, "\" = %", i + 1, "\n");
+  }
+  PassContext context;
+  context.folding.bytes = 5 * 400;
+  const Outcome outcome = RunPass(ConstantFolding, text + "}", context);
+  EXPECT_EQ(CountOf(outcome.graph, OpKind::kExpand), 9 - 5);
+  ASSERT_EQ(outcome.Missed().size(), 1u);
+  EXPECT_THAT(outcome.Missed()[0].message, testing::HasSubstr("more memory"));
+}
+
+TEST(ConstantFolding, EndsWithItsCaller) {
+  Graph graph = ParseGraph(R"(mir "m" {
+    %0 = constant {value = f32[] (1)}
+    %1 = expand(%0) {shape = [100]}
+    output "y" = %1
+  })");
+  PassContext context;
+  context.cancel = CancelToken({}, CancelToken::Clock::now());
+  EXPECT_TRUE(absl::IsDeadlineExceeded(ConstantFolding(graph, context)));
+  EXPECT_TRUE(absl::IsDeadlineExceeded(CommonSubexpressionElimination(graph, context)));
+  EXPECT_EQ(CountOf(graph, OpKind::kExpand), 1);
+}
+
 // An index out of range is for the run to report.
 TEST(ConstantFolding, LeavesWhatCannotBeEvaluated) {
   Graph graph = ParseGraph(R"(mir "m" {

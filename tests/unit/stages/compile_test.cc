@@ -285,6 +285,28 @@ TEST(Compile, StopsWhenTheCallerHasGone) {
             absl::StatusCode::kCancelled);
 }
 
+// Not after the pass, which may take long.
+TEST(Compile, StopsInTheMiddleOfAPass) {
+  const auto module = ParseModule(R"(mir "m" {
+    %0 = constant {value = f32[] (1)}
+    %1 = expand(%0) {shape = [100]}
+    output "y" = %1
+  })");
+  ASSERT_TRUE(module.ok());
+  std::stop_source source;
+  CompileRequest request = For(DeviceKind::kCpu);
+  request.cancel = CancelToken(source.get_token());
+  request.observer.progress = [&](std::string_view, std::string_view pass) {
+    if (pass == "constant_folding") source.request_stop();
+  };
+  bool folded = false;
+  request.observer.after_pass = [&](std::string_view pass, const Graph&) {
+    folded |= pass == "constant_folding";
+  };
+  EXPECT_EQ(CompileModuleStages(*module, request).status().code(), absl::StatusCode::kCancelled);
+  EXPECT_FALSE(folded);
+}
+
 // Whatever a compile lists is in an order that the module gives: no table's, no address's.
 TEST(Compile, ListsInTheModulesOrder) {
   const Module module = LlamaBlock("fusable", "batch", "seq");
