@@ -151,6 +151,32 @@ def test_sigterm_under_load_ends_well(start_daemon: Start) -> None:
     assert codes == {"Unavailable"}
 
 
+def test_a_long_run_that_meets_sigterm_is_answered(start_daemon: Start) -> None:
+    daemon = start_daemon()
+    built = rlxd.MirModule("long")
+    x = built.input("x", [1024, 1024])
+    y = x
+    for _ in range(300):
+        y = y @ x
+    built.output("y", y)
+    outputs: dict[str, np.ndarray] = {}
+    with rlxd.Client(daemon.address) as client:
+        session = client.open(client.compile(built))
+        half = np.eye(1024, dtype=np.float32)
+
+        def work() -> None:
+            outputs.update(session.run({"x": half}))
+
+        worker = threading.Thread(target=work)
+        worker.start()
+        while daemon.metrics()["rlxd_infer_inflight"] == 0:
+            time.sleep(0.001)
+        assert not outputs
+        assert daemon.stop() == 0
+        worker.join()
+    np.testing.assert_array_equal(outputs["y"], half)
+
+
 def test_a_daemon_that_cannot_start_says_why(tmp_path: Path) -> None:
     def start(*flags: str) -> subprocess.CompletedProcess[str]:
         command = [str(default_binary()), "--metrics_listen=", *flags]

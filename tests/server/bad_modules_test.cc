@@ -12,6 +12,7 @@ struct Bad {
   std::function<void(v1::CompileRequest&)> spoil;  // of a request for LinearModule(2, 3, 4)
   grpc::StatusCode code;
   const char* names;
+  const char* also = "";  // another
 };
 
 v1::Graph& Main(v1::CompileRequest& request) {
@@ -92,7 +93,7 @@ const Bad kBad[] = {
        SetDim(r, 0, 1, int64_t{1} << 40);
        SetDim(r, 1, 0, int64_t{1} << 40);
      },
-     grpc::INVALID_ARGUMENT, "overflow"},
+     grpc::INVALID_ARGUMENT, "overflow", "%0 input \"x\""},
     {"NegativeDim", [](auto& r) { SetDim(r, 0, 0, -3); }, grpc::INVALID_ARGUMENT, "-3"},
     {"ZeroDim", [](auto& r) { SetDim(r, 0, 0, 0); }, grpc::INVALID_ARGUMENT, "extent 0"},
     {"Rank65",
@@ -111,7 +112,7 @@ const Bad kBad[] = {
        *value.mutable_tensor() = Floats({4}, 1);
        value.mutable_tensor()->mutable_data()->pop_back();
      },
-     grpc::INVALID_ARGUMENT, "bytes"},
+     grpc::INVALID_ARGUMENT, "15 bytes", "node 2 constant \"b\""},
     {"TooManyNodes",
      [](auto& r) {
        for (uint32_t n = 5; n < 60; ++n) AddNode(Main(r), "neg", {n});
@@ -197,6 +198,54 @@ const Bad kBad[] = {
        r.mutable_spec()->mutable_options()->set_precision(static_cast<v1::Precision>(12));
      },
      grpc::INVALID_ARGUMENT, "precision"},
+    {"UnknownFusionPolicy",
+     [](auto& r) {
+       r.mutable_spec()->mutable_module()->set_fusion_policy(static_cast<v1::FusionPolicy>(99));
+     },
+     grpc::INVALID_ARGUMENT, "fusion policy 99"},
+    {"UnknownPolicyKind",
+     [](auto& r) {
+       r.mutable_spec()->mutable_options()->mutable_policy()->set_kind(
+           static_cast<v1::PrecisionPolicy::Kind>(99));
+     },
+     grpc::INVALID_ARGUMENT, "policy.kind", "99"},
+    {"UnknownCustomPrecision",
+     [](auto& r) {
+       v1::PrecisionPolicy& policy = *r.mutable_spec()->mutable_options()->mutable_policy();
+       policy.set_kind(v1::PrecisionPolicy::KIND_CUSTOM);
+       (*policy.mutable_custom())["MatMul"] = static_cast<v1::Precision>(99);
+     },
+     grpc::INVALID_ARGUMENT, "policy.custom", "99"},
+    {"UnknownDispatchPolicy",
+     [](auto& r) {
+       r.mutable_spec()->mutable_options()->mutable_kernel_dispatch()->set_policy(
+           static_cast<v1::KernelDispatch::Policy>(99));
+     },
+     grpc::INVALID_ARGUMENT, "kernel_dispatch.policy", "99"},
+    {"UnknownFusionTarget",
+     [](auto& r) {
+       r.mutable_spec()->mutable_options()->set_fusion_target(static_cast<v1::FusionTarget>(99));
+     },
+     grpc::INVALID_ARGUMENT, "fusion_target", "99"},
+    {"UnknownDump",
+     [](auto& r) { r.mutable_spec()->mutable_options()->add_dump(static_cast<v1::Stage>(99)); },
+     grpc::INVALID_ARGUMENT, "dump", "99"},
+    {"UnknownDimOperation",
+     [](auto& r) {
+       v1::DimExpr& expr =
+           *Main(r).mutable_nodes(0)->mutable_results(0)->mutable_dims(0)->mutable_expr();
+       expr.add_terms()->set_constant(1);
+       expr.add_terms()->set_constant(1);
+       expr.add_terms()->set_op(static_cast<v1::DimExpr::Op>(99));
+     },
+     grpc::INVALID_ARGUMENT, "unknown operation 99", "node 0 input \"x\""},
+    {"UnknownStorage",
+     [](auto& r) {
+       r.mutable_spec()->mutable_module()->set_stage(v1::STAGE_LIR);
+       r.mutable_spec()->mutable_module()->mutable_plan()->add_assignments()->set_storage(
+           static_cast<v1::Storage>(99));
+     },
+     grpc::INVALID_ARGUMENT, "unknown storage 99"},
     {"UnknownClaim",
      [](auto& r) {
        r.mutable_spec()->mutable_options()->mutable_supported_ops()->add_names("MatMull");
@@ -226,8 +275,10 @@ TEST_F(BadModules, AreRefusedByNameAndTheServerLives) {
     bad.spoil(request);
     const Compiled compiled = Compile(request);
     EXPECT_EQ(compiled.status.error_code(), bad.code) << compiled.status.error_message();
-    EXPECT_NE(compiled.status.error_message().find(bad.names), std::string::npos)
-        << compiled.status.error_message();
+    for (const char* word : {bad.names, bad.also}) {
+      EXPECT_NE(compiled.status.error_message().find(word), std::string::npos)
+          << compiled.status.error_message();
+    }
   }
   EXPECT_TRUE(Serves());
   EXPECT_TRUE(Compile(LinearModule(2, 3, 4)).status.ok());
@@ -250,6 +301,8 @@ TEST_F(BadModules, AThousandNestedGraphsAreRefused) {
   EXPECT_EQ(compiled.status.error_code(), grpc::RESOURCE_EXHAUSTED);
   EXPECT_NE(compiled.status.error_message().find("max_nesting"), std::string::npos)
       << compiled.status.error_message();
+  EXPECT_TRUE(Serves());
+  EXPECT_TRUE(Compile(LinearModule(2, 3, 4)).status.ok());
 }
 
 TEST_F(BadModules, MessagesAboveTheLimitAreRefused) {

@@ -162,6 +162,17 @@ v1::GraphModule LinearModule(int64_t m, int64_t k, int64_t n) {
   return module;
 }
 
+v1::GraphModule LongModule(uint32_t products) {
+  v1::GraphModule module;
+  module.set_name("long");
+  module.set_stage(v1::STAGE_MIR);
+  v1::Graph& graph = *module.add_graphs();
+  AddInput(graph, "input", "x", {1024, 1024});
+  for (uint32_t n = 0; n < products; ++n) AddNode(graph, "matmul", {n, 0});
+  AddOutput(graph, "y", products);
+  return module;
+}
+
 v1::GraphModule SoftmaxModule() {
   v1::GraphModule module = LinearModule(4, 8, 8);
   module.set_name("soft");

@@ -75,6 +75,8 @@ void AddOutput(v1::Graph& graph, const std::string& name, uint32_t node);
 v1::GraphModule IdentityModule();
 // y[m,n] = gelu(x[m,k] · w[k,n] + b[n]); w and b are params.
 v1::GraphModule LinearModule(int64_t m, int64_t k, int64_t n);
+// y = x · x · … · x, so many products of [1024,1024]: a millisecond or a few each.
+v1::GraphModule LongModule(uint32_t products);
 // y[4,8] = softmax(x): one generated kernel.
 v1::GraphModule SoftmaxModule();
 v1::CompileRequest RequestFor(v1::GraphModule module);

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gmock/gmock.h>
+#include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/impl/codegen/sync_stream.h>
 #include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <thread>
 
+#include "runtime/base/text.h"
 #include "tests/server/fixture.h"
+#include "tests/support/http_get.h"
 
 namespace rlx::server {
 namespace {
@@ -128,6 +132,91 @@ TEST_F(LifecycleTest, EveryCallThatMeetsTheEndIsAnsweredOrUnavailable) {
   for (std::thread& caller : callers) caller.join();
   EXPECT_THAT(others, testing::IsEmpty());
   daemon_.reset();
+}
+
+// Readiness goes first; nothing new begins; what runs has its answer, a second or more later.
+TEST_F(LifecycleTest, ALongRunThatMeetsTheEndIsAnswered) {
+  v1::OpenRequest open;
+  open.set_key(Compile(LongModule(300)).result.key());
+  v1::OpenResponse opened;
+  ASSERT_TRUE(Open(open, opened).ok());
+  v1::RunRequest request;
+  request.set_handle(opened.handle());
+  request.add_inputs()->set_name("x");
+  *request.mutable_inputs(0)->mutable_tensor() = Floats({1024, 1024}, 0.001f);
+  std::atomic<bool> answered{false};
+  v1::RunResponse response;
+  auto run = std::async(std::launch::async, [&] {
+    grpc::Status status = Run(request, response);
+    answered = true;
+    return status;
+  });
+  ASSERT_TRUE(BecomesEventually("rlxd_infer_inflight", 1));
+  const int http = daemon_->metrics_port();
+  const std::atomic<bool> now{false};
+  auto ended = std::async(std::launch::async, [&] { return daemon_->Shutdown(now); });
+  while (test::HttpGet(http, "/readyz") != "") std::this_thread::yield();
+  EXPECT_EQ(test::HttpGet(http, "/livez"), "ok\n");
+  EXPECT_EQ(Compile(IdentityModule()).status.error_code(), grpc::UNAVAILABLE);
+  EXPECT_FALSE(answered) << "the run was not long enough to meet the end";
+  const grpc::Status status = run.get();
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(response.outputs_size(), 1);
+  EXPECT_TRUE(ended.get());
+  daemon_.reset();
+}
+
+// So long a load balancer has to look elsewhere.
+TEST_F(LifecycleTest, WorkIsTakenWhileTheDrainIsDelayed) {
+  Start({"--drain_delay_seconds=600"});
+  const int http = daemon_->metrics_port();
+  std::atomic<bool> now{false};
+  auto ended = std::async(std::launch::async, [&] { return daemon_->Shutdown(now); });
+  while (test::HttpGet(http, "/readyz") != "") std::this_thread::yield();
+  EXPECT_TRUE(Compile(IdentityModule()).status.ok());
+  EXPECT_EQ(ended.wait_for(std::chrono::milliseconds(300)), std::future_status::timeout);
+  now = true;  // a second signal
+  EXPECT_TRUE(ended.get());
+  daemon_.reset();
+}
+
+// Of the version that clients of today ask for first or second, by hand: its classes are not
+// installed with gRPC.
+TEST_F(LifecycleTest, ReflectionListsEveryService) {
+  grpc::GenericStub stub(NewChannel());
+  grpc::CompletionQueue queue;
+  grpc::ClientContext context;
+  const auto call = stub.PrepareCall(
+      &context, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", &queue);
+  const auto next = [&] {
+    void* tag = nullptr;
+    bool ok = false;
+    return queue.Next(&tag, &ok) && ok;
+  };
+  call->StartCall(nullptr);
+  ASSERT_TRUE(next());
+  const grpc::Slice list_services(std::string("\x3a\x01*"));  // field 7, a string
+  call->WriteLast(grpc::ByteBuffer(&list_services, 1), grpc::WriteOptions(), nullptr);
+  ASSERT_TRUE(next());
+  grpc::ByteBuffer answer;
+  call->Read(&answer, nullptr);
+  ASSERT_TRUE(next());
+  grpc::Slice whole;
+  ASSERT_TRUE(answer.DumpToSingleSlice(&whole).ok());
+  const std::string text(reinterpret_cast<const char*>(whole.begin()), whole.size());
+  for (const std::string service :
+       {v1::Compiler::service_full_name(), v1::Blobs::service_full_name(),
+        v1::Sessions::service_full_name(), v1::Devices::service_full_name(),
+        v1::Server::service_full_name(), v1::Admin::service_full_name(),
+        "inference.GRPCInferenceService", "grpc.health.v1.Health"}) {
+    // A ServiceResponse: its name, length first.
+    const std::string entry = Cat('\x0a', static_cast<char>(service.size()), service);
+    EXPECT_THAT(text, testing::HasSubstr(entry));
+  }
+  grpc::Status status;
+  call->Finish(&status, nullptr);
+  ASSERT_TRUE(next());
+  EXPECT_TRUE(status.ok()) << status.error_message();
 }
 
 TEST_F(LifecycleTest, StreamsThatWaitDoNotHoldUpTheEnd) {

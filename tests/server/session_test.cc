@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <chrono>
 #include <cmath>
+#include <random>
 #include <thread>
 
 #include "runtime/base/sha256.h"
+#include "runtime/base/text.h"
 #include "tests/server/fixture.h"
 
 namespace rlx::server {
@@ -310,23 +313,59 @@ TEST_F(SessionTest, StreamsAnswerEachRequestWithItsOwnStatus) {
   EXPECT_EQ(seen.size(), 200u);
 }
 
+// Each would take a second or more; each ends in its middle.
 TEST_F(SessionTest, ACallerThatLeavesDuringRunsLeavesNothingBehind) {
-  const std::string handle = OpenLinear();
-  for (int round = 0; round < 10; ++round) {
+  v1::OpenRequest open;
+  open.set_key(Compile(LongModule(500)).result.key());
+  v1::OpenResponse opened;
+  ASSERT_TRUE(Open(open, opened).ok());
+  for (int round = 1; round <= 3; ++round) {
     grpc::ClientContext context;
     const auto stream = sessions_->RunStream(&context);
-    for (uint64_t id = 0; id < 20; ++id) {
-      v1::RunStreamRequest request;
-      request.set_id(id);
-      *request.mutable_run() = RunWith(handle, Floats({2, 3}, 1));
-      stream->Write(request);
-    }
+    v1::RunStreamRequest request;
+    *request.mutable_run() = RunWith(opened.handle(), Floats({1024, 1024}, 0.001f));
+    stream->Write(request);
+    while (Metric("rlxd_infer_inflight") == 0) std::this_thread::yield();
     context.TryCancel();
     stream->Finish();
+    EXPECT_TRUE(BecomesEventually("rlxd_infer_inflight", 0));
+    EXPECT_TRUE(BecomesEventually("rlxd_infer_cancelled_total{stage=\"compute\"}", round));
   }
   v1::RunResponse response;
-  EXPECT_TRUE(Run(RunWith(handle, Floats({2, 3}, 1)), response).ok());
+  EXPECT_TRUE(Run(RunWith(OpenLinear(), Floats({2, 3}, 1)), response).ok());
+}
+
+// One routine of half a minute and more, which nothing but its own look at the token ends.
+TEST_F(SessionTest, ADeadlineEndsARoutineInItsMiddle) {
+  constexpr int64_t kOrder = 3500;
+  v1::GraphModule module = IdentityModule();
+  v1::Graph& graph = *module.mutable_graphs(0);
+  graph.clear_nodes();
+  AddInput(graph, "input", "a", {kOrder, kOrder});
+  AddInput(graph, "input", "b", {kOrder, 1});
+  AddNode(graph, "dense_solve", {0, 1});
+  graph.mutable_outputs(0)->mutable_value()->set_node(2);
+  v1::OpenRequest open;
+  *open.mutable_compile() = RequestFor(module);
+  v1::OpenResponse opened;
+  const grpc::Status open_status = Open(open, opened);
+  ASSERT_TRUE(open_status.ok()) << open_status.error_message();
+  std::vector<float> a(kOrder * kOrder);
+  std::mt19937 rng(5);
+  for (float& value : a) value = static_cast<float>(rng() % 1000) * 0.01f - 5;
+  v1::RunRequest request = RunWith(opened.handle(), Floats({kOrder, kOrder}, 0));
+  request.mutable_inputs(0)->set_name("a");
+  request.mutable_inputs(0)->mutable_tensor()->set_data(a.data(), a.size() * sizeof(float));
+  request.add_inputs()->set_name("b");
+  *request.mutable_inputs(1)->mutable_tensor() = Floats({kOrder, 1}, 1);
+  grpc::ClientContext context;
+  const auto began = std::chrono::steady_clock::now();
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(2));
+  v1::RunResponse response;
+  EXPECT_EQ(sessions_->Run(&context, request, &response).error_code(), grpc::DEADLINE_EXCEEDED);
   EXPECT_TRUE(BecomesEventually("rlxd_infer_inflight", 0));
+  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(15));
+  EXPECT_TRUE(BecomesEventually("rlxd_infer_cancelled_total{stage=\"compute\"}", 1));
 }
 
 TEST_F(SessionTest, BlobsAreVerifiedResumedAndShared) {
@@ -337,13 +376,22 @@ TEST_F(SessionTest, BlobsAreVerifiedResumedAndShared) {
   ASSERT_TRUE(Upload(bytes.substr(0, 50'000), digest, 0, response, bytes.size()).ok());
   EXPECT_FALSE(response.complete());
   EXPECT_EQ(response.committed_size(), 50'000u);
-  EXPECT_EQ(Upload(bytes.substr(60'000), digest, 60'000, response, bytes.size()).error_code(),
-            grpc::OUT_OF_RANGE);
+  const auto names = [](const grpc::Status& status, const Digest256& blob) {
+    return status.error_message().find(Cat("blob ", blob, ": ")) != std::string::npos;
+  };
+  const grpc::Status elsewhere =
+      Upload(bytes.substr(60'000), digest, 60'000, response, bytes.size());
+  EXPECT_EQ(elsewhere.error_code(), grpc::OUT_OF_RANGE);
+  EXPECT_TRUE(names(elsewhere, Sha256Of(bytes))) << elsewhere.error_message();
   ASSERT_TRUE(Upload(bytes.substr(50'000), digest, 50'000, response, bytes.size()).ok());
   EXPECT_TRUE(response.complete());
   // A digest that lies.
   const std::string lie(32, 'L');
-  EXPECT_EQ(Upload("abc", lie, 0, response, 3).error_code(), grpc::INVALID_ARGUMENT);
+  const grpc::Status lying = Upload("abc", lie, 0, response, 3);
+  EXPECT_EQ(lying.error_code(), grpc::INVALID_ARGUMENT);
+  std::string hex;
+  for (int i = 0; i < 32; ++i) hex += "4c";
+  EXPECT_TRUE(names(lying, *Digest256::FromHex(hex))) << lying.error_message();
   // Read back.
   grpc::ClientContext context;
   v1::ReadRequest read;

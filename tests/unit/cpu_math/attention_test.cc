@@ -300,6 +300,20 @@ TEST_P(AttentionOnIsa, ThreadsDoNotChangeABit) {
   }
 }
 
+// The scores of one head are never there whole: what a thread needs grows with the keys at most,
+// and at many of them is a small part of what scores would take.
+TEST_P(AttentionOnIsa, ScoresAreNeverStored) {
+  Attention a{.queries = 4096, .keys = 4096, .head_dim = 64, .value_dim = 64};
+  const size_t scores = 4096 * 4096 * sizeof(float);
+  const size_t long_keys = AttentionScratchBytes(kernels_, a, 1);
+  EXPECT_LT(long_keys, scores / 8);
+  EXPECT_EQ(AttentionScratchBytes(kernels_, a, 3), 3 * long_keys);
+  a.queries = 8192;
+  EXPECT_EQ(AttentionScratchBytes(kernels_, a, 1), long_keys) << "of the queries a block at a time";
+  a.keys = 8192;
+  EXPECT_LE(AttentionScratchBytes(kernels_, a, 1), 2 * long_keys);
+}
+
 INSTANTIATE_TEST_SUITE_P(All, AttentionOnIsa, testing::ValuesIn(IsasHere()),
                          [](const auto& isa) { return std::string(IsaName(isa.param)); });
 
