@@ -26,6 +26,7 @@ void Step(Draft& g) {
     steps[static_cast<size_t>(g.Draw(0, static_cast<int64_t>(steps.size()) - 1))](g);
   };
   if (g.options.exported && g.Flip()) return run(ExportedSteps());
+  if (g.options.codes && g.Flip()) return QuantizedStep(g);
   const int64_t kind = g.Draw(0, 13);
   if (g.options.idioms && kind < 4)
     run(IdiomSteps());

@@ -23,6 +23,7 @@ struct RandomGraphOptions {
   bool aliases = true;     // inputs whose buffer an output may take
   bool table = false;      // any op of the table by its sample, whose numbers may be large
   bool exported = false;   // half of the steps are ops as exporters write them out
+  bool codes = false;      // steps of quantize and dequantize nodes more often
   bool smooth = false;     // no op whose result jumps, as rounding does: for changes of precision
 };
 

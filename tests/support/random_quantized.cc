@@ -138,7 +138,7 @@ void ConvStep(Draft& g, Value x) {
 // Floats by codes: the weights stay packed.
 void WeightStep(Draft& g) {
   const Draft::Item x = g.Sequence();
-  const int64_t k = g.LastExtent(x.value), n = g.Draw(1, 7);
+  const int64_t k = g.LastExtent(x.value), n = g.Flip() ? k : g.Draw(1, 7);
   const bool turned = g.Flip();
   const Weights w = turned ? DrawWeights(g, {n, k}, g.Draw(0, 7) == 0 ? 1 : 0)
                            : DrawWeights(g, {k, n}, g.Draw(0, 7) == 0 ? 0 : 1);
