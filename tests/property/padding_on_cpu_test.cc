@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a padded program computes on the CPU, in the types that it really computes in, is what the
-// program of the true sizes computes: the evaluator, which works in double, would not see a sum that
-// leaves the range of f16, nor a mask that is not low enough.
+// program of the true sizes computes: the evaluator, which works in double, would not see a sum
+// that leaves the range of f16, nor a mask that is not low enough.
 #include "backends/cpu/cpu_backend.h"
 #include "runtime/ir/builder.h"
 #include "runtime/ir/verify.h"
@@ -150,19 +150,18 @@ Graph HiddenKeys(uint64_t seed) {
   const Value keep = b.Input("keep", {DType::kBool, {1, 1, s, p}});
   const Value bias = b.Where(keep, b.Input("bias", {dtype, {1, 1, s, p}}),
                              b.Scalar(dtype, low[rng() % std::size(low)]));
-  b.Output("y", b.Emit(OpKind::kAttention, {q, k, k, bias},
-                       {{"num_heads", int64_t{2}},
-                        {"head_dim", int64_t{4}},
-                        {"mask", std::string("bias")}}));
+  b.Output(
+      "y",
+      b.Emit(OpKind::kAttention, {q, k, k, bias},
+             {{"num_heads", int64_t{2}}, {"head_dim", int64_t{4}}, {"mask", std::string("bias")}}));
   EXPECT_TRUE(b.status().ok()) << b.status().ToString();
   return graph;
 }
 
 TEST(PaddingOnCpu, KeysInPaddingNeverCount) {
   compared = 0;
-  CheckGraphs(40, HiddenKeys, [](const Graph& graph, Rng& rng) {
-    return SameInABucket(graph, {}, rng);
-  });
+  CheckGraphs(40, HiddenKeys,
+              [](const Graph& graph, Rng& rng) { return SameInABucket(graph, {}, rng); });
   EXPECT_EQ(compared, GraphsOf(40));
 }
 

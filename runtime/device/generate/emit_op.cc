@@ -48,6 +48,27 @@ template <Op op>
 Value EmitBinary(Builder& b, const Node&, std::span<const Value> v) {
   return b.Binary(op, v[0], v[1]);
 }
+// Of integers by squaring, a bit of the exponent at a time, modulo 2^bits; a negative exponent
+// leaves 0 of all but 1 and -1.
+Value IntegerPower(Builder& b, DType dtype, Value x, Value y) {
+  const int bits = 8 * static_cast<int>(ByteWidth(dtype)) - (Info(dtype).is_signed ? 1 : 0);
+  const Value zero = Number(b, x, 0), one = Number(b, x, 1);
+  Value power = one, square = x;
+  for (int bit = 0; bit < bits; ++bit) {
+    if (bit > 0) square = b.Mul(square, square);
+    const Value taken = b.And(b.Binary(Op::kShr, y, Number(b, y, bit)), one);
+    power = b.Select(b.Ne(taken, zero), b.Mul(power, square), power);
+  }
+  if (!Info(dtype).is_signed) return power;
+  const Value minus_one = Number(b, x, -1);
+  const Value sign = b.Select(b.Ne(b.And(y, one), zero), minus_one, one);
+  const Value inverse = b.Select(b.Eq(x, one), one, b.Select(b.Eq(x, minus_one), sign, zero));
+  return b.Select(b.Lt(y, zero), inverse, power);
+}
+Value EmitPower(Builder& b, const Node& node, std::span<const Value> v) {
+  const DType dtype = node.results[0].dtype;
+  return IsFloat(dtype) ? b.Binary(Op::kPow, v[0], v[1]) : IntegerPower(b, dtype, v[0], v[1]);
+}
 // Bools compare as numbers.
 template <Op op>
 Value EmitCompare(Builder& b, const Node&, std::span<const Value> v) {
@@ -110,7 +131,7 @@ constexpr Row kRows[] = {
     {OpKind::kDiv, EmitBinary<Op::kDiv>},
     {OpKind::kMax, EmitBinary<Op::kMax>},
     {OpKind::kMin, EmitBinary<Op::kMin>},
-    {OpKind::kPow, EmitBinary<Op::kPow>, true},
+    {OpKind::kPow, EmitPower},
     {OpKind::kLogicalAnd, EmitBinary<Op::kAnd>},
     {OpKind::kLogicalOr, EmitBinary<Op::kOr>},
     {OpKind::kEq, EmitCompare<Op::kEq>},

@@ -159,27 +159,39 @@ OpSample Pair(Rng& rng, DType dtype, double low, double high) {
   const Shape shape = DrawShape(rng, 0, 4);
   OpSample sample;
   for (const Shape& operand : {shape, DrawBroadcastable(rng, shape)})
-    sample.operands.push_back({.type = {dtype, operand}, .low = low, .high = high});
+    sample.operands.push_back(RealOperand(dtype, operand, low, high));
   if (Flip(rng)) std::swap(sample.operands[0], sample.operands[1]);
   return sample;
 }
 
-OpSample SampleArithmetic(Rng& rng) { return Pair(rng, DType::kF32, -2, 2); }
+// Integers so large that products of the narrow ones wrap.
+OpSample SampleArithmetic(Rng& rng) {
+  const DType dtype = DrawReal(rng);
+  const double most = IsFloat(dtype) ? 2 : 100;
+  return Pair(rng, dtype, -most, most);
+}
 OpSample SampleDiv(Rng& rng) {
   OpSample sample = SampleArithmetic(rng);
-  sample.operands[1].low = 0.5;
+  const bool floats = IsFloat(sample.operands[0].type.dtype);
+  if (floats) sample.operands[1].low = 0.5;
+  if (!floats) sample.operands[1].high = 3;  // often 0
   return sample;
 }
+// Of integers some powers wrap, and some exponents are negative.
 OpSample SamplePow(Rng& rng) {
-  OpSample sample = SampleArithmetic(rng);
-  sample.operands[0].low = 0.1;
+  const DType dtype = DrawReal(rng);
+  OpSample sample = IsFloat(dtype) ? Pair(rng, dtype, -2, 2) : Pair(rng, dtype, -4, 40);
+  sample.operands[0].high = IsFloat(dtype) ? 2 : 9;
+  if (IsFloat(dtype)) sample.operands[0].low = 0.1;
   return sample;
 }
 OpSample SampleLogic(Rng& rng) { return Pair(rng, DType::kBool, 0, 1); }
 
 OpSample SampleCompare(Rng& rng) {
-  if (Flip(rng)) return Pair(rng, DType::kF32, -2, 2);
-  return Pair(rng, Pick(rng, {DType::kI32, DType::kI64}), -2, 2);  // often equal
+  return Pair(rng, DrawReal(rng), -2, 2);  // integers are often equal
+}
+OpSample SampleEqual(Rng& rng) {
+  return Draw(rng, 0, 3) == 0 ? SampleLogic(rng) : SampleCompare(rng);
 }
 
 OpSample SampleWhere(Rng& rng) {
@@ -187,8 +199,10 @@ OpSample SampleWhere(Rng& rng) {
   OpSample sample;
   sample.operands.push_back(
       {.type = {DType::kBool, DrawBroadcastable(rng, shape)}, .low = 0, .high = 1});
-  sample.operands.push_back(FloatOperand(shape));
-  sample.operands.push_back(FloatOperand(DrawBroadcastable(rng, shape)));
+  const bool bools = Draw(rng, 0, 5) == 0;
+  const DType dtype = bools ? DType::kBool : DrawReal(rng);
+  for (const Shape& operand : {shape, DrawBroadcastable(rng, shape)})
+    sample.operands.push_back(RealOperand(dtype, operand, -2, bools ? 1 : 2));
   if (Flip(rng)) std::swap(sample.operands[1], sample.operands[2]);
   return sample;
 }
@@ -226,7 +240,7 @@ constexpr OpInfo Comparison(OpKind kind, std::string_view name, bool ordered,
           .commutative = !ordered,
           .infer = ordered ? InferCompare<true> : InferCompare<false>,
           .evaluate = EvaluateCompare<Relation>,
-          .sample = SampleCompare,
+          .sample = ordered ? SampleCompare : SampleEqual,
           .doc = doc};
 }
 
@@ -240,8 +254,10 @@ constexpr OpInfo kTable[] = {
                     true),
     Arithmetic<Min>(OpKind::kMin, "min", SampleArithmetic, "(a, b): the lesser, NaN if either is",
                     true),
-    Arithmetic<Pow>(OpKind::kPow, "pow", SamplePow,
-                    "(a, b): a^b; integers wrap, 1/a^|b| truncates"),
+    Arithmetic<Pow>(
+        OpKind::kPow, "pow", SamplePow,
+        "(a, b): a^b; integers wrap, and a negative b gives 1/a^|b| truncated: ±1 where a "
+        "is ±1, else 0, also where a is 0"),
     Arithmetic<And>(OpKind::kLogicalAnd, "logical_and", SampleLogic, "(a, b): both; bool", true),
     Arithmetic<Or>(OpKind::kLogicalOr, "logical_or", SampleLogic, "(a, b): either; bool", true),
     Comparison<std::equal_to<>>(OpKind::kEq, "eq", false, "(a, b): a = b, as bool"),

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/ir/ops/elementwise.h"
 
+#include <algorithm>
+
 #include "runtime/base/status.h"
 #include "runtime/ir/ops/rules.h"
 
@@ -63,6 +65,17 @@ void CopyElement(const EvalTensor& from, int64_t at, EvalTensor& out, int64_t k)
   } else {
     out.f[k] = from.f[at];
   }
+}
+
+DType DrawReal(Rng& rng) {
+  if (Flip(rng)) return DType::kF32;
+  return Pick(rng, {DType::kI8, DType::kU8, DType::kI16, DType::kI32, DType::kU32, DType::kI64});
+}
+
+OpSample::Operand RealOperand(DType dtype, Shape shape, double low, double high) {
+  const bool is_signed = IsFloat(dtype) || Info(dtype).is_signed;
+  return {
+      .type = {dtype, std::move(shape)}, .low = is_signed ? low : std::max(low, 0.0), .high = high};
 }
 
 Shape DrawShape(Rng& rng, int min_rank, int max_rank) {

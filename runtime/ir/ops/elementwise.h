@@ -34,6 +34,10 @@ void CopyElement(const EvalTensor& from, int64_t at, EvalTensor& out, int64_t k)
 // A random static shape of min_rank to max_rank axes, and one that broadcasts to `shape`.
 Shape DrawShape(Rng& rng, int min_rank, int max_rank);
 Shape DrawBroadcastable(Rng& rng, const Shape& shape);
+// f32 as often as all integers together, of which it is any; and numbers that it has of `low` to
+// `high`, which an unsigned one cuts to 0.
+DType DrawReal(Rng& rng);
+OpSample::Operand RealOperand(DType dtype, Shape shape, double low, double high);
 
 // --- Definitions of templates
 // -----------------------------------------------------------------------

@@ -187,6 +187,15 @@ OpSample SampleFloat(Rng& rng) {
   return {{FloatOperand(DrawShape(rng, 0, 4), kLowTenths / 10.0, kHighTenths / 10.0)}, {}};
 }
 
+// Of floats and integers; `neg` has no unsigned ones.
+template <bool kSigned>
+OpSample SampleReal(Rng& rng) {
+  DType dtype = DrawReal(rng);
+  while (kSigned && !IsFloat(dtype) && !Info(dtype).is_signed) dtype = DrawReal(rng);
+  const double most = IsFloat(dtype) ? 3 : 127;
+  return {{RealOperand(dtype, DrawShape(rng, 0, 4), -most, most)}, {}};
+}
+
 OpSample SampleNot(Rng& rng) {
   return {{{.type = {DType::kBool, DrawShape(rng, 0, 3)}, .low = 0, .high = 1}}, {}};
 }
@@ -240,8 +249,10 @@ constexpr OpInfo FloatRow(OpKind kind, std::string_view name, SampleFn sample, s
 constexpr SampleFn kAround = SampleFloat<-30, 30>, kPositive = SampleFloat<1, 40>;
 
 constexpr OpInfo kTable[] = {
-    Row(OpKind::kNeg, "neg", InferNeg, EvaluateReal<Negate>, kAround, "(x): -x; integers wrap"),
-    Row(OpKind::kAbs, "abs", InferReal, EvaluateReal<Absolute>, kAround, "(x): |x|; integers wrap"),
+    Row(OpKind::kNeg, "neg", InferNeg, EvaluateReal<Negate>, SampleReal<true>,
+        "(x): -x; integers wrap"),
+    Row(OpKind::kAbs, "abs", InferReal, EvaluateReal<Absolute>, SampleReal<false>,
+        "(x): |x|; integers wrap"),
     Row(OpKind::kExp, "exp", InferFloatOrComplex,
         EvaluateFloatOrComplex<std::exp, std::exp<double>>, kAround,
         "(x): e^x; of c64 the principal value"),
@@ -260,7 +271,8 @@ constexpr OpInfo kTable[] = {
     FloatRow<std::erf>(OpKind::kErf, "erf", kAround, "(x): 2/√π ∫ e^(-t²) dt from 0 to x"),
     FloatRow<Sigmoid>(OpKind::kSigmoid, "sigmoid", kAround, "(x): 1/(1 + e^-x)",
                       DecomposeFloat<LowerSigmoid>),
-    Row(OpKind::kRelu, "relu", InferReal, EvaluateReal<Rectify>, kAround, "(x): max(x, 0)"),
+    Row(OpKind::kRelu, "relu", InferReal, EvaluateReal<Rectify>, SampleReal<false>,
+        "(x): max(x, 0)"),
     FloatRow<Gelu>(OpKind::kGelu, "gelu", kAround, "(x): x/2·(1 + erf(x/√2))",
                    DecomposeFloat<LowerGelu>),
     FloatRow<GeluTanh>(OpKind::kGeluTanh, "gelu_tanh", kAround,
