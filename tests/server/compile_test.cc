@@ -158,6 +158,7 @@ TEST_F(CompileTest, ADeadlineEndsAPassInItsMiddle) {
   graph.clear_nodes();
   AddInput(graph, "input", "x", {1, 1});
   v1::Node& one = AddNode(graph, "constant", {});
+  one.add_results()->set_dtype(v1::DTYPE_F32);
   one.add_attributes()->set_name("value");
   *one.mutable_attributes(0)->mutable_tensor() = Floats({}, 1);
   const auto expand = [&](int64_t rows, int64_t columns) {
