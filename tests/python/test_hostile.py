@@ -154,27 +154,27 @@ def test_sigterm_under_load_ends_well(start_daemon: Start) -> None:
 def test_a_long_run_that_meets_sigterm_is_answered(start_daemon: Start) -> None:
     daemon = start_daemon()
     built = rlxd.MirModule("long")
-    x = built.input("x", [1024, 1024])
+    x = built.input("x", [768, 768])
     y = x
-    for _ in range(300):
+    for _ in range(200):
         y = y @ x
     built.output("y", y)
     outputs: dict[str, np.ndarray] = {}
     with rlxd.Client(daemon.address) as client:
         session = client.open(client.compile(built))
-        half = np.eye(1024, dtype=np.float32)
+        identity = np.eye(768, dtype=np.float32)
 
         def work() -> None:
-            outputs.update(session.run({"x": half}))
+            outputs.update(session.run({"x": identity}))
 
         worker = threading.Thread(target=work)
         worker.start()
         while daemon.metrics()["rlxd_infer_inflight"] == 0:
             time.sleep(0.001)
         assert not outputs
-        assert daemon.stop() == 0
+        assert daemon.stop(60) == 0  # an instrumented build takes some seconds
         worker.join()
-    np.testing.assert_array_equal(outputs["y"], half)
+    np.testing.assert_array_equal(outputs["y"], identity)
 
 
 def test_a_daemon_that_cannot_start_says_why(tmp_path: Path) -> None:
