@@ -29,7 +29,7 @@ Value SumByDoubling(GraphBuilder& b, Value x, int64_t axis, bool exclusive) {
   const TensorType type = b.type(x);
   const int64_t length = type.shape[axis].value();
   if (exclusive) x = length == 1 ? Zeros(b, type) : Delayed(b, x, axis, 1);
-  for (int64_t s = 1; s < length && b.status().ok(); s *= 2) {
+  for (int64_t s = 1; s < length && b.status().ok(); s = s > length / 2 ? length : 2 * s) {
     x = b.Add(x, Delayed(b, x, axis, s));
   }
   return x;
