@@ -31,8 +31,10 @@ class Compilation {
     Graph graph;
     if (module.stage == Stage::kHir && request_.until != Stage::kHir) {
       RLX_TRY(Phase("hir", [&] { return Lower(module, graph); }));
+    } else if (own != nullptr) {
+      graph = std::move(*own);
     } else {
-      graph = own != nullptr ? std::move(*own) : module.graph;
+      graph = module.graph;
     }
     if (request_.until == Stage::kHir) return StopAt(Stage::kHir, std::move(graph));
     if (request_.until == Stage::kMir) return StopAt(Stage::kMir, std::move(graph));
