@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/inference_service.h"
 
+#include <algorithm>
+
 #include "runtime/base/clock.h"
 #include "server/http.h"
 #include "server/infer.h"
@@ -33,25 +35,32 @@ absl::Status CheckRepository(const std::string& name) {
   return Unimplemented("there is one repository, and it has no name");
 }
 
-void ToWire(const ModelStats::Time& from, inference::StatisticDuration& out) {
-  out.set_count(from.count.load(std::memory_order_relaxed));
+uint64_t CountOf(const ModelStats::Time& time) {
+  return time.count.load(std::memory_order_relaxed);
+}
+
+void ToWire(const ModelStats::Time& from, uint64_t count, inference::StatisticDuration& out) {
+  out.set_count(count);
   out.set_ns(from.ns.load(std::memory_order_relaxed));
 }
 
 void StatsToWire(const ServedModel& model, inference::ModelStatistics& out) {
   const ModelStats& stats = model.stats();
+  // A run adds to each of these in turn, maybe just now, and clients hold them to be equal.
+  const uint64_t runs = std::min(
+      {CountOf(stats.queue), CountOf(stats.input), CountOf(stats.infer), CountOf(stats.output)});
   out.set_name(model.name());
   out.set_version(model.version_text());
   out.set_last_inference(stats.last_ms.load(std::memory_order_relaxed));
   out.set_inference_count(stats.inferences.load(std::memory_order_relaxed));
-  out.set_execution_count(stats.infer.count.load(std::memory_order_relaxed));
+  out.set_execution_count(runs);
   inference::InferStatistics& times = *out.mutable_inference_stats();
-  ToWire(stats.success, *times.mutable_success());
-  ToWire(stats.fail, *times.mutable_fail());
-  ToWire(stats.queue, *times.mutable_queue());
-  ToWire(stats.input, *times.mutable_compute_input());
-  ToWire(stats.infer, *times.mutable_compute_infer());
-  ToWire(stats.output, *times.mutable_compute_output());
+  ToWire(stats.success, CountOf(stats.success), *times.mutable_success());
+  ToWire(stats.fail, CountOf(stats.fail), *times.mutable_fail());
+  ToWire(stats.queue, runs, *times.mutable_queue());
+  ToWire(stats.input, runs, *times.mutable_compute_input());
+  ToWire(stats.infer, runs, *times.mutable_compute_infer());
+  ToWire(stats.output, runs, *times.mutable_compute_output());
   times.mutable_cache_hit();
   times.mutable_cache_miss();
 }

@@ -132,6 +132,33 @@ TEST_F(StreamTest, StatisticsCountWhatWasDone) {
   EXPECT_EQ(Metric("rlxd_model_infer_total{model=\"times\",result=\"ok\",version=\"1\"}"), 0);
 }
 
+// perf_analyzer ends with an error when they are not.
+TEST_F(StreamTest, StatisticsOfABusyModelAgreeWithEachOther) {
+  ServeTimes();
+  std::atomic<bool> done{false};
+  std::vector<std::thread> callers;
+  for (int c = 0; c < 3; ++c) {
+    callers.emplace_back([&] {
+      Answer answer;
+      while (!done) EXPECT_TRUE(Call(Numbered(1), answer).ok());
+    });
+  }
+  uint64_t last = 0;
+  for (int i = 0; i < 2000; ++i) {
+    grpc::ClientContext context;
+    inference::ModelStatisticsResponse response;
+    ASSERT_TRUE(stub_->ModelStatistics(&context, {}, &response).ok());
+    const inference::InferStatistics& stats = response.model_stats(0).inference_stats();
+    EXPECT_EQ(stats.compute_input().count(), stats.compute_infer().count());
+    EXPECT_EQ(stats.compute_output().count(), stats.compute_infer().count());
+    EXPECT_EQ(stats.queue().count(), stats.compute_infer().count());
+    last = stats.compute_infer().count();
+  }
+  done = true;
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_GT(last, 0u);
+}
+
 // A region of this process, gone with it.
 class Region {
  public:
