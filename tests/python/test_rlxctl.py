@@ -2,6 +2,7 @@
 """rlxctl against a running rlxd: what it prints, its documents, its exit codes."""
 
 import json
+import re
 import struct
 import subprocess
 from collections.abc import Callable
@@ -187,6 +188,15 @@ def test_tells_progress_when_asked(ctl: Ctl, module: Path) -> None:
     done = ctl("compile", module, "--skip-cache-lookup", "--progress")
     assert "compiling: done" in done.stderr  # who joins late hears the rest
     assert ctl("compile", module, "--skip-cache-lookup").stderr == ""
+
+
+def test_tells_progress_of_uploads(ctl: Ctl, module: Path, tmp_path: Path) -> None:
+    of_its_own = {"fc.weight": WEIGHT, "fc.bias": BIAS, "progress": np.arange(99, dtype=np.float32)}
+    weights = save_safetensors(tmp_path / "own.safetensors", of_its_own)
+    done = ctl("run", module, f"--weights={weights}", "--progress")
+    assert re.search(r"^uploading .* of .* \(100 %\)$", done.stderr, re.MULTILINE), done.stderr
+    again = ctl("run", module, f"--weights={weights}", "--progress")
+    assert "uploading" not in again.stderr  # it is there
 
 
 def test_dumps_stages(ctl: Ctl, module: Path) -> None:
