@@ -20,6 +20,7 @@ std::vector<SourceRef> Join(const std::vector<SourceRef>& canonical, const Sourc
     const auto& authored = names.nodes[static_cast<size_t>(source.id)].sources;
     out.insert(out.end(), authored.begin(), authored.end());
   }
+  if (out.size() < 2) return out;
   std::sort(out.begin(), out.end());
   out.erase(std::unique(out.begin(), out.end()), out.end());
   return out;
@@ -50,6 +51,8 @@ size_t SourceTable::MemoryBytes() const {
 
 std::string SourceTable::Translate(std::string_view message) const {
   std::string out;
+  if (message.empty()) return out;
+  out.reserve(message.size() + 64);
   size_t done = 0, sign = 0;
   for (size_t at = 0; (at = FindReference(message, at, sign)) != std::string_view::npos;) {
     at += sign;
@@ -70,8 +73,10 @@ FusionReport Compiled::Fusion() const {
   const FusionReport& whole = module->artifact.fusion;
   FusionReport report{whole.nodes_before, whole.nodes_after, whole.ops_before, whole.ops_after, {}};
   const bool verbose = options->verbose.value_or(false);
+  const auto told = [verbose](const Remark& r) { return verbose || !OnlyForVerbose(r); };
+  report.remarks.reserve(static_cast<size_t>(std::ranges::count_if(whole.remarks, told)));
   for (const Remark& remark : whole.remarks) {  // most are for the verbose
-    if (!verbose && OnlyForVerbose(remark)) continue;
+    if (!told(remark)) continue;
     report.remarks.push_back({.kind = remark.kind,
                               .pass = remark.pass,
                               .rule = remark.rule,
