@@ -3,7 +3,7 @@
 # Usage: scripts/images.sh [--base NAME] [--no-cache] [cpu|tools]...
 # Builds the container images rlxd:cpu and rlxd:tools (both by default) from the commit that is checked out, and says
 # how large they are and what fills them. Needs no registry: without --base the base image is made by mmdebstrap from
-# Debian's mirror. Packages: docker.io mmdebstrap.
+# Debian's mirror, the one that it takes by itself. Packages: docker.io mmdebstrap.
 source "$(dirname "$0")/common.sh"
 source scripts/docker.sh
 
@@ -34,10 +34,7 @@ make_base() {
   # sorted, and with the commit's time: mmdebstrap does both for SOURCE_DATE_EPOCH
   SOURCE_DATE_EPOCH=$epoch mmdebstrap --quiet --variant=minbase --components=main \
     --customize-hook='rm -rf "$1"/usr/share/doc/*/changelog* "$1"/usr/share/man "$1"/usr/share/locale' \
-    bookworm - 'deb http://deb.debian.org/debian bookworm main' \
-    'deb http://deb.debian.org/debian bookworm-updates main' \
-    'deb http://deb.debian.org/debian-security bookworm-security main' |
-    docker import - "$base" >/dev/null
+    bookworm - | docker import - "$base" >/dev/null
 }
 
 build() {
