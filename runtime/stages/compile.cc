@@ -110,9 +110,7 @@ class Compilation {
     }
     if (result_.options.dim_binding.empty()) return absl::OkStatus();
     RLX_ASSIGN(graph, BindSymbols(graph, result_.options.dim_binding));
-    // Sizes may make an extent vanish.
-    if (stage == Stage::kHir) return Verify({stage, FusionPolicy::kDirect, graph}, GrownLimits());
-    return VerifyGraph(graph, GrownLimits());
+    return VerifyGraph(graph, GrownLimits(), stage);  // sizes may make an extent vanish
   }
 
   // A plan that came along holds while the graph is the one it was made for.
