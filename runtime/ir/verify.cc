@@ -6,6 +6,7 @@
 
 #include "runtime/base/checked.h"
 #include "runtime/base/fault.h"
+#include "runtime/ir/capacity.h"
 #include "runtime/ir/check_inferred.h"
 #include "runtime/ir/op_info.h"
 #include "runtime/tensor/dim_system.h"
@@ -119,35 +120,28 @@ absl::Status CheckConstraintList(const Graph& main, const Limits& limits) {
   return absl::OkStatus();
 }
 
-// The ranges that sizes are judged by.
 struct Ranges {
-  explicit Ranges(const SymbolTable& declared) : declared(declared), capacity(declared) {
-    for (std::string_view name : {kBatch, kSeq, kRows, kPastSeq})
-      capacity.try_emplace(std::string(name));
-    for (auto& [name, range] : capacity)
-      if (range.max == SymbolRange{}.max) range.max = range.min;
-  }
+  explicit Ranges(const SymbolTable& declared)
+      : declared(declared), capacity(CapacityRanges(declared)) {}
 
   const SymbolTable& declared;
-  SymbolTable capacity;  // a symbol that has no capacity counts by its least value
+  SymbolTable capacity;
 };
 
 absl::Status CheckType(const TensorType& type, const Ranges& ranges, const Limits& limits) {
   if (static_cast<int>(type.dtype) >= kDTypeCount) return InvalidArgument("unknown dtype");
   if (type.rank() > limits.max_rank)
     return LimitExceeded("max_rank", limits.max_rank, "rank ", type.rank());
-  std::optional<int64_t> bytes = ByteWidth(type.dtype);
   for (const Dim& dim : type.shape) {
     if (dim.is_overflow()) return InvalidArgument("an extent overflows or is too long");
     if (dim.is_static() && dim.value() < 1)
       return InvalidArgument("extent ", dim, " of ", type, " is not positive");
     RLX_TRY(CheckDeclared(dim, ranges.declared));
-    const int64_t capacity = dim.is_static() ? dim.value() : dim.UpperBound(ranges.capacity);
     RLX_TRY(CheckDivisors(dim, ranges.declared));
     if (!dim.is_static() && dim.UpperBound(ranges.declared) < 1)
       return InvalidArgument("extent ", dim, " of ", type, " is never positive");
-    if (bytes) bytes = CheckedMul(*bytes, std::max<int64_t>(capacity, 1));
   }
+  const std::optional<int64_t> bytes = CapacityBytes(type, ranges.capacity);
   if (!bytes) return InvalidArgument("the size of ", type, " overflows");
   if (*bytes > limits.max_tensor_bytes)
     return LimitExceeded("max_tensor_bytes", limits.max_tensor_bytes, type, " has ", *bytes,

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
-#include "runtime/base/checked.h"
 #include "runtime/base/status.h"
+#include "runtime/ir/capacity.h"
 #include "runtime/ir/op_info.h"
 #include "runtime/ir/verify.h"
 #include "runtime/passes/analysis.h"
@@ -18,18 +18,12 @@ namespace {
 // A row's decomposition is one level deep; rows that need each other would never end.
 constexpr int kMaxRounds = 16;
 
-// Whether the verifier would refuse the value for its size. A symbol without a bound counts by its
-// least value there.
-bool TooLarge(const Graph& graph, const TensorType& type) {
-  SymbolTable capacity = graph.symbols;
-  for (auto& [name, range] : capacity) {
-    if (range.max == SymbolRange{}.max) range.max = range.min;
-  }
-  std::optional<int64_t> bytes = ByteWidth(type.dtype);
-  for (const Dim& dim : type.shape) {
-    if (bytes) bytes = CheckedMul(*bytes, std::max<int64_t>(dim.UpperBound(capacity), 1));
-  }
-  return !bytes || *bytes > Limits{}.max_tensor_bytes;
+// Whether the verifier would refuse a result for its size.
+bool TooLarge(const Node& node, const SymbolTable& capacity) {
+  return std::ranges::any_of(node.results, [&](const TensorType& type) {
+    const std::optional<int64_t> bytes = CapacityBytes(type, capacity);
+    return !bytes || *bytes > Limits{}.max_tensor_bytes;
+  });
 }
 
 // Replaces the node unless it cannot be taken apart with these operands (a symbolic extent, say, or
@@ -44,10 +38,10 @@ bool Decompose(Graph& graph, Rewriter& rewriter, NodeId id, Parts parts_of) {
   for (size_t r = 0; r < parts->size(); ++r) {
     if (graph.type((*parts)[r]) != node.results[r]) return false;
   }
+  const SymbolTable capacity = CapacityRanges(graph.symbols);
   for (NodeId made = first_made; made < graph.size(); ++made) {
     Node& part = graph.node(made);
-    if (std::ranges::any_of(part.results, [&](const auto& type) { return TooLarge(graph, type); }))
-      return false;
+    if (TooLarge(part, capacity)) return false;
     if (part.sources.empty()) part.sources = node.sources;
   }
   rewriter.Take({id});
