@@ -55,7 +55,7 @@ class BidiReactor : public grpc::ServerBidiReactor<Request, Response>,
         [self = this->shared_from_this(), shared] { self->Answer(*shared); });
     if (taken) return Advance(std::unique_lock(mutex_));
     Response response;
-    Refuse(*shared, TooManyCalls(), response);
+    Refuse(*shared, TooManyCalls(frontend()), response);
     Push(std::move(response), absl::OkStatus());
   }
 

@@ -44,7 +44,7 @@ class WriteReactor final : public grpc::ServerReadReactor<v1::WriteRequest>,
     if (ok) call_.Received(chunk_.ByteSizeLong());
     const bool taken = call_.frontend().executor.Submit(
         [self = shared_from_this(), ok] { ok ? self->Append() : self->Complete(); });
-    if (!taken) End(TooManyCalls());
+    if (!taken) End(TooManyCalls(call_.frontend()));
   }
   void OnCancel() override { call_.Stop(); }
   void OnDone() override { self_.reset(); }

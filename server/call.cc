@@ -45,7 +45,10 @@ void RecordEnd(Frontend& frontend, const Method& method, const absl::Status& sta
                     {"seconds", seconds}});
 }
 
-absl::Status TooManyCalls() { return TryLater(ResourceExhausted("too many calls wait already")); }
+absl::Status TooManyCalls(Frontend& frontend) {
+  frontend.metrics.AdmissionRejected("queue_full");
+  return TryLater(ResourceExhausted("too many calls wait already"));
+}
 
 Call::Call(Frontend& frontend, const Method& method, const grpc::CallbackServerContext& context,
            Kind kind)
@@ -60,6 +63,12 @@ Call::Call(Frontend& frontend, const Method& method, const grpc::CallbackServerC
 FusionReport& Call::misses() {
   if (misses_ == nullptr) misses_ = std::make_unique<FusionReport>();
   return *misses_;
+}
+
+absl::Status Call::CheckWaited() {
+  absl::Status status = cancel_.Check();
+  if (absl::IsDeadlineExceeded(status)) frontend_.metrics.AdmissionRejected("deadline");
+  return status;
 }
 
 grpc::Status Call::End(const absl::Status& status) {

@@ -28,8 +28,8 @@ struct Method {
 void RecordEnd(Frontend& frontend, const Method& method, const absl::Status& status,
                double seconds);
 
-// What the executor's full queue says.
-absl::Status TooManyCalls();
+// What the executor's full queue says; counted.
+absl::Status TooManyCalls(Frontend& frontend);
 
 // What surrounds every call, in one place: who asks, the deadline, cancellation, counters, the log
 // line. Made when the call arrives, ended once.
@@ -48,6 +48,8 @@ class Call {
   engine::Engine& engine() { return frontend_.engine; }
   const engine::Principal& who() const { return who_; }
   const CancelToken& cancel() const { return cancel_; }
+  // cancel().Check() of what waited for a thread and is about to begin: counts what is refused.
+  absl::Status CheckWaited();
   double start_seconds() const { return start_; }
 
   // A message came or goes out, of so many bytes as it travels. Any thread.

@@ -35,7 +35,7 @@ absl::Status InferStreamReactor::Fill(const Request& request, Response& response
   const double start = MonotonicSeconds();
   infer_.metrics.Started();
   const auto model = store_.Find(request.model_name(), request.model_version());
-  absl::Status status = call().cancel().Check();
+  absl::Status status = call().CheckWaited();
   if (status.ok()) status = model.status();
   if (status.ok()) {
     status = InferOnWire(frontend(), **model, memory_, request, call().cancel(),

@@ -362,6 +362,10 @@ class MetricsImpl final : public Metrics {
     if (end == engine::SessionEnd::kLeaseExpired) lease_expirations_.Increment();
   }
 
+  void AdmissionRejected(std::string_view reason) override {
+    admission_rejections_.Add({{"reason", std::string(reason)}}).Increment();
+  }
+
   void LimitRejected(std::string_view limit) override {
     limit_rejections_.Add({{"limit", std::string(limit)}}).Increment();
   }
@@ -482,6 +486,8 @@ class MetricsImpl final : public Metrics {
   Counter& lease_expirations_ = Make(BuildCounter(), "rlxd_lease_expirations_total",
                                      "Sessions closed because nobody renewed them")
                                     .Add({});
+  Family<Counter>& admission_rejections_ = Make(BuildCounter(), "rlxd_admission_rejections_total",
+                                                "Calls refused before they began, by reason");
   Family<Counter>& limit_rejections_ =
       Make(BuildCounter(), "rlxd_limit_rejections_total", "Requests refused by a limit");
   Counter& weights_evicted_ = Make(BuildCounter(), "rlxd_weight_evicted_bytes_total",

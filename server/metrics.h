@@ -40,6 +40,8 @@ class Metrics : public engine::EngineObserver {
   virtual void SetState(bool ready, bool draining) = 0;
   // A version of a model was loaded, or was not.
   virtual void ModelLoadEnded(bool ok, double seconds) = 0;
+  // A call was refused before it began: "queue_full", or "deadline", which passed while it waited.
+  virtual void AdmissionRejected(std::string_view reason) = 0;
   // A call was refused; `limit` is one of Limits or Budgets.
   virtual void LimitRejected(std::string_view limit) = 0;
   virtual MethodMetrics& Method(std::string_view service, std::string_view method) = 0;

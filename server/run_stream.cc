@@ -15,7 +15,7 @@ absl::Status RunStreamReactor::Fill(const v1::RunStreamRequest& request,
   const double start = MonotonicSeconds();
   run_.metrics.Started();
   response.set_id(request.id());
-  absl::Status status = call().cancel().Check();
+  absl::Status status = call().CheckWaited();
   if (status.ok()) {
     status = RunOnWire(frontend(), call().who(), request.run(), call().cancel(),
                        *response.mutable_run());

@@ -43,10 +43,10 @@ class StreamReactor final : public grpc::ServerWriteReactor<Message>,
     }
     if (quick && self->Try(quick)) return self.get();
     const bool taken = frontend.executor.Submit([self, produce = std::move(produce)] {
-      const absl::Status begun = self->call_.cancel().Check();
+      const absl::Status begun = self->call_.CheckWaited();
       self->Close(begun.ok() ? produce(*self, self->call_) : self->call_.End(begun));
     });
-    if (!taken) self->Close(self->call_.End(TooManyCalls()));
+    if (!taken) self->Close(self->call_.End(TooManyCalls(self->call_.frontend())));
     return self.get();
   }
 

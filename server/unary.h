@@ -52,12 +52,12 @@ class UnaryReactor final : public grpc::ServerUnaryReactor,
     if (where == Where::kHere) return Answer();
     const bool taken =
         call_.frontend().executor.Submit([self = shared_from_this()] { self->Answer(); });
-    if (!taken) Finish(call_.End(TooManyCalls()));
+    if (!taken) Finish(call_.End(TooManyCalls(call_.frontend())));
   }
 
   // A call that waited too long, or whose caller has gone, is not begun.
   void Answer() {
-    absl::Status status = call_.cancel().Check();
+    absl::Status status = call_.CheckWaited();
     if (status.ok()) status = handle_(call_);
     if (status.ok()) call_.Sent(response_.ByteSizeLong());
     Finish(call_.End(status));

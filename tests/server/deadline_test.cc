@@ -74,10 +74,11 @@ class DeadlineTest : public ::testing::Test {
     return stream->Finish();
   }
 
+  static constexpr size_t kWaiting = 100;
   Logger log_{LogLevel::kError};
   std::unique_ptr<Metrics> metrics_ = Metrics::Create();
   std::unique_ptr<engine::Engine> engine_;
-  std::unique_ptr<Executor> executor_ = std::make_unique<Executor>(1, 100);
+  std::unique_ptr<Executor> executor_ = std::make_unique<Executor>(1, kWaiting);
   std::unique_ptr<Frontend> frontend_;
   std::unique_ptr<CompilerService> compiler_service_;
   std::unique_ptr<SessionService> session_service_;
@@ -112,8 +113,28 @@ TEST_F(DeadlineTest, WhatWaitedPastItsDeadlineIsNotBegun) {
   }
   EXPECT_EQ(Metric(Requests("Compile", "Compiler", "DEADLINE_EXCEEDED")), 1);
   EXPECT_EQ(Metric(Requests("Open", "Sessions", "DEADLINE_EXCEEDED")), 1);
+  EXPECT_EQ(Metric("rlxd_admission_rejections_total{reason=\"deadline\"}"), 2);
   EXPECT_EQ(metrics_->Render().find("rlxd_compile_requests_total{"), std::string::npos)
       << "nothing was asked of the engine";
+  EXPECT_EQ(Compile(compile, 60'000).error_code(), grpc::OK);
+}
+
+// One call is begun, `kWaiting` wait, the next is told to come later: at once, and counted.
+TEST_F(DeadlineTest, WhatFindsTheQueueFullIsRefusedAtOnce) {
+  std::promise<void> begun, free;
+  ASSERT_TRUE(executor_->Submit([&begun, busy = free.get_future().share()] {
+    begun.set_value();
+    busy.wait();
+  }));
+  begun.get_future().wait();
+  for (size_t n = 0; n < kWaiting; ++n) ASSERT_TRUE(executor_->Submit([] {}));
+  const v1::CompileRequest compile = RequestFor(LinearModule(2, 3, 4));
+  EXPECT_EQ(Compile(compile, 60'000).error_code(), grpc::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(Metric("rlxd_admission_rejections_total{reason=\"queue_full\"}"), 1);
+  free.set_value();
+  while (Compile(compile, 60'000).error_code() == grpc::RESOURCE_EXHAUSTED) {
+    std::this_thread::yield();
+  }
   EXPECT_EQ(Compile(compile, 60'000).error_code(), grpc::OK);
 }
 
