@@ -216,7 +216,7 @@ void CollectEngine(engine::Engine& engine, Snapshot& out) {
 
 // The budget that weight sets and arenas are taken from is the memory of the one device there is.
 void CollectDevices(engine::Engine& engine, Snapshot& out) {
-  const int64_t used = engine.Stats().host_memory_used;
+  const engine::EngineStats stats = engine.Stats();
   for (const engine::DeviceStatus& status : engine.Devices()) {
     if (!status.available) continue;
     out.SetGauge("rlxd_device_info", "Devices that sessions can be opened on",
@@ -230,7 +230,9 @@ void CollectDevices(engine::Engine& engine, Snapshot& out) {
                  static_cast<double>(status.memory_bytes));
     out.SetGauge("rlxd_device_memory_used_bytes",
                  "What rlxd holds of it: weight sets, arenas and what makes them",
-                 {{"device", status.id}}, static_cast<double>(used));
+                 {{"device", status.id}}, static_cast<double>(stats.host_memory_used));
+    out.SetGauge("rlxd_device_memory_peak_bytes", "The most of that at once since the start",
+                 {{"device", status.id}}, static_cast<double>(stats.host_memory_peak));
   }
 }
 

@@ -183,6 +183,7 @@ class EngineImpl final : public Engine {
     stats.idle_weight_bytes = weights.idle_bytes;
     stats.host_memory_limit = memory_.limit();
     stats.host_memory_used = memory_.used();
+    stats.host_memory_peak = memory_.peak();
     const CompilePool::Load load = compiler_.load();
     stats.compiles_running = load.running;
     stats.compiles_queued = load.queued;

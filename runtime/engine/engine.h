@@ -78,8 +78,9 @@ struct EngineStats {
   int64_t contexts = 0, runs_in_flight = 0, runs_waiting = 0;
   int64_t weight_sets = 0, idle_weight_sets = 0;
   int64_t weight_bytes = 0, idle_weight_bytes = 0, context_bytes = 0;
-  int64_t host_memory_used = 0, host_memory_limit = 0;  // weight sets, contexts, what makes them
-  int64_t contexts_evicted = 0;                         // since the start
+  // Of weight sets, contexts and what makes them; the peak is the most used at once.
+  int64_t host_memory_used = 0, host_memory_peak = 0, host_memory_limit = 0;
+  int64_t contexts_evicted = 0;  // since the start
   int64_t compiles_running = 0, compiles_queued = 0;
   int64_t decoded_modules = 0, decoded_bytes = 0;
   int64_t recalled_requests = 0, recalled_bytes = 0;  // callers' words, for hits to speak in

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/engine/host_memory.h"
 
+#include <algorithm>
+
 #include "runtime/base/fault.h"
 
 namespace rlx::engine {
@@ -8,14 +10,19 @@ namespace rlx::engine {
 void HostMemory::Reservation::Resize(int64_t bytes) {
   if (memory_ == nullptr) return;
   std::lock_guard lock(memory_->mutex_);
-  memory_->used_ += bytes - bytes_;
+  memory_->Add(bytes - bytes_);
   bytes_ = bytes;
+}
+
+void HostMemory::Add(int64_t bytes) {
+  used_ += bytes;
+  peak_ = std::max(peak_, used_);
 }
 
 bool HostMemory::TryTake(int64_t bytes) {
   std::lock_guard lock(mutex_);
   if (bytes > limit_ - used_) return false;
-  used_ += bytes;
+  Add(bytes);
   return true;
 }
 

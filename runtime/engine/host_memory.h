@@ -46,14 +46,21 @@ class HostMemory {
     std::lock_guard lock(mutex_);
     return used_;
   }
+  // The most that was ever in use at once.
+  int64_t peak() const {
+    std::lock_guard lock(mutex_);
+    return peak_;
+  }
 
  private:
   bool TryTake(int64_t bytes);
+  void Add(int64_t bytes);  // under the lock
 
   const int64_t limit_;
   const std::function<bool()> evict_one_;
   mutable std::mutex mutex_;
   int64_t used_ = 0;
+  int64_t peak_ = 0;
 };
 
 }  // namespace rlx::engine

@@ -193,6 +193,8 @@ TEST_F(MetricsTest, WhatServingCostsIsShown) {
   v1::OpenResponse opened;
   ASSERT_TRUE(Open(open, opened).ok());
   EXPECT_GT(Metric("rlxd_device_memory_used_bytes{device=\"cpu:0\"}"), 16 * 32 * 4);
+  EXPECT_GE(Metric("rlxd_device_memory_peak_bytes{device=\"cpu:0\"}"),
+            Metric("rlxd_device_memory_used_bytes{device=\"cpu:0\"}"));
   EXPECT_EQ(Metric("rlxd_compile_queue_seconds_count"), 1);
   EXPECT_GE(Metric("rlxd_cache_op_seconds_count{op=\"get\",tier=\"disk\"}"), 1);
   EXPECT_EQ(Metric("rlxd_cache_op_seconds_count{op=\"put\",tier=\"disk\"}"), 1);
