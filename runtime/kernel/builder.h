@@ -100,6 +100,9 @@ class Builder {
   }
   Value Reduce(Op op, Value v) { return Unary(op, v); }
   Value Combine(Op reduce, Value a, Value b);  // kReduceAdd: a + b, …
+  Value ShuffleXor(Value v, int mask) {
+    return Emit({.op = Op::kShuffleXor, .type = TypeOf(v), .a = v, .imm = mask});
+  }
 
   // Arithmetic; both operands have one type.
   Value Add(Value a, Value b) { return Binary(Op::kAdd, a, b); }

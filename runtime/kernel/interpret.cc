@@ -92,6 +92,9 @@ class Group {
       case Op::kReduceMin:
         Reduce(at);
         return absl::OkStatus();
+      case Op::kShuffleXor:
+        Shuffle(at);
+        return absl::OkStatus();
       case Op::kStore:
         return Store(inst, on);
       case Op::kShared:
@@ -175,6 +178,14 @@ class Group {
       }
     }
     value_[at].assign(local_, lanes[0]);
+  }
+
+  void Shuffle(size_t at) {
+    const Inst& inst = kernel_.body[at];
+    const Lanes& from = Of(inst.a);
+    for (size_t lane = 0; lane < local_; ++lane) {
+      value_[at][lane] = from[lane ^ static_cast<size_t>(inst.imm)];
+    }
   }
 
   int64_t ElementsOf(const Inst& pointer) const {

@@ -71,6 +71,9 @@ enum class Op : uint8_t {
   kReduceMul,
   kReduceMax,
   kReduceMin,
+  // imm: mask, 1, 2, 4 .. 16, below `local`: a's value in lane (own id xor mask). Uniform control
+  // flow only. What a subgroup of 32 lanes can do without memory.
+  kShuffleXor,
   // Arithmetic. Signed integers made of ids, loop counters, constants and scalars alone ("index
   // arithmetic") must not overflow; all other integer arithmetic wraps.
   kAdd,
@@ -157,5 +160,7 @@ struct Kernel {
   const Inst& operator[](Value v) const { return body[static_cast<size_t>(v.id)]; }
 };
 inline constexpr int kMaxLocal = 1024;
+// Lanes that kShuffleXor reaches: 32 neighbours from a multiple of 32 on.
+inline constexpr int kSubgroup = 32;
 
 }  // namespace rlx::kernel

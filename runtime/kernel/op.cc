@@ -27,6 +27,7 @@ constexpr OpInfo kRows[kOpCount] = {
     {kReduceMul, "reduce_mul", 1, kSame, kNumbers, false},
     {kReduceMax, "reduce_max", 1, kSame, kNumbers, false},
     {kReduceMin, "reduce_min", 1, kSame, kNumbers, false},
+    {kShuffleXor, "shuffle_xor", 1, kSame, kNumbers, false},
     {kAdd, "add", 2, kSame, kNumbers, true},
     {kSub, "sub", 2, kSame, kNumbers, true},
     {kMul, "mul", 2, kSame, kNumbers, true},

@@ -131,6 +131,7 @@ class Parser {
       case Op::kBuffer:
       case Op::kScalar:
       case Op::kShared:
+      case Op::kShuffleXor:
         break;
       default:
         return absl::OkStatus();

@@ -21,6 +21,7 @@ std::string Immediate(const Inst& inst) {
     case Op::kBuffer:
     case Op::kScalar:
     case Op::kShared:
+    case Op::kShuffleXor:
       return Cat(" ", inst.imm);
     default:
       return {};

@@ -17,6 +17,7 @@ struct Finder {
   bool ResultIsUniform(const Inst& inst) const {
     switch (inst.op) {
       case Op::kLocalId:
+      case Op::kShuffleXor:
         return false;
       case Op::kReduceAdd:
       case Op::kReduceMul:

@@ -177,6 +177,13 @@ Complaint SharedMemoryIsBounded(const Place& p) {
              : Cat("cannot have ", p.inst().imm, " elements");
 }
 
+Complaint ShufflesStayInTheSubgroup(const Place& p) {
+  if (p.inst().op != Op::kShuffleXor) return {};
+  const int64_t mask = p.inst().imm, most = std::min(kSubgroup, p.kernel.local);
+  const bool one_bit = mask > 0 && std::has_single_bit(static_cast<uint64_t>(mask));
+  return one_bit && mask < most ? "" : Cat("cannot have the mask ", mask);
+}
+
 Complaint ConstantsAreInRange(const Place& p) {
   const Inst& inst = p.inst();
   if (inst.op != Op::kConst) return {};
@@ -192,6 +199,7 @@ Complaint ImmediatesAreUsed(const Place& p) {
     case Op::kScalar:
     case Op::kShared:
     case Op::kConst:
+    case Op::kShuffleXor:
       return {};
     default:
       return p.inst().imm == 0 ? "" : "has no use for an immediate";
@@ -228,6 +236,7 @@ Complaint LanesMeetWhole(const Place& p) {
     case Op::kReduceMul:
     case Op::kReduceMax:
     case Op::kReduceMin:
+    case Op::kShuffleXor:
       return "stands under an if that lanes may disagree on";
     default:
       return {};
@@ -236,13 +245,21 @@ Complaint LanesMeetWhole(const Place& p) {
 
 // In this order: later rules rely on earlier ones.
 constexpr Rule kRules[] = {
-    HasItsOperands,           OperandsAreDefinedBefore,
-    EndsCloseSomething,       PointersAndCellsStandInTheirPlaces,
-    TypesFitTheForm,          MemoryTypesAgree,
-    OtherTypesAgree,          ParametersMatchTheSignature,
-    DeclarationsStandOutside, SharedMemoryIsBounded,
-    ConstantsAreInRange,      ImmediatesAreUsed,
-    StoresGoToWritableMemory, LoopsAreUniform,
+    HasItsOperands,
+    OperandsAreDefinedBefore,
+    EndsCloseSomething,
+    PointersAndCellsStandInTheirPlaces,
+    TypesFitTheForm,
+    MemoryTypesAgree,
+    OtherTypesAgree,
+    ParametersMatchTheSignature,
+    DeclarationsStandOutside,
+    SharedMemoryIsBounded,
+    ShufflesStayInTheSubgroup,
+    ConstantsAreInRange,
+    ImmediatesAreUsed,
+    StoresGoToWritableMemory,
+    LoopsAreUniform,
     LanesMeetWhole,
 };
 

@@ -240,6 +240,9 @@ class Walker {
       case Op::kReduceMin:
         value_[at] = lanes_.Reduce(inst.op, inst.type, Of(inst.a));
         break;
+      case Op::kShuffleXor:
+        value_[at] = lanes_.ShuffleXor(Of(inst.a), static_cast<int>(inst.imm));
+        break;
       default:
         value_[at] = Compute(at);
         break;

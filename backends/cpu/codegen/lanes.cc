@@ -294,4 +294,10 @@ Lanes LaneEmitter::Reduce(Op op, Type t, const Lanes& lanes) const {
   return out;
 }
 
+Lanes LaneEmitter::ShuffleXor(const Lanes& lanes, int mask) const {
+  std::vector<int> from(static_cast<size_t>(local_));
+  for (int lane = 0; lane < local_; ++lane) from[static_cast<size_t>(lane)] = lane ^ mask;
+  return {.shape = Lanes::Shape::kVector, .value = b_.CreateShuffleVector(Vector(lanes), from)};
+}
+
 }  // namespace rlx::cpu

@@ -57,6 +57,7 @@ class LaneEmitter {
   Lanes Pure(const kernel::Inst& inst, kernel::Type from,
              const std::array<const Lanes*, 3>& operands, bool index) const;
   Lanes Reduce(kernel::Op op, kernel::Type t, const Lanes& lanes) const;
+  Lanes ShuffleXor(const Lanes& lanes, int mask) const;
 
  private:
   bool Affine(const kernel::Inst& inst, kernel::Type from,

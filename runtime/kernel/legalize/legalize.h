@@ -17,6 +17,7 @@ enum class Property : uint8_t {
   kNoF16Casts,  // no cast to or from f16
   kNoBF16Casts,
   kNoFp8Casts,
+  kNoReductions,  // no reduce_* over the group
 };
 
 // kInternal, naming the first instruction that breaks one of `properties`.
@@ -30,6 +31,15 @@ absl::StatusOr<Kernel> ExpandMath32(const Kernel& kernel);
 
 // floor, ceil and round of f32 and f64 become additions of a large number. Gives kNoRounding.
 absl::StatusOr<Kernel> ExpandRounding(const Kernel& kernel);
+
+// reduce_* become exchanges by shared memory and, within a subgroup, by shuffle_xor; to the bit the
+// same. Gives kNoReductions.
+absl::StatusOr<Kernel> ExpandReductions(const Kernel& kernel);
+
+// Index arithmetic of i64 becomes i32 where it cannot leave that in a launch of `groups` workgroups
+// with these scalars. Other launches of the result may overflow.
+absl::StatusOr<Kernel> NarrowIndices(const Kernel& kernel, int64_t groups,
+                                     std::span<const int64_t> scalars);
 
 // Casts to and from f16, bf16 or the 8-bit floats become integer operations on their bits. From f64
 // they round once. Gives kNoF16Casts, kNoBF16Casts, kNoFp8Casts.

@@ -7,6 +7,7 @@ namespace rlx::kernel {
 namespace {
 
 bool IsMath(Op op) { return op >= Op::kExp && op <= Op::kPow; }
+bool IsReduction(Op op) { return op >= Op::kReduceAdd && op <= Op::kReduceMin; }
 bool IsRounding(Op op) { return op == Op::kFloor || op == Op::kCeil || op == Op::kRound; }
 
 bool Breaks(const Kernel& kernel, const Inst& inst, Property property) {
@@ -24,6 +25,8 @@ bool Breaks(const Kernel& kernel, const Inst& inst, Property property) {
       return casts(Type::kBF16);
     case Property::kNoFp8Casts:
       return casts(Type::kFp8E4M3) || casts(Type::kFp8E5M2);
+    case Property::kNoReductions:
+      return IsReduction(inst.op);
   }
   return false;
 }

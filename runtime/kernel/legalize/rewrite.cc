@@ -3,8 +3,10 @@
 
 namespace rlx::kernel {
 
-absl::StatusOr<Kernel> Rewrite(const Kernel& kernel, Replace replace) {
+absl::StatusOr<Kernel> Rewrite(const Kernel& kernel, const Replace& replace,
+                               const std::function<void(Builder& b)>& declare) {
   Builder b(kernel);
+  if (declare) declare(b);
   std::vector<Value> copy(kernel.body.size());
   const auto mapped = [&](Value v) { return v.valid() ? copy[static_cast<size_t>(v.id)] : v; };
   for (size_t at = 0; at < kernel.body.size(); ++at) {
