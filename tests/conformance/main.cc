@@ -14,6 +14,7 @@
 #include "runtime/ir/text.h"
 #include "runtime/ir/tolerance.h"
 #include "runtime/ir/verify.h"
+#include "tests/support/interpreting_backend.h"
 #include "tests/support/run_on_backend.h"
 
 namespace rlx::test {
@@ -25,7 +26,8 @@ constexpr char kHelp[] =
     "Needs the back end's device. Exits 0 when all agree, 1 when one does not, 2 when it cannot "
     "run.\n"
     "\n"
-    "  --backend=NAME     cpu unless said otherwise\n"
+    "  --backend=NAME     cpu unless said otherwise; interpreter: a GPU's kernels, run by the\n"
+    "                     kernel IR's interpreter\n"
     "  --backend_dir=DIR  where its plug-in is; without it the CPU's, which is linked in\n"
     "  --profile=NAME     what to compile for (cpu:x86-64); without it the device that is here\n"
     "  --op=NAME          this op alone\n"
@@ -241,7 +243,9 @@ bool RunOp(const BackendRunner& runner, const OpInfo& info, const Flags& flags) 
 }
 
 absl::StatusOr<const device::Backend*> FindBackend(const Flags& flags, device::Registry& registry) {
-  if (flags.backend_dir.empty()) {
+  if (flags.backend == "interpreter") {
+    RLX_TRY(registry.Add(MakeInterpretingBackend()));
+  } else if (flags.backend_dir.empty()) {
     RLX_TRY(registry.Add(cpu::MakeCpuBackend()));
   } else {
     RLX_TRY(registry.LoadFolder(flags.backend_dir));

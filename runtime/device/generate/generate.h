@@ -36,6 +36,12 @@ absl::Status GenerateCumsum(ProgramBuilder& out, NodeId id, const Schedule& sche
 std::string WhyNotMovement(const Graph& graph, const Node& node);
 absl::Status GenerateMovement(ProgramBuilder& out, NodeId id, const Schedule& schedule);
 
+// gather of any dtype but c64. `fault` is a buffer of an i32 that becomes 1 when an index lies
+// outside; what belongs there is then not written.
+std::string WhyNotGather(const Graph& graph, const Node& node);
+absl::Status GenerateGather(ProgramBuilder& out, NodeId id, const Schedule& schedule,
+                            int32_t fault);
+
 // fused_swiglu.
 std::string WhyNotSwiglu(const Graph& graph, const Node& node);
 absl::Status GenerateSwiglu(ProgramBuilder& out, NodeId id, const Schedule& schedule);

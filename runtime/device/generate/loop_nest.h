@@ -13,13 +13,16 @@ namespace rlx::device {
 
 // How kernels are shaped for a target.
 struct Schedule {
-  int lanes = 8;  // f32 elements of one vector: the workgroup's size
+  int lanes = 8;      // of a workgroup that walks elements: f32 of one vector, a block of a GPU
+  int row_lanes = 0;  // the fewest that walk a row together; 0: as many
+  int row_steps = 4;  // that each lane of a wider group would have at least
 
-  // The workgroup that walks a row of `width` together: up to four vectors, so that no sum waits
-  // for the one before, and four steps or more of them.
+  int LeastRowLanes() const { return row_lanes > 0 ? row_lanes : lanes; }
+  // The workgroup that walks a row of `width` together: up to four times the lanes, so that no sum
+  // waits for the one before, and enough steps for each.
   int RowLanes(int64_t width) const {
-    int wide = lanes;
-    while (wide < 4 * lanes && width >= int64_t{8} * wide) wide *= 2;
+    int wide = LeastRowLanes();
+    while (wide < 4 * lanes && width >= int64_t{2} * row_steps * wide) wide *= 2;
     return wide;
   }
 };

@@ -141,7 +141,7 @@ absl::Status GenerateReduction(ProgramBuilder& out, NodeId id, const Schedule& s
   Axes axes = Classify(x, node.Ints("axes"));
   const int64_t row =
       axes.reduced.empty() || axes.reduced.back().stride != 1 ? 0 : axes.reduced.back().extent;
-  const bool along = row >= schedule.lanes;
+  const bool along = row >= schedule.LeastRowLanes();
   Generator g{.b = Builder("reduce", along ? schedule.RowLanes(row) : schedule.lanes),
               .op = ReduceOp(node.op),
               .axes = std::move(axes)};
