@@ -24,7 +24,8 @@ absl::Status CheckDevice(const OpenSpec& spec, const device::Target& target) {
     return InvalidArgument("the executable is for ", Name(target.kind), ", not for ",
                            Name(*spec.device));
   }
-  if (!spec.profile.empty() && spec.profile != target.profile) {
+  if (!spec.profile.empty() && spec.profile != target.profile &&
+      Cat(Name(target.kind), ":", spec.profile) != target.profile) {
     return InvalidArgument("the executable is for ", target.profile, ", not for ",
                            std::string_view(spec.profile).substr(0, 64));
   }

@@ -16,6 +16,11 @@ device::Target WithoutBackend(DeviceKind device) {
           .fingerprint = Cat("no back end for ", Name(device))};
 }
 
+// "cuda:h200", or "h200" where it is said already that the device is cuda.
+bool IsCalled(const device::Target& target, std::string_view profile) {
+  return profile == target.profile || Cat(Name(target.kind), ":", profile) == target.profile;
+}
+
 template <class T>
 std::vector<T> Sorted(std::vector<T> list) {
   std::sort(list.begin(), list.end());
@@ -51,7 +56,7 @@ absl::StatusOr<Targets::Choice> Targets::Choose(DeviceKind device, std::string_v
     return Choice{nullptr, WithoutBackend(device), {}};
   }
   for (const device::Target& target : entry->targets) {
-    if (profile.empty() || profile == target.profile) {
+    if (profile.empty() || IsCalled(target, profile)) {
       return Choice{entry->backend, target, entry->compiler_version};
     }
   }

@@ -371,6 +371,9 @@ TEST_F(CompileTest, BadModulesAreRefused) {
   spec.profile = "cpu:z80";
   EXPECT_TRUE(absl::IsNotFound(engine->Compile({}, std::move(spec), {}, {}).status()));
   spec = Spec(AddOne());
+  spec.profile = "x86-64";  // of the device that is named already
+  EXPECT_TRUE(engine->Compile({}, std::move(spec), {}, {}).ok());
+  spec = Spec(AddOne());
   spec.options.arena_alignment = 48;
   EXPECT_TRUE(absl::IsInvalidArgument(engine->Compile({}, std::move(spec), {}, {}).status()));
 }
