@@ -57,11 +57,22 @@ foreach(room IN LISTS rooms)
     if(room STREQUAL "engine")  # runs what it compiles
       set(backend cpu)
     endif()
+    if(EXISTS "${PROJECT_SOURCE_DIR}/backends/${backend}" AND NOT TARGET rlx_backend_${backend})
+      continue()
+    endif()
     set(networks "")
     if(room STREQUAL "stages")  # compiles whole networks
       set(networks models)
+    elseif(room STREQUAL "cuda")  # likewise
+      set(networks models stages)
+    endif()
+    if(room STREQUAL "engine")  # documents them all
+      set(networks backend_cuda)
     endif()
     rlx_test(unit_${room} SOURCES ${sources} LINKS ${room} backend_${backend} ${networks})
+    if(room STREQUAL "engine")
+      target_compile_definitions(unit_engine PRIVATE RLX_WITH_CUDA=$<TARGET_EXISTS:rlx_backend_cuda>)
+    endif()
   endif()
 endforeach()
 
@@ -123,6 +134,11 @@ if(sources)
       WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
     set_tests_properties(conformance.cpu_${dtype} PROPERTIES TIMEOUT 1200 LABELS conformance)
   endforeach()
+  # The kernels that a GPU gets.
+  add_test(NAME conformance.interpreter
+    COMMAND rlx-conformance --backend=interpreter --samples=${few_samples}
+    WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
+  set_tests_properties(conformance.interpreter PROPERTIES TIMEOUT 1200 LABELS conformance)
   # An older processor's profile runs here as well: packing must follow the profile, not the machine.
   add_test(NAME conformance.cpu_baseline
     COMMAND rlx-conformance --backend=cpu --profile=cpu:x86-64 --samples=${few_samples}

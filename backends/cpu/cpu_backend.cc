@@ -7,9 +7,7 @@
 #include "backends/cpu/cpu_device.h"
 #include "backends/cpu/math/kernels.h"
 #include "backends/cpu/rule.h"
-#include "rlx_build_id.h"
 #include "runtime/base/status.h"
-#include "runtime/device/registry.h"
 #include "runtime/ir/op_info.h"
 #include "runtime/kernel/kernel.h"
 
@@ -122,9 +120,3 @@ class CpuBackend final : public device::Backend {
 std::unique_ptr<device::Backend> MakeCpuBackend() { return std::make_unique<CpuBackend>(); }
 
 }  // namespace rlx::cpu
-
-extern "C" {
-extern const rlx::device::PluginEntry rlxd_backend_entry;
-const rlx::device::PluginEntry rlxd_backend_entry = {
-    RLX_BUILD_ID, []() -> rlx::device::Backend* { return rlx::cpu::MakeCpuBackend().release(); }};
-}

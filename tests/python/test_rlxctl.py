@@ -108,7 +108,7 @@ def test_lists_all_devices(ctl: Ctl) -> None:
 def test_tells_all_of_one_device(ctl: Ctl) -> None:
     cuda, cpu = document(ctl("devices", "--json", "cuda", "cpu"))["devices"]
     assert (cuda["device"], cuda["fusion_target"], cpu["device"]) == ("cuda", "cuda", "cpu")
-    assert not cuda["claims"] and "MatMul" in cpu["claims"]
+    assert "TopK" not in cuda["claims"] and "TopK" in cpu["claims"]
     assert "FusedMatMulBiasAct" in cuda["fusion_claims"] and "Softmax" in cuda["full_claims"]
     assert "FusedSwiGLU" not in cuda["full_claims"]
     text = ctl("devices", "cuda").stdout
@@ -155,6 +155,17 @@ def test_compiles_then_finds_it_in_the_cache(ctl: Ctl, module: Path) -> None:
     assert again["cache"] == "compiled"
     text = ctl("compile", module, salt).stdout
     assert first["key"] in text and "x: f32[batch,4]" in text and "memory hit in" in text
+
+
+def test_compiles_for_a_gpu_that_is_not_here(ctl: Ctl, module: Path) -> None:
+    (cuda,) = document(ctl("devices", "--json", "cuda"))["devices"]
+    if not cuda.get("profiles"):
+        pytest.skip(f"nothing compiles for CUDA here: {cuda['reason']}")
+    flags = [module, "--bind=batch=2", "--target=cuda:h200", "--json"]
+    compiled = document(ctl("compile", *flags))
+    assert compiled["target"]["arch"] == "sm_90" and compiled["cache"] == "compiled"
+    assert document(ctl("compile", *flags))["cache"] == "memory"
+    assert ctl("compile", module, "--target=cuda:abacus").returncode != 0
 
 
 def test_reads_modules_in_every_form(ctl: Ctl, module: Path) -> None:

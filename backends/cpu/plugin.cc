@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backends/cpu/cpu_backend.h"
+#include "rlx_build_id.h"
+#include "runtime/device/registry.h"
+
+// Apart from the back end, so that a program which links several has no two of them.
+extern "C" {
+extern const rlx::device::PluginEntry rlxd_backend_entry;
+const rlx::device::PluginEntry rlxd_backend_entry = {
+    RLX_BUILD_ID, []() -> rlx::device::Backend* { return rlx::cpu::MakeCpuBackend().release(); }};
+}
