@@ -29,6 +29,7 @@ std::span<const Rule> GatherRules();
 std::span<const Rule> GeneratedRules();
 
 // Blocks of eight warps; a row is walked by one warp to thirty-two.
-inline constexpr device::Schedule kSchedule{.lanes = 256, .row_lanes = 32, .row_steps = 2};
+inline constexpr device::Schedule kSchedule{
+    .lanes = 256, .row_lanes = 32, .row_steps = 2, .row_registers = 32, .subgroup_rows = 2048};
 
 }  // namespace rlx::cuda

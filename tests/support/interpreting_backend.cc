@@ -19,7 +19,8 @@ using device::Buffer;
 using device::Program;
 using device::Step;
 
-constexpr device::Schedule kSchedule{.lanes = 256, .row_lanes = 32, .row_steps = 2};
+constexpr device::Schedule kSchedule{
+    .lanes = 256, .row_lanes = 32, .row_steps = 2, .row_registers = 2, .subgroup_rows = 2};
 constexpr std::string_view kFaultRoutine = "fault_word";
 
 using Bytes = std::vector<uint64_t>;  // aligned for every type

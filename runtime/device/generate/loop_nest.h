@@ -13,9 +13,11 @@ namespace rlx::device {
 
 // How kernels are shaped for a target.
 struct Schedule {
-  int lanes = 8;      // of a workgroup that walks elements: f32 of one vector, a block of a GPU
-  int row_lanes = 0;  // the fewest that walk a row together; 0: as many
-  int row_steps = 4;  // that each lane of a wider group would have at least
+  int lanes = 8;          // of a workgroup that walks elements: f32 of one vector, a block of a GPU
+  int row_lanes = 0;      // the fewest that walk a row together; 0: as many
+  int row_steps = 4;      // that each lane of a wider group would have at least
+  int row_registers = 0;  // elements of a row that a lane may keep while it goes over it again
+  int64_t subgroup_rows = 0;  // from so many rows on a subgroup takes one, if it can keep it
 
   int LeastRowLanes() const { return row_lanes > 0 ? row_lanes : lanes; }
   // The workgroup that walks a row of `width` together: up to four times the lanes, so that no sum

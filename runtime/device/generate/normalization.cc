@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "runtime/base/status.h"
 #include "runtime/device/generate/emit_op.h"
 #include "runtime/device/generate/generate.h"
+#include "runtime/device/generate/row_steps.h"
 #include "runtime/ir/op_info.h"
 
 namespace rlx::device {
@@ -48,6 +51,7 @@ struct Generator {
   const Node& node;
   NodeId id;
   Roles roles;
+  RowSteps::Shape shape;
   Builder b;
   int64_t width = 0, rows = 0;
   Type wide = Type::kF32;
@@ -61,9 +65,9 @@ struct Generator {
     for (size_t d = 0; d + 1 < dims.size(); ++d) rows *= dims[d];
     wide = WideType(node.results[0].dtype);
     RLX_TRY(Bind(schedule));
-    Body();
+    shape.valid() ? BodyInRegisters() : Body();
     RLX_ASSIGN(const kernel::Kernel kernel, std::move(b).Finish());
-    out.Launch(kernel, buffers, {}, rows, Cat(Name(node.op), " %", id));
+    out.Launch(kernel, buffers, {}, shape.Groups(rows), Cat(Name(node.op), " %", id));
     return absl::OkStatus();
   }
 
@@ -103,6 +107,38 @@ struct Generator {
     return v;
   }
 
+  Value Inverse(Value variance) {
+    return b.Div(b.Float(wide, 1),
+                 b.Unary(Op::kSqrt, b.Add(variance, b.Float(wide, node.Float("eps")))));
+  }
+
+  Value Scaled(Value v, Value column) {
+    if (gamma.valid()) v = b.Mul(v, b.LoadWide(gamma, column));
+    return beta.valid() ? b.Add(v, b.LoadWide(beta, column)) : v;
+  }
+
+  // Where each lane has few elements of the row: operands are read once.
+  void BodyInRegisters() {
+    RowSteps row(b, shape, rows, width);
+    const Value base = row.base(), zero = b.Float(wide, 0);
+    const Value scale = b.Float(wide, 1.0 / static_cast<double>(width));
+    std::vector<Value> v = row.Map(zero, [&](size_t, Value i) { return Element(base, i, false); });
+    if (sum.valid()) {
+      row.ForEach([&](size_t s, Value i) { b.StoreCast(sum, b.Add(base, i), v[s]); });
+    }
+    if (!norm.valid()) return;
+    if (roles.centered) {
+      const Value mean = b.Mul(row.Reduce(Op::kReduceAdd, v), scale);
+      v = row.Map(zero, [&](size_t s, Value) { return b.Sub(v[s], mean); });
+    }
+    const std::vector<Value> squares =
+        row.Map(zero, [&](size_t s, Value) { return b.Mul(v[s], v[s]); });
+    const Value inverse = Inverse(b.Mul(row.Reduce(Op::kReduceAdd, squares), scale));
+    row.ForEach([&](size_t s, Value i) {
+      b.StoreCast(norm, b.Add(base, i), Scaled(b.Mul(v[s], inverse), i));
+    });
+  }
+
   void Body() {
     const Value base = b.Mul(b.GroupId(Type::kI64), b.I64(width));
     const Value extent = b.I64(width);
@@ -124,13 +160,10 @@ struct Generator {
                                                 return b.Mul(d, d);
                                               }),
                                  scale);
-    const Value inverse = b.Div(
-        b.Float(wide, 1), b.Unary(Op::kSqrt, b.Add(variance, b.Float(wide, node.Float("eps")))));
+    const Value inverse = Inverse(variance);
     b.ForLanes(extent, [&](Value i) {
-      Value v = b.Mul(b.Sub(Element(base, i, true), mean), inverse);
-      if (gamma.valid()) v = b.Mul(v, b.LoadWide(gamma, i));
-      if (beta.valid()) v = b.Add(v, b.LoadWide(beta, i));
-      b.StoreCast(norm, b.Add(base, i), v);
+      const Value v = b.Mul(b.Sub(Element(base, i, true), mean), inverse);
+      b.StoreCast(norm, b.Add(base, i), Scaled(v, i));
     });
   }
 };
@@ -144,12 +177,16 @@ std::string WhyNotNormalization(const Graph& graph, const Node& node) {
 
 absl::Status GenerateNormalization(ProgramBuilder& out, NodeId id, const Schedule& schedule) {
   const Node& node = out.graph().node(id);
-  const int64_t width = out.graph().type(node.operands[0]).StaticDims().back();
+  const TensorType& type = out.graph().type(node.operands[0]);
+  const int64_t width = type.StaticDims().back();
+  const RowSteps::Shape shape =
+      RowSteps::ShapeFor(schedule, *type.NumElements() / std::max<int64_t>(1, width), width);
   return Generator{.out = out,
                    .node = node,
                    .id = id,
                    .roles = RolesOf(node),
-                   .b = Builder("norm", schedule.RowLanes(width))}
+                   .shape = shape,
+                   .b = Builder("norm", shape.valid() ? shape.lanes : schedule.RowLanes(width))}
       .Run(schedule);
 }
 

@@ -2,6 +2,7 @@
 #include "runtime/base/status.h"
 #include "runtime/device/generate/emit_op.h"
 #include "runtime/device/generate/generate.h"
+#include "runtime/device/generate/row_steps.h"
 #include "runtime/ir/op_info.h"
 
 namespace rlx::device {
@@ -45,6 +46,19 @@ void AlongRow(Builder& b, Value x, Value y, Type wide, int64_t extent) {
   });
 }
 
+// The same where each lane has few elements: they are read once.
+void InRegisters(Builder& b, Value x, Value y, Type wide, RowSteps row) {
+  const std::vector<Value> read = row.Map(b.Identity(Op::kReduceMax, wide), [&](size_t, Value i) {
+    return b.LoadWide(x, b.Add(row.base(), i));
+  });
+  const Value top = row.Reduce(Op::kReduceMax, read);
+  const std::vector<Value> raised = row.Map(
+      b.Float(wide, 0), [&](size_t s, Value) { return b.Unary(Op::kExp, b.Sub(read[s], top)); });
+  const Value scale = b.Div(b.Float(wide, 1), row.Reduce(Op::kReduceAdd, raised));
+  row.ForEach(
+      [&](size_t s, Value i) { b.StoreCast(y, b.Add(row.base(), i), b.Mul(raised[s], scale)); });
+}
+
 // Lanes over neighbouring columns, each walking down the axis.
 void DownColumns(Builder& b, Value x, Value y, Type wide, const Space& space, int64_t chunks) {
   const Value group = b.GroupId(Type::kI64);
@@ -79,15 +93,23 @@ absl::Status GenerateSoftmax(ProgramBuilder& out, NodeId id, const Schedule& sch
   RLX_ASSIGN(const ProgramBuilder::Operand x, Densify(out, schedule, out.In(node.operands[0])));
   const ProgramBuilder::Operand y = out.Out({id, 0});
   const Space space = Split(x.dims, node.Int("axis"));
-  Builder b("softmax", space.inner == 1 ? schedule.RowLanes(space.extent) : schedule.lanes);
-  const Type stored = *kernel::FromDType(x.type.dtype);
+  const bool rows = space.inner == 1;
+  const RowSteps::Shape shape =
+      rows ? RowSteps::ShapeFor(schedule, space.outer, space.extent) : RowSteps::Shape{};
+  Builder b("softmax", shape.valid() ? shape.lanes
+                       : rows        ? schedule.RowLanes(space.extent)
+                                     : schedule.lanes);
+  const Type stored = *kernel::FromDType(x.type.dtype), wide = kernel::WideOf(stored);
   const Value in = b.Input(stored), to = b.Output(stored);
   const int64_t chunks = (space.inner + schedule.lanes - 1) / schedule.lanes;
   int64_t groups = space.outer;
-  if (space.inner == 1) {
-    AlongRow(b, in, to, kernel::WideOf(stored), space.extent);
+  if (shape.valid()) {
+    InRegisters(b, in, to, wide, RowSteps(b, shape, space.outer, space.extent));
+    groups = shape.Groups(space.outer);
+  } else if (rows) {
+    AlongRow(b, in, to, wide, space.extent);
   } else {
-    DownColumns(b, in, to, kernel::WideOf(stored), space, chunks);
+    DownColumns(b, in, to, wide, space, chunks);
     groups *= chunks;
   }
   RLX_ASSIGN(const kernel::Kernel kernel, std::move(b).Finish());
