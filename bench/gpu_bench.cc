@@ -4,10 +4,16 @@
 // and, if asked, how far the answer is from the evaluator's.
 //
 //   bench_gpu_bench PLUGIN_FOLDER [minilm|bert [batch [seq [f32|f16|mixed [check]]]]]
+//
+// With `serve FOLDER` instead of `check` it writes params and inputs there, says how long it took
+// to be ready, and obeys lines: "run N" answers with the median of N runs in ms, "write" leaves the
+// output in FOLDER/out.bin (bench.gpu_peers).
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <fstream>
 #include <map>
 
 #include "bench/loaded_program.h"
@@ -32,7 +38,8 @@ CompileOptions OptionsFor(std::string_view precision) {
 }
 
 LoadedProgram Load(const device::Backend& backend, const device::Device& device,
-                   const Module& module, const TensorMap& tensors, const CompileOptions& options) {
+                   const Module& module, const TensorMap& tensors, const CompileOptions& options,
+                   std::FILE* report) {
   const auto start = Clock::now();
   auto compiled = stages::CompileModuleStages(module, {.device = backend.kind(),
                                                        .options = options,
@@ -40,20 +47,20 @@ LoadedProgram Load(const device::Backend& backend, const device::Device& device,
                                                        .target = backend.Targets()[0]});
   CHECK(compiled.ok(), Cat(compiled.status()));
   CHECK(compiled->program != nullptr, compiled->why_no_program);
-  std::printf("compile %.1f ms:", SecondsSince(start) * 1e3);
+  std::fprintf(report, "compile %.1f ms:", SecondsSince(start) * 1e3);
   for (const auto& [phase, seconds] : compiled->phase_seconds) {
-    std::printf(" %s %.1f", phase.c_str(), seconds * 1e3);
+    std::fprintf(report, " %s %.1f", phase.c_str(), seconds * 1e3);
   }
-  std::printf("\n%zu steps, %zu kernels, arena %.2f MiB, code %zu KiB\n",
-              compiled->program->steps.size(), compiled->program->kernels.size(),
-              static_cast<double>(compiled->program->arena_bytes) / (1 << 20),
-              compiled->program->object.size() >> 10);
+  std::fprintf(report, "\n%zu steps, %zu kernels, arena %.2f MiB, code %zu KiB\n",
+               compiled->program->steps.size(), compiled->program->kernels.size(),
+               static_cast<double>(compiled->program->arena_bytes) / (1 << 20),
+               compiled->program->object.size() >> 10);
   auto loaded = LoadedProgram::Create(device, compiled->program, [&](const auto& spec) {
     return absl::StatusOr<SharedBytes>(tensors.at(spec.name).bytes());
   });
   CHECK(loaded.ok(), Cat(loaded.status()));
-  std::printf("load %.1f ms, bind %.1f ms\n", loaded->load_seconds() * 1e3,
-              loaded->bind_seconds() * 1e3);
+  std::fprintf(report, "load %.1f ms, bind %.1f ms\n", loaded->load_seconds() * 1e3,
+               loaded->bind_seconds() * 1e3);
   return *std::move(loaded);
 }
 
@@ -106,6 +113,36 @@ double Distance(const LoadedProgram& gpu, const Module& module, const TensorMap&
   return std::sqrt(error / norm);
 }
 
+void WriteTo(const std::string& path, std::span<const uint8_t> bytes) {
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  std::ofstream file(path, std::ios::binary);
+  file << text;
+  CHECK(file.good(), "cannot write ", path);
+}
+
+int Serve(LoadedProgram& loaded, const TensorMap& tensors, const std::string& folder,
+          double ready_seconds) {
+  for (const auto& [name, tensor] : tensors) {
+    WriteTo(Cat(folder, "/", name, ".bin"), tensor.bytes().span());
+  }
+  const double first = Millis(loaded);
+  std::printf("compiled, loaded and bound in %.1f ms, first run %.1f ms\n", ready_seconds * 1e3,
+              first);
+  std::fflush(stdout);
+  char word[16];
+  while (std::scanf("%15s", word) == 1) {
+    int runs = 0;
+    if (std::string_view(word) == "run" && std::scanf("%d", &runs) == 1 && runs > 0) {
+      std::printf("%.5f\n", MedianMillis(loaded, runs));
+    } else {
+      WriteTo(Cat(folder, "/out.bin"), loaded.results()[0]);
+      std::printf("written\n");
+    }
+    std::fflush(stdout);
+  }
+  return 0;
+}
+
 int Main(int argc, char** argv) {
   CHECK(argc > 1, "usage: bench_gpu_bench PLUGIN_FOLDER [minilm|bert [batch [seq [precision]]]]");
   const bool bert = argc > 2 && std::string_view(argv[2]) == "bert";
@@ -115,20 +152,25 @@ int Main(int argc, char** argv) {
   const EncoderShape shape = bert ? kBertBase : kMiniLm;
   device::Registry registry;
   CHECK(registry.LoadFolder(argv[1]).ok(), "no plug-ins in ", argv[1]);
-  CHECK(!registry.all().empty(), "no plug-in loads from ", argv[1]);
-  const device::Backend& backend = *registry.all()[0];
+  const device::Backend* found = registry.Find(DeviceKind::kCuda);
+  CHECK(found != nullptr, "the plug-in does not load from ", argv[1]);
+  const device::Backend& backend = *found;
   std::string why_none;
   const auto devices = backend.Enumerate(why_none);
   CHECK(!devices.empty(), why_none);
   const auto device = backend.Open(devices[0].id, {});
   CHECK(device.ok(), Cat(device.status()));
-  std::printf("%s (%s), %s b%ld s%ld %s\n", devices[0].name.c_str(), devices[0].driver.c_str(),
-              bert ? "bert" : "minilm", static_cast<long>(batch), static_cast<long>(seq),
-              std::string(precision).c_str());
+  const bool serve = argc > 7 && std::string_view(argv[6]) == "serve";
+  std::FILE* const report = serve ? stderr : stdout;
+  std::fprintf(report, "%s (%s), %s b%ld s%ld %s\n", devices[0].name.c_str(),
+               devices[0].driver.c_str(), bert ? "bert" : "minilm", static_cast<long>(batch),
+               static_cast<long>(seq), std::string(precision).c_str());
 
   const Module module = EncoderModule(shape, batch, seq);
   const TensorMap tensors = EncoderTensors(module.graph, shape);
-  LoadedProgram gpu = Load(backend, **device, module, tensors, OptionsFor(precision));
+  const auto start = Clock::now();
+  LoadedProgram gpu = Load(backend, **device, module, tensors, OptionsFor(precision), report);
+  if (serve) return Serve(gpu, tensors, argv[7], SecondsSince(start));
   std::printf("first run %.2f ms\n", Millis(gpu));
   MedianMillis(gpu, 50);
   for (int round = 0; round < 3; ++round) std::printf("run: %.4f ms\n", MedianMillis(gpu, 300));
