@@ -12,6 +12,8 @@ namespace {
 
 using device::Program;
 
+size_t SizeOf(const device::TensorSpec& spec) { return static_cast<size_t>(*spec.type.ByteSize()); }
+
 // What a run reads and writes from outside lies in one strip, on the device and in page-locked
 // memory alike: inputs, then outputs, then the words for faults. So a run is one copy in, the
 // program, one copy out, all recorded once as a graph and replayed as long as the weights stay.
@@ -60,7 +62,11 @@ class CudaContext final : public device::ExecContext {
       marks_.push_back(std::move(mark));
     }
     const double start = MonotonicSeconds();
-    RLX_TRY(Issue(static_cast<const CudaWeights&>(weights), marks_));
+    const absl::Status issued = Issue(static_cast<const CudaWeights&>(weights), marks_);
+    if (!issued.ok()) {
+      RLX_TRY(stream_.Wait());  // for what was put on it before
+      return issued;
+    }
     RLX_TRY(Finish(outputs, cancel));
     return ReadMarks(start, trace);
   }
@@ -78,6 +84,8 @@ class CudaContext final : public device::ExecContext {
     RLX_TRY(gpu_.Enter());
     RLX_TRY(cancel.Check());
     for (size_t i = 0; i < inputs.size(); ++i) {
+      CHECK(inputs[i].size() == SizeOf(program.inputs[i]), program.inputs[i].name, " has ",
+            inputs[i].size(), " bytes");
       if (!inputs[i].empty()) std::memcpy(InHost(i), inputs[i].data(), inputs[i].size());
     }
     return absl::OkStatus();
@@ -91,8 +99,11 @@ class CudaContext final : public device::ExecContext {
       RLX_TRY(ClearFaults());
       return faults;
     }
+    const Program& program = loaded_->program();
     for (size_t i = 0; i < outputs.size(); ++i) {
-      const uint8_t* from = InHost(loaded_->program().inputs.size() + i);
+      CHECK(outputs[i].size() == SizeOf(program.outputs[i]), program.outputs[i].name, " has ",
+            outputs[i].size(), " bytes");
+      const uint8_t* from = InHost(program.inputs.size() + i);
       if (!outputs[i].empty()) std::memcpy(outputs[i].data(), from, outputs[i].size());
     }
     return cancel.Check();

@@ -25,6 +25,10 @@ absl::StatusOr<Upload> Upload::Begin(std::shared_ptr<const Gpu> gpu, CUstream st
   return upload;
 }
 
+Upload::~Upload() {
+  for (const Part& part : parts_) static_cast<void>(part.arrived.Wait());  // whoever reads it hears
+}
+
 absl::Status Upload::Copy(CUdeviceptr to, std::span<const uint8_t> bytes) {
   while (!bytes.empty()) {
     const Part& part = parts_[next_++ % parts_.size()];

@@ -29,6 +29,8 @@ struct Strip {
 class Upload {
  public:
   static absl::StatusOr<Upload> Begin(std::shared_ptr<const Gpu> gpu, CUstream stream);
+  Upload(Upload&&) = default;
+  ~Upload();  // waits for what is on its way
   // Returns when the last part is on its way.
   absl::Status Copy(CUdeviceptr to, std::span<const uint8_t> bytes);
 

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/unit/cuda/fake_driver.h"
+
+#include <cstdlib>
+#include <cstring>
+
+#include "runtime/base/check.h"
+
+namespace rlx::cuda::test {
+namespace {
+
+FakeDriver* g = nullptr;
+
+void* At(CUdeviceptr address) { return reinterpret_cast<void*>(address); }
+
+}  // namespace
+
+// The table's entries. A handle is the address of something of ours; of a stream, a context and an
+// event that is a byte.
+struct FakeCalls {
+  using Work = FakeDriver::Work;
+
+  static CUresult Enter() {
+    if (g->sticky != CUDA_SUCCESS) return g->sticky;
+    return g->calls++ == g->fail_at ? g->failure : CUDA_SUCCESS;
+  }
+
+  // Does `make` and counts a handle, unless the call fails.
+  template <class F>
+  static CUresult Made(F&& make) {
+    const CUresult result = Enter();
+    if (result != CUDA_SUCCESS) return result;
+    make();
+    ++g->handles_;
+    return CUDA_SUCCESS;
+  }
+  template <class Handle>
+  static CUresult MakeByte(Handle* out) {
+    return Made([&] { *out = reinterpret_cast<Handle>(new char); });
+  }
+  template <class T, class Handle>
+  static CUresult Drop(Handle handle) {
+    delete reinterpret_cast<T*>(handle);
+    --g->handles_;
+    return CUDA_SUCCESS;
+  }
+
+  static CUresult Do(Work work) {
+    const CUresult result = Enter();
+    if (result != CUDA_SUCCESS) return result;
+    if (g->capturing_) {
+      g->captured_.push_back(std::move(work));
+    } else {
+      work();
+    }
+    return CUDA_SUCCESS;
+  }
+
+  static CUresult Allocate(void** out, size_t bytes, bool of_device) {
+    const CUresult result = Enter();
+    if (result != CUDA_SUCCESS) return result;
+    size_t used = bytes;
+    for (const auto& [_, size] : g->memory_) used += size;
+    if (of_device && used > g->most_bytes) return CUDA_ERROR_OUT_OF_MEMORY;
+    *out = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
+    std::memset(*out, 0xa5, bytes);  // what was there before
+    g->memory_[*out] = of_device ? bytes : 0;
+    return CUDA_SUCCESS;
+  }
+  static CUresult Free(void* memory) {
+    CHECK(g->memory_.erase(memory) == 1, "freed what was not allocated");
+    std::free(memory);
+    return CUDA_SUCCESS;
+  }
+
+  static void Devices(Driver& d) {
+    d.cuInit = [](unsigned) { return g->init; };
+    d.cuDriverGetVersion = [](int* version) {
+      *version = 13000;
+      return Enter();
+    };
+    d.cuGetErrorName = [](CUresult result, const char** name) {
+      *name = result == CUDA_ERROR_NO_DEVICE ? "NO_DEVICE" : "FAKED";
+      return CUDA_SUCCESS;
+    };
+    d.cuDeviceGetCount = [](int* count) {
+      *count = g->devices;
+      return Enter();
+    };
+    d.cuDeviceGet = [](CUdevice* device, int ordinal) {
+      *device = ordinal;
+      return Enter();
+    };
+    d.cuDeviceGetName = [](char* name, int bytes, CUdevice) {
+      std::strncpy(name, "Fake", static_cast<size_t>(bytes));
+      return Enter();
+    };
+    d.cuDeviceGetAttribute = [](int* value, CUdevice_attribute attribute, CUdevice) {
+      const bool major = attribute == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR;
+      *value = major ? g->arch / 10 : g->arch % 10;
+      return Enter();
+    };
+    d.cuDeviceTotalMem = [](size_t* bytes, CUdevice) {
+      *bytes = size_t{1} << 30;
+      return Enter();
+    };
+    d.cuDevicePrimaryCtxRetain = [](CUcontext* context, CUdevice) { return MakeByte(context); };
+    d.cuDevicePrimaryCtxRelease = [](CUdevice) {
+      --g->handles_;
+      return CUDA_SUCCESS;
+    };
+    d.cuCtxSetCurrent = [](CUcontext) { return CUDA_SUCCESS; };
+  }
+
+  static void MemoryCalls(Driver& d) {
+    d.cuMemAlloc = [](CUdeviceptr* address, size_t bytes) {
+      void* memory = nullptr;
+      const CUresult result = Allocate(&memory, bytes, true);
+      *address = reinterpret_cast<CUdeviceptr>(memory);
+      return result;
+    };
+    d.cuMemHostAlloc = [](void** out, size_t bytes, unsigned) {
+      return Allocate(out, bytes, false);
+    };
+    d.cuMemFree = [](CUdeviceptr address) { return Free(At(address)); };
+    d.cuMemFreeHost = [](void* memory) { return Free(memory); };
+    d.cuMemcpyHtoDAsync = [](CUdeviceptr to, const void* from, size_t bytes, CUstream) {
+      return Do([=] { std::memcpy(At(to), from, bytes); });
+    };
+    d.cuMemcpyDtoHAsync = [](void* to, CUdeviceptr from, size_t bytes, CUstream) {
+      return Do([=] { std::memcpy(to, At(from), bytes); });
+    };
+    d.cuMemcpyDtoDAsync = [](CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream) {
+      return Do([=] { std::memcpy(At(to), At(from), bytes); });
+    };
+    d.cuMemsetD8Async = [](CUdeviceptr to, unsigned char value, size_t bytes, CUstream) {
+      return Do([=] { std::memset(At(to), value, bytes); });
+    };
+  }
+
+  static void Streams(Driver& d) {
+    d.cuStreamCreate = [](CUstream* stream, unsigned) { return MakeByte(stream); };
+    d.cuStreamDestroy = [](CUstream stream) { return Drop<char>(stream); };
+    d.cuStreamSynchronize = [](CUstream) { return Enter(); };
+    d.cuEventCreate = [](CUevent* event, unsigned) { return MakeByte(event); };
+    d.cuEventDestroy = [](CUevent event) { return Drop<char>(event); };
+    d.cuEventRecord = [](CUevent, CUstream) { return Enter(); };
+    d.cuEventSynchronize = [](CUevent) { return Enter(); };
+    d.cuEventElapsedTime = [](float* millis, CUevent, CUevent) {
+      *millis = 1;
+      return Enter();
+    };
+    d.cuStreamBeginCapture = [](CUstream, CUstreamCaptureMode) {
+      const CUresult result = Enter();
+      g->capturing_ = result == CUDA_SUCCESS;
+      g->captures += g->capturing_ ? 1 : 0;
+      return result;
+    };
+    d.cuStreamEndCapture = [](CUstream, CUgraph* graph) {
+      g->capturing_ = false;
+      const std::vector<Work> work = std::exchange(g->captured_, {});
+      return Made([&] { *graph = reinterpret_cast<CUgraph>(new std::vector<Work>(work)); });
+    };
+    d.cuGraphDestroy = [](CUgraph graph) { return Drop<std::vector<Work>>(graph); };
+    d.cuGraphInstantiate = [](CUgraphExec* exec, CUgraph graph, unsigned long long) {
+      const auto& work = *reinterpret_cast<std::vector<Work>*>(graph);
+      return Made([&] { *exec = reinterpret_cast<CUgraphExec>(new std::vector<Work>(work)); });
+    };
+    d.cuGraphExecDestroy = [](CUgraphExec exec) { return Drop<std::vector<Work>>(exec); };
+    d.cuGraphLaunch = [](CUgraphExec exec, CUstream) {
+      const CUresult result = Enter();
+      if (result != CUDA_SUCCESS) return result;
+      ++g->replays;
+      for (const Work& work : *reinterpret_cast<std::vector<Work>*>(exec)) work();
+      return CUDA_SUCCESS;
+    };
+  }
+
+  static void Kernels(Driver& d) {
+    d.cuModuleLoadData = [](CUmodule* module, const void*) { return MakeByte(module); };
+    d.cuModuleUnload = [](CUmodule module) { return Drop<char>(module); };
+    d.cuModuleGetFunction = [](CUfunction* function, CUmodule, const char* name) {
+      const auto it = g->kernels.find(name);
+      if (it == g->kernels.end()) return CUDA_ERROR_INVALID_VALUE;
+      *function = reinterpret_cast<CUfunction>(&it->second);
+      return Enter();
+    };
+    d.cuLaunchKernel = [](CUfunction function, unsigned, unsigned, unsigned, unsigned, unsigned,
+                          unsigned, unsigned, CUstream, void** arguments, void**) {
+      const auto* kernel = reinterpret_cast<const FakeDriver::Kernel*>(function);
+      std::vector<void*> buffers;  // the driver copies arguments at the call too
+      for (size_t b = 0; b < kernel->buffers; ++b) {
+        buffers.push_back(At(*static_cast<const CUdeviceptr*>(arguments[b])));
+      }
+      return Do([=] { kernel->run(buffers); });
+    };
+  }
+};
+
+FakeDriver::FakeDriver() {
+  CHECK(g == nullptr, "two fakes at once");
+  g = this;
+  Driver table;
+  FakeCalls::Devices(table);
+  FakeCalls::MemoryCalls(table);
+  FakeCalls::Streams(table);
+  FakeCalls::Kernels(table);
+  driver_ = std::make_shared<const Driver>(std::move(table));
+}
+
+FakeDriver::~FakeDriver() { g = nullptr; }
+
+CublasLt FakeDriver::Blas() {
+  CublasLt blas;
+  blas.cublasLtGetStatusName = [](cublasStatus_t) { return "FAKED"; };
+  blas.cublasLtCreate = [](cublasLtHandle_t* handle) {
+    *handle = reinterpret_cast<cublasLtHandle_t>(g);
+    return CUBLAS_STATUS_SUCCESS;
+  };
+  blas.cublasLtDestroy = [](cublasLtHandle_t) { return CUBLAS_STATUS_SUCCESS; };
+  return blas;
+}
+
+}  // namespace rlx::cuda::test
