@@ -20,34 +20,34 @@ absl::StatusOr<DynamicLibrary> OpenFirst(std::initializer_list<const char*> name
 }
 
 template <class T>
-absl::Status Fill(const DynamicLibrary& library, const char* name, T& member) {
-  RLX_ASSIGN(member, library.Symbol<T>(name));
+absl::Status Fill(const DynamicLibrary& library, const char* symbol, T& member) {
+  absl::StatusOr<T> found = library.Symbol<T>(symbol);
+  if (!found.ok()) return Unavailable(Message(found.status()));
+  member = *found;
   return absl::OkStatus();
 }
 
 }  // namespace
 
-// The headers give some functions another name, by macros that expand before the name is a text.
-#define RLX_CUDA_TEXT(name) #name
-#define RLX_CUDA_FILL(name) RLX_TRY(Fill(out.library, RLX_CUDA_TEXT(name), out.name));
+#define RLX_CUDA_FILL(name, symbol, ...) RLX_TRY(Fill(*out.library, symbol, out.name));
 
 absl::StatusOr<Driver> Driver::Load() {
-  RLX_ASSIGN(DynamicLibrary library, OpenFirst({"libcuda.so.1"}));
-  Driver out{.library = std::move(library)};
+  Driver out;
+  RLX_ASSIGN(out.library, OpenFirst({"libcuda.so.1"}));
   RLX_CUDA_DRIVER(RLX_CUDA_FILL)
   return out;
 }
 
 absl::StatusOr<Nvrtc> Nvrtc::Load() {
-  RLX_ASSIGN(DynamicLibrary library, OpenFirst({"libnvrtc.so.13", "libnvrtc.so.12"}));
-  Nvrtc out{.library = std::move(library)};
+  Nvrtc out;
+  RLX_ASSIGN(out.library, OpenFirst({"libnvrtc.so.13", "libnvrtc.so.12"}));
   RLX_NVRTC(RLX_CUDA_FILL)
   return out;
 }
 
 absl::StatusOr<CublasLt> CublasLt::Load() {
-  RLX_ASSIGN(DynamicLibrary library, OpenFirst({"libcublasLt.so.13", "libcublasLt.so.12"}));
-  CublasLt out{.library = std::move(library)};
+  CublasLt out;
+  RLX_ASSIGN(out.library, OpenFirst({"libcublasLt.so.13", "libcublasLt.so.12"}));
   RLX_CUBLASLT(RLX_CUDA_FILL)
   return out;
 }

@@ -1,62 +1,131 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cublasLt.h>
-#include <cuda.h>
-#include <nvrtc.h>
+#include <optional>
 
 #include "absl/status/statusor.h"
+#include "backends/cuda/abi.h"
 #include "runtime/base/dynamic_library.h"
 
 // The vendor's libraries as tables of functions, opened at run time: a machine that lacks one
-// starts all the same and says which it was.
+// starts all the same and says which it was. A row: the function, how the library calls the form
+// that we mean, and its type.
 namespace rlx::cuda {
 
 // clang-format off
 #define RLX_CUDA_DRIVER(X) \
-  X(cuInit) X(cuDriverGetVersion) X(cuDeviceGetCount) X(cuDeviceGet) X(cuDeviceGetName) \
-  X(cuDeviceGetAttribute) X(cuDeviceTotalMem) X(cuDevicePrimaryCtxRetain) \
-  X(cuDevicePrimaryCtxRelease) X(cuCtxSetCurrent) X(cuMemGetInfo) X(cuMemAlloc) X(cuMemFree) \
-  X(cuMemHostAlloc) X(cuMemFreeHost) X(cuMemcpyHtoDAsync) X(cuMemcpyDtoHAsync) \
-  X(cuMemcpyDtoDAsync) X(cuMemsetD8Async) X(cuStreamCreate) X(cuStreamDestroy) \
-  X(cuStreamSynchronize) X(cuStreamBeginCapture) X(cuStreamEndCapture) X(cuGraphInstantiate) \
-  X(cuGraphLaunch) X(cuGraphDestroy) X(cuGraphExecDestroy) X(cuEventCreate) X(cuEventDestroy) \
-  X(cuEventRecord) X(cuEventSynchronize) X(cuEventElapsedTime) X(cuModuleLoadData) \
-  X(cuModuleUnload) X(cuModuleGetFunction) X(cuLaunchKernel) X(cuGetErrorName)
+  X(cuInit, "cuInit", CUresult(unsigned)) \
+  X(cuDriverGetVersion, "cuDriverGetVersion", CUresult(int*)) \
+  X(cuGetErrorName, "cuGetErrorName", CUresult(CUresult, const char**)) \
+  X(cuDeviceGetCount, "cuDeviceGetCount", CUresult(int*)) \
+  X(cuDeviceGet, "cuDeviceGet", CUresult(CUdevice*, int)) \
+  X(cuDeviceGetName, "cuDeviceGetName", CUresult(char*, int, CUdevice)) \
+  X(cuDeviceGetAttribute, "cuDeviceGetAttribute", CUresult(int*, CUdevice_attribute, CUdevice)) \
+  X(cuDeviceTotalMem, "cuDeviceTotalMem_v2", CUresult(size_t*, CUdevice)) \
+  X(cuDevicePrimaryCtxRetain, "cuDevicePrimaryCtxRetain", CUresult(CUcontext*, CUdevice)) \
+  X(cuDevicePrimaryCtxRelease, "cuDevicePrimaryCtxRelease_v2", CUresult(CUdevice)) \
+  X(cuCtxSetCurrent, "cuCtxSetCurrent", CUresult(CUcontext)) \
+  X(cuMemAlloc, "cuMemAlloc_v2", CUresult(CUdeviceptr*, size_t)) \
+  X(cuMemFree, "cuMemFree_v2", CUresult(CUdeviceptr)) \
+  X(cuMemHostAlloc, "cuMemHostAlloc", CUresult(void**, size_t, unsigned)) \
+  X(cuMemFreeHost, "cuMemFreeHost", CUresult(void*)) \
+  X(cuMemcpyHtoDAsync, "cuMemcpyHtoDAsync_v2", \
+    CUresult(CUdeviceptr, const void*, size_t, CUstream)) \
+  X(cuMemcpyDtoHAsync, "cuMemcpyDtoHAsync_v2", CUresult(void*, CUdeviceptr, size_t, CUstream)) \
+  X(cuMemcpyDtoDAsync, "cuMemcpyDtoDAsync_v2", \
+    CUresult(CUdeviceptr, CUdeviceptr, size_t, CUstream)) \
+  X(cuMemsetD8Async, "cuMemsetD8Async", CUresult(CUdeviceptr, unsigned char, size_t, CUstream)) \
+  X(cuStreamCreate, "cuStreamCreate", CUresult(CUstream*, unsigned)) \
+  X(cuStreamDestroy, "cuStreamDestroy_v2", CUresult(CUstream)) \
+  X(cuStreamSynchronize, "cuStreamSynchronize", CUresult(CUstream)) \
+  X(cuStreamBeginCapture, "cuStreamBeginCapture_v2", CUresult(CUstream, CUstreamCaptureMode)) \
+  X(cuStreamEndCapture, "cuStreamEndCapture", CUresult(CUstream, CUgraph*)) \
+  X(cuGraphInstantiate, "cuGraphInstantiateWithFlags", \
+    CUresult(CUgraphExec*, CUgraph, unsigned long long)) \
+  X(cuGraphLaunch, "cuGraphLaunch", CUresult(CUgraphExec, CUstream)) \
+  X(cuGraphDestroy, "cuGraphDestroy", CUresult(CUgraph)) \
+  X(cuGraphExecDestroy, "cuGraphExecDestroy", CUresult(CUgraphExec)) \
+  X(cuEventCreate, "cuEventCreate", CUresult(CUevent*, unsigned)) \
+  X(cuEventDestroy, "cuEventDestroy_v2", CUresult(CUevent)) \
+  X(cuEventRecord, "cuEventRecord", CUresult(CUevent, CUstream)) \
+  X(cuEventSynchronize, "cuEventSynchronize", CUresult(CUevent)) \
+  X(cuEventElapsedTime, "cuEventElapsedTime", CUresult(float*, CUevent, CUevent)) \
+  X(cuModuleLoadData, "cuModuleLoadData", CUresult(CUmodule*, const void*)) \
+  X(cuModuleUnload, "cuModuleUnload", CUresult(CUmodule)) \
+  X(cuModuleGetFunction, "cuModuleGetFunction", CUresult(CUfunction*, CUmodule, const char*)) \
+  X(cuLaunchKernel, "cuLaunchKernel", \
+    CUresult(CUfunction, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, \
+             CUstream, void**, void**))
 
 #define RLX_NVRTC(X) \
-  X(nvrtcVersion) X(nvrtcCreateProgram) X(nvrtcDestroyProgram) X(nvrtcCompileProgram) \
-  X(nvrtcSetFlowCallback) X(nvrtcGetCUBINSize) X(nvrtcGetCUBIN) X(nvrtcGetProgramLogSize) \
-  X(nvrtcGetProgramLog) X(nvrtcGetErrorString)
+  X(nvrtcVersion, "nvrtcVersion", nvrtcResult(int*, int*)) \
+  X(nvrtcGetErrorString, "nvrtcGetErrorString", const char*(nvrtcResult)) \
+  X(nvrtcGetNumSupportedArchs, "nvrtcGetNumSupportedArchs", nvrtcResult(int*)) \
+  X(nvrtcGetSupportedArchs, "nvrtcGetSupportedArchs", nvrtcResult(int*)) \
+  X(nvrtcCreateProgram, "nvrtcCreateProgram", \
+    nvrtcResult(nvrtcProgram*, const char*, const char*, int, const char* const*, \
+                const char* const*)) \
+  X(nvrtcDestroyProgram, "nvrtcDestroyProgram", nvrtcResult(nvrtcProgram*)) \
+  X(nvrtcSetFlowCallback, "nvrtcSetFlowCallback", \
+    nvrtcResult(nvrtcProgram, int (*)(void*, void*), void*)) \
+  X(nvrtcCompileProgram, "nvrtcCompileProgram", nvrtcResult(nvrtcProgram, int, const char* const*)) \
+  X(nvrtcGetCUBINSize, "nvrtcGetCUBINSize", nvrtcResult(nvrtcProgram, size_t*)) \
+  X(nvrtcGetCUBIN, "nvrtcGetCUBIN", nvrtcResult(nvrtcProgram, char*)) \
+  X(nvrtcGetProgramLogSize, "nvrtcGetProgramLogSize", nvrtcResult(nvrtcProgram, size_t*)) \
+  X(nvrtcGetProgramLog, "nvrtcGetProgramLog", nvrtcResult(nvrtcProgram, char*))
 
 #define RLX_CUBLASLT(X) \
-  X(cublasLtCreate) X(cublasLtDestroy) X(cublasLtGetVersion) X(cublasLtGetStatusName) \
-  X(cublasLtMatmul) X(cublasLtMatmulAlgoGetHeuristic) X(cublasLtMatmulDescCreate) \
-  X(cublasLtMatmulDescDestroy) X(cublasLtMatmulDescSetAttribute) X(cublasLtMatrixLayoutCreate) \
-  X(cublasLtMatrixLayoutDestroy) X(cublasLtMatrixLayoutSetAttribute) \
-  X(cublasLtMatmulPreferenceCreate) X(cublasLtMatmulPreferenceDestroy) \
-  X(cublasLtMatmulPreferenceSetAttribute)
+  X(cublasLtGetStatusName, "cublasLtGetStatusName", const char*(cublasStatus_t)) \
+  X(cublasLtCreate, "cublasLtCreate", cublasStatus_t(cublasLtHandle_t*)) \
+  X(cublasLtDestroy, "cublasLtDestroy", cublasStatus_t(cublasLtHandle_t)) \
+  X(cublasLtMatmulDescCreate, "cublasLtMatmulDescCreate", \
+    cublasStatus_t(cublasLtMatmulDesc_t*, cublasComputeType_t, cudaDataType_t)) \
+  X(cublasLtMatmulDescDestroy, "cublasLtMatmulDescDestroy", cublasStatus_t(cublasLtMatmulDesc_t)) \
+  X(cublasLtMatmulDescSetAttribute, "cublasLtMatmulDescSetAttribute", \
+    cublasStatus_t(cublasLtMatmulDesc_t, cublasLtMatmulDescAttributes_t, const void*, size_t)) \
+  X(cublasLtMatrixLayoutCreate, "cublasLtMatrixLayoutCreate", \
+    cublasStatus_t(cublasLtMatrixLayout_t*, cudaDataType_t, uint64_t, uint64_t, int64_t)) \
+  X(cublasLtMatrixLayoutDestroy, "cublasLtMatrixLayoutDestroy", \
+    cublasStatus_t(cublasLtMatrixLayout_t)) \
+  X(cublasLtMatrixLayoutSetAttribute, "cublasLtMatrixLayoutSetAttribute", \
+    cublasStatus_t(cublasLtMatrixLayout_t, cublasLtMatrixLayoutAttribute_t, const void*, size_t)) \
+  X(cublasLtMatmulPreferenceCreate, "cublasLtMatmulPreferenceCreate", \
+    cublasStatus_t(cublasLtMatmulPreference_t*)) \
+  X(cublasLtMatmulPreferenceDestroy, "cublasLtMatmulPreferenceDestroy", \
+    cublasStatus_t(cublasLtMatmulPreference_t)) \
+  X(cublasLtMatmulPreferenceSetAttribute, "cublasLtMatmulPreferenceSetAttribute", \
+    cublasStatus_t(cublasLtMatmulPreference_t, cublasLtMatmulPreferenceAttributes_t, const void*, \
+                   size_t)) \
+  X(cublasLtMatmulAlgoGetHeuristic, "cublasLtMatmulAlgoGetHeuristic", \
+    cublasStatus_t(cublasLtHandle_t, cublasLtMatmulDesc_t, cublasLtMatrixLayout_t, \
+                   cublasLtMatrixLayout_t, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t, \
+                   cublasLtMatmulPreference_t, int, cublasLtMatmulHeuristicResult_t*, int*)) \
+  X(cublasLtMatmul, "cublasLtMatmul", \
+    cublasStatus_t(cublasLtHandle_t, cublasLtMatmulDesc_t, const void*, const void*, \
+                   cublasLtMatrixLayout_t, const void*, cublasLtMatrixLayout_t, const void*, \
+                   const void*, cublasLtMatrixLayout_t, void*, cublasLtMatrixLayout_t, \
+                   const cublasLtMatmulAlgo_t*, void*, size_t, CUstream))
 // clang-format on
 
-#define RLX_CUDA_MEMBER(name) decltype(&::name) name = nullptr;
+#define RLX_CUDA_MEMBER(name, symbol, ...) std::add_pointer_t<__VA_ARGS__> name = nullptr;
 
 // Each: Unavailable, "libcuda.so.1 not found", when it is not there or lacks a function.
 
 struct Driver {
   RLX_CUDA_DRIVER(RLX_CUDA_MEMBER)
-  DynamicLibrary library;
+  std::optional<DynamicLibrary> library;
   static absl::StatusOr<Driver> Load();
 };
 
 struct Nvrtc {
   RLX_NVRTC(RLX_CUDA_MEMBER)
-  DynamicLibrary library;
+  std::optional<DynamicLibrary> library;
   static absl::StatusOr<Nvrtc> Load();
 };
 
 struct CublasLt {
   RLX_CUBLASLT(RLX_CUDA_MEMBER)
-  DynamicLibrary library;
+  std::optional<DynamicLibrary> library;
   static absl::StatusOr<CublasLt> Load();
 };
 

@@ -73,6 +73,14 @@ class Unit {
 
 }  // namespace
 
+bool CompilesFor(const Nvrtc& nvrtc, std::string_view arch) {
+  int count = 0;
+  if (nvrtc.nvrtcGetNumSupportedArchs(&count) != NVRTC_SUCCESS || count < 1) return false;
+  std::vector<int> known(static_cast<size_t>(count));
+  if (nvrtc.nvrtcGetSupportedArchs(known.data()) != NVRTC_SUCCESS) return false;
+  return std::ranges::any_of(known, [&](int number) { return arch == Cat("sm_", number); });
+}
+
 absl::StatusOr<std::string> CompileToCubin(const Nvrtc& nvrtc,
                                            std::span<const kernel::Kernel> kernels,
                                            std::string_view arch, const CancelToken& cancel) {

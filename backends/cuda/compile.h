@@ -12,6 +12,9 @@ namespace rlx::cuda {
 
 struct Nvrtc;
 
+// Whether NVRTC knows an architecture ("sm_90").
+bool CompilesFor(const Nvrtc& nvrtc, std::string_view arch);
+
 // Kernels as machine code for one architecture ("sm_90"), by NVRTC: an object.h. Needs no GPU; the
 // same kernels and architecture give the same bytes. Internal, with NVRTC's words, when it does not
 // take the text. Cancelled and DeadlineExceeded within about 100 ms.

@@ -32,17 +32,11 @@ constexpr Profile kProfiles[] = {
 class CudaBackend final : public device::Backend {
  public:
   CudaBackend() : nvrtc_(Nvrtc::Load()) {
-    absl::StatusOr<Driver> driver = Driver::Load();
-    if (!driver.ok()) {
-      why_none_ = Message(driver.status());
-      return;
-    }
-    driver_ = std::make_shared<const Driver>(*std::move(driver));
-    absl::StatusOr<std::vector<DeviceInfo>> devices = ListDevices(*driver_);
-    if (devices.ok()) {
-      devices_ = *std::move(devices);
-    } else {
-      why_none_ = Message(devices.status());
+    const absl::Status found = FindDevices();
+    if (!found.ok()) why_none_ = Message(found);
+    if (!nvrtc_.ok()) {
+      why_none_ += Cat(why_none_.empty() ? "" : "; ",
+                       "no code is made for it here: ", Message(nvrtc_.status()));
     }
   }
 
@@ -58,6 +52,7 @@ class CudaBackend final : public device::Backend {
     for (const Profile& profile : kProfiles) {
       out.push_back(TargetFor(std::string(profile.name), std::string(profile.arch)));
     }
+    std::erase_if(out, [&](const Target& t) { return !CompilesFor(*nvrtc_, t.arch); });
     return out;
   }
 
@@ -117,6 +112,13 @@ class CudaBackend final : public device::Backend {
   }
 
  private:
+  absl::Status FindDevices() {
+    RLX_ASSIGN(Driver driver, Driver::Load());
+    driver_ = std::make_shared<const Driver>(std::move(driver));
+    RLX_ASSIGN(devices_, ListDevices(*driver_));
+    return absl::OkStatus();
+  }
+
   absl::StatusOr<Nvrtc> nvrtc_;
   std::shared_ptr<const Driver> driver_;
   std::vector<DeviceInfo> devices_;

@@ -102,7 +102,8 @@ absl::StatusOr<std::shared_ptr<device::Device>> MakeCudaDevice(std::shared_ptr<c
   CUdevice device = 0;
   RLX_TRY(Check(*driver, driver->cuDeviceGet(&device, static_cast<int>(ordinal.value_or(0))),
                 "device"));
-  RLX_ASSIGN(std::shared_ptr<const Gpu> gpu, Gpu::Open(std::move(driver), device));
+  RLX_ASSIGN(CublasLt blas, CublasLt::Load());
+  RLX_ASSIGN(std::shared_ptr<const Gpu> gpu, Gpu::Open(std::move(driver), std::move(blas), device));
   return std::make_shared<CudaDevice>(std::move(gpu), std::move(info));
 }
 

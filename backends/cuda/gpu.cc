@@ -34,21 +34,20 @@ std::string_view NameOf(const Driver& driver, CUresult result) {
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<Gpu>> Gpu::Open(std::shared_ptr<const Driver> driver,
+absl::StatusOr<std::shared_ptr<Gpu>> Gpu::Open(std::shared_ptr<const Driver> driver, CublasLt blas,
                                                CUdevice device) {
-  const std::shared_ptr<Gpu> gpu(new Gpu(std::move(driver), device));
+  std::shared_ptr<Gpu> gpu(new Gpu(std::move(driver), std::move(blas), device));
   RLX_TRY(gpu->Check(gpu->driver().cuDevicePrimaryCtxRetain(&gpu->context_, device),
                      "cannot use the device"));
   RLX_TRY(gpu->Enter());
-  RLX_ASSIGN(gpu->blas_, CublasLt::Load());
-  RLX_TRY(gpu->Check(gpu->blas_->cublasLtCreate(&gpu->blas_handle_), "cannot start cuBLASLt"));
+  RLX_TRY(gpu->Check(gpu->blas_.cublasLtCreate(&gpu->blas_handle_), "cannot start cuBLASLt"));
   return gpu;
 }
 
 Gpu::~Gpu() {
   if (context_ == nullptr) return;
   driver_->cuCtxSetCurrent(context_);
-  if (blas_handle_ != nullptr) blas_->cublasLtDestroy(blas_handle_);
+  if (blas_handle_ != nullptr) blas_.cublasLtDestroy(blas_handle_);
   driver_->cuDevicePrimaryCtxRelease(device_);
 }
 
@@ -76,7 +75,7 @@ absl::Status Gpu::Check(CUresult result, std::string_view what) const {
 absl::Status Gpu::Check(cublasStatus_t result, std::string_view what) const {
   if (result == CUBLAS_STATUS_SUCCESS) [[likely]]
     return absl::OkStatus();
-  const std::string_view name = blas_->cublasLtGetStatusName(result);
+  const std::string_view name = blas_.cublasLtGetStatusName(result);
   if (result == CUBLAS_STATUS_NOT_SUPPORTED) return Unimplemented(what, ": ", name);
   if (result == CUBLAS_STATUS_ALLOC_FAILED) return ResourceExhausted(what, ": ", name);
   return Internal(what, ": ", name);

@@ -3,7 +3,6 @@
 
 #include <atomic>
 #include <memory>
-#include <optional>
 #include <string_view>
 
 #include "backends/cuda/api.h"
@@ -14,13 +13,13 @@ namespace rlx::cuda {
 class Gpu {
  public:
   static absl::StatusOr<std::shared_ptr<Gpu>> Open(std::shared_ptr<const Driver> driver,
-                                                   CUdevice device);
+                                                   CublasLt blas, CUdevice device);
   ~Gpu();
   Gpu(const Gpu&) = delete;
   Gpu& operator=(const Gpu&) = delete;
 
   const Driver& driver() const { return *driver_; }
-  const CublasLt& blas() const { return *blas_; }
+  const CublasLt& blas() const { return blas_; }
   cublasLtHandle_t blas_handle() const { return blas_handle_; }
 
   // Makes the context this thread's. Unavailable once the device has failed.
@@ -32,13 +31,13 @@ class Gpu {
   absl::Status Health() const;
 
  private:
-  Gpu(std::shared_ptr<const Driver> driver, CUdevice device)
-      : driver_(std::move(driver)), device_(device) {}
+  Gpu(std::shared_ptr<const Driver> driver, CublasLt blas, CUdevice device)
+      : driver_(std::move(driver)), blas_(std::move(blas)), device_(device) {}
 
   std::shared_ptr<const Driver> driver_;
+  CublasLt blas_;
   CUdevice device_;
   CUcontext context_ = nullptr;
-  std::optional<CublasLt> blas_;
   cublasLtHandle_t blas_handle_ = nullptr;
   mutable std::atomic<int> failure_{CUDA_SUCCESS};
 };

@@ -2,6 +2,7 @@
 #include "backends/cuda/matmul.h"
 
 #include <algorithm>
+#include <limits>
 #include <optional>
 
 #include "backends/cuda/call.h"
@@ -18,7 +19,7 @@ using device::Step;
 constexpr std::string_view kFailed = "cuBLASLt";
 
 struct Types {
-  cudaDataType data, scale;
+  cudaDataType_t data, scale;
   cublasComputeType_t compute;
 };
 
@@ -78,6 +79,7 @@ bool IsWellFormed(const Program& program, const Step& step) {
   for (MatMulInt i : {kStrideA, kStrideB, kStrideD}) {
     if (step.ints[i] < 0) return false;
   }
+  if (step.ints[kBatch] > std::numeric_limits<int32_t>::max()) return false;
   const Storage to = program.buffers[step.buffers[4]].storage;
   const bool fixed = to == Storage::kInput || to == Storage::kParam || to == Storage::kConstant;
   return !fixed && TypesOf(step.ints[kDType]) && step.ints[kEpilogue] >= 0 &&
@@ -104,6 +106,45 @@ uint32_t AlignmentOf(const Program& program, int32_t buffer) {
   return static_cast<uint32_t>(offset == 0 ? kMost : std::min(kMost, offset & -offset));
 }
 
+// What cuBLASLt is asked for, but for the matrices. Where the bias lies is a part of it and differs
+// from context to context, so it is written anew wherever a product is put on a stream.
+//
+// cuBLASLt counts by columns, so it is asked for dᵀ = bᵀ · aᵀ: rows there are columns here, and
+// what is row by row here stands there as its transpose already.
+class Form {
+ public:
+  explicit Form(const Gpu& gpu) : gpu_(gpu) {}
+  ~Form() {
+    if (form_ != nullptr) gpu_.blas().cublasLtMatmulDescDestroy(form_);
+  }
+  Form(const Form&) = delete;
+  Form& operator=(const Form&) = delete;
+
+  absl::Status Write(const Step& step, CUdeviceptr bias) {
+    const Types types = *TypesOf(step.ints[kDType]);
+    RLX_TRY(gpu_.Check(gpu_.blas().cublasLtMatmulDescCreate(&form_, types.compute, types.scale),
+                       kFailed));
+    const bool ta = step.ints[kTransposedA] != 0, tb = step.ints[kTransposedB] != 0;
+    RLX_TRY(Set(CUBLASLT_MATMUL_DESC_TRANSA, tb ? CUBLAS_OP_T : CUBLAS_OP_N));
+    RLX_TRY(Set(CUBLASLT_MATMUL_DESC_TRANSB, ta ? CUBLAS_OP_T : CUBLAS_OP_N));
+    RLX_TRY(Set(CUBLASLT_MATMUL_DESC_EPILOGUE, EpilogueOf(step)));
+    if (step.buffers[2] < 0) return absl::OkStatus();
+    return Set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
+  }
+  cublasLtMatmulDesc_t get() const { return form_; }
+
+ private:
+  template <class T>
+  absl::Status Set(cublasLtMatmulDescAttributes_t attribute, T value) const {
+    return gpu_.Check(
+        gpu_.blas().cublasLtMatmulDescSetAttribute(form_, attribute, &value, sizeof value),
+        kFailed);
+  }
+
+  const Gpu& gpu_;
+  cublasLtMatmulDesc_t form_ = nullptr;
+};
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<MatMul>> MatMul::Prepare(std::shared_ptr<const Gpu> gpu,
@@ -112,7 +153,7 @@ absl::StatusOr<std::unique_ptr<MatMul>> MatMul::Prepare(std::shared_ptr<const Gp
     return DataLoss("step \"", step.label, "\" is no product that this device knows");
   }
   std::unique_ptr<MatMul> product(new MatMul(std::move(gpu), step));
-  RLX_TRY(Annotate(product->Describe(program), step.label));
+  RLX_TRY(Annotate(product->Describe(), step.label));
   RLX_TRY(Annotate(product->Choose(program), step.label));
   return product;
 }
@@ -122,13 +163,6 @@ MatMul::~MatMul() {
   for (cublasLtMatrixLayout_t layout : {a_, b_, d_}) {
     if (layout != nullptr) blas.cublasLtMatrixLayoutDestroy(layout);
   }
-  if (form_ != nullptr) blas.cublasLtMatmulDescDestroy(form_);
-}
-
-template <class T>
-absl::Status MatMul::Set(cublasLtMatmulDescAttributes_t attribute, T value) const {
-  return gpu_->Check(
-      gpu_->blas().cublasLtMatmulDescSetAttribute(form_, attribute, &value, sizeof value), kFailed);
 }
 
 absl::Status MatMul::Layout(cublasLtMatrixLayout_t& layout, int64_t rows, int64_t columns,
@@ -150,21 +184,9 @@ absl::Status MatMul::Layout(cublasLtMatrixLayout_t& layout, int64_t rows, int64_
       kFailed);
 }
 
-// cuBLASLt counts by columns, so it is asked for dᵀ = bᵀ · aᵀ: rows there are columns here, and
-// what is row by row here stands there as its transpose already.
-absl::Status MatMul::Describe(const Program& program) {
+absl::Status MatMul::Describe() {
   const auto& i = step_.ints;
-  const Types types = *TypesOf(i[kDType]);
-  RLX_TRY(gpu_->Check(gpu_->blas().cublasLtMatmulDescCreate(&form_, types.compute, types.scale),
-                      kFailed));
   const bool ta = i[kTransposedA] != 0, tb = i[kTransposedB] != 0;
-  RLX_TRY(Set(CUBLASLT_MATMUL_DESC_TRANSA, tb ? CUBLAS_OP_T : CUBLAS_OP_N));
-  RLX_TRY(Set(CUBLASLT_MATMUL_DESC_TRANSB, ta ? CUBLAS_OP_T : CUBLAS_OP_N));
-  RLX_TRY(Set(CUBLASLT_MATMUL_DESC_EPILOGUE, EpilogueOf(step_)));
-  if (step_.buffers[2] >= 0) {  // an address of the same alignment, until it is known
-    RLX_TRY(Set(CUBLASLT_MATMUL_DESC_BIAS_POINTER,
-                reinterpret_cast<const void*>(uintptr_t{AlignmentOf(program, step_.buffers[2])})));
-  }
   RLX_TRY(Layout(b_, tb ? i[kK] : i[kN], tb ? i[kN] : i[kK], i[kLdb], i[kStrideB]));
   RLX_TRY(Layout(a_, ta ? i[kM] : i[kK], ta ? i[kK] : i[kM], i[kLda], i[kStrideA]));
   return Layout(d_, i[kN], i[kM], i[kN], i[kStrideD]);
@@ -172,12 +194,14 @@ absl::Status MatMul::Describe(const Program& program) {
 
 absl::Status MatMul::Choose(const Program& program) {
   const CublasLt& blas = gpu_->blas();
+  const auto& buffers = step_.buffers;
+  Form form(*gpu_);  // with an address of the bias's alignment, until the address is known
+  RLX_TRY(form.Write(step_, buffers[2] < 0 ? 0 : AlignmentOf(program, buffers[2])));
   cublasLtMatmulPreference_t preference = nullptr;
   RLX_TRY(gpu_->Check(blas.cublasLtMatmulPreferenceCreate(&preference), kFailed));
   const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, auto value) {
     blas.cublasLtMatmulPreferenceSetAttribute(preference, attribute, &value, sizeof value);
   };
-  const auto& buffers = step_.buffers;
   const uint32_t d = AlignmentOf(program, buffers[4]);
   prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<uint64_t>(kWorkspaceBytes));
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, AlignmentOf(program, buffers[1]));
@@ -188,7 +212,7 @@ absl::Status MatMul::Choose(const Program& program) {
   cublasLtMatmulHeuristicResult_t found = {};
   int count = 0;
   const cublasStatus_t status = blas.cublasLtMatmulAlgoGetHeuristic(
-      gpu_->blas_handle(), form_, b_, a_, d_, d_, preference, 1, &found, &count);
+      gpu_->blas_handle(), form.get(), b_, a_, d_, d_, preference, 1, &found, &count);
   blas.cublasLtMatmulPreferenceDestroy(preference);
   RLX_TRY(gpu_->Check(status, kFailed));
   if (count == 0) return Unimplemented("cuBLASLt has no algorithm");
@@ -201,13 +225,8 @@ absl::Status MatMul::Run(const CUdeviceptr* addresses, CUdeviceptr workspace,
   const auto at = [&](size_t buffer) {
     return reinterpret_cast<void*>(addresses[step_.buffers[buffer]]);
   };
-  cublasLtMatmulDescOpaque_t form = *form_;  // where the bias lies differs from run to run
-  if (step_.buffers[2] >= 0) {
-    const void* bias = at(2);
-    RLX_TRY(gpu_->Check(gpu_->blas().cublasLtMatmulDescSetAttribute(
-                            &form, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias),
-                        kFailed));
-  }
+  Form form(*gpu_);
+  RLX_TRY(form.Write(step_, step_.buffers[2] < 0 ? 0 : addresses[step_.buffers[2]]));
   // One or none as the scale's type has it.
   const bool adds = step_.buffers[3] >= 0;
   const float one32 = 1, beta32 = adds ? 1 : 0;
@@ -216,8 +235,8 @@ absl::Status MatMul::Run(const CUdeviceptr* addresses, CUdeviceptr workspace,
   const void* alpha = wide ? static_cast<const void*>(&one64) : &one32;
   const void* beta = wide ? static_cast<const void*>(&beta64) : &beta32;
   return gpu_->Check(
-      gpu_->blas().cublasLtMatmul(gpu_->blas_handle(), &form, alpha, at(1), b_, at(0), a_, beta,
-                                  adds ? at(3) : at(4), d_, at(4), d_, &algorithm_,
+      gpu_->blas().cublasLtMatmul(gpu_->blas_handle(), form.get(), alpha, at(1), b_, at(0), a_,
+                                  beta, adds ? at(3) : at(4), d_, at(4), d_, &algorithm_,
                                   reinterpret_cast<void*>(workspace), kWorkspaceBytes, stream),
       step_.label);
 }

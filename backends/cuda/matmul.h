@@ -32,16 +32,13 @@ class MatMul {
  private:
   MatMul(std::shared_ptr<const Gpu> gpu, const device::Step& step)
       : gpu_(std::move(gpu)), step_(step) {}
-  absl::Status Describe(const device::Program& program);
+  absl::Status Describe();
   absl::Status Choose(const device::Program& program);
   absl::Status Layout(cublasLtMatrixLayout_t& layout, int64_t rows, int64_t columns, int64_t ld,
                       int64_t stride) const;
-  template <class T>
-  absl::Status Set(cublasLtMatmulDescAttributes_t attribute, T value) const;
 
   std::shared_ptr<const Gpu> gpu_;
   const device::Step& step_;  // the program's, which outlives this
-  cublasLtMatmulDesc_t form_ = nullptr;
   cublasLtMatrixLayout_t a_ = nullptr, b_ = nullptr, d_ = nullptr;
   cublasLtMatmulAlgo_t algorithm_ = {};
 };

@@ -79,9 +79,9 @@ std::string TargetTable() {
 }
 
 std::set<std::string> OwnClaims(const device::Backend& backend) {
-  const std::vector<device::Target> targets = backend.Targets();
-  if (targets.empty()) return {};
-  const std::vector<std::string> claims = backend.ClaimedKinds(targets.front());
+  const std::vector<device::Target> targets = backend.Targets();  // none: its compiler is not here
+  const std::vector<std::string> claims =
+      backend.ClaimedKinds(targets.empty() ? device::Target{} : targets.front());
   return {claims.begin(), claims.end()};
 }
 
