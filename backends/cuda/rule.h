@@ -24,6 +24,7 @@ struct Rule {
 const Rule* FindRule(const Graph& graph, const Node& node, std::string* why);
 std::span<const Rule* const> AllRules();
 
+std::span<const Rule> AttentionRules();
 std::span<const Rule> MatMulRules();
 std::span<const Rule> GatherRules();
 std::span<const Rule> GeneratedRules();

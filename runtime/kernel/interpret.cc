@@ -258,6 +258,7 @@ absl::Status Interpret(const Kernel& kernel, std::span<const BufferView> buffers
                            kernel.scalars.size(), " scalars, not ", buffers.size(), " and ",
                            scalars.size());
   }
+  if (!kernel.source.empty()) return Unimplemented(kernel.name, ": has a source of its own");
   Group group(kernel, buffers, scalars);
   for (int64_t id = group_begin; id < group_end; ++id) {
     RLX_TRY(Annotate(group.Run(id), "group ", id));

@@ -155,6 +155,9 @@ struct Kernel {
   std::vector<Type>
       scalars;  // i64, f32 or f64; each takes one int64_t of the launch (f32: its low half)
   std::vector<Inst> body;
+  // Not empty: the kernel as text in the language of the back end that made it, in place of a body,
+  // for what instructions do not say. $k stands for the name. No one else can read it.
+  std::string source = {};
   bool operator==(const Kernel&) const = default;
 
   const Inst& operator[](Value v) const { return body[static_cast<size_t>(v.id)]; }

@@ -49,6 +49,7 @@ std::string Print(const Kernel& kernel) {
   const auto scalar = [](std::string& text, Type t) { text += Name(t); };
   if (!kernel.buffers.empty()) out += Cat("buffers ", Join(kernel.buffers, ", ", buffer), "\n");
   if (!kernel.scalars.empty()) out += Cat("scalars ", Join(kernel.scalars, ", ", scalar), "\n");
+  if (!kernel.source.empty()) out += Cat("source\n", kernel.source);
   size_t depth = 0;
   for (size_t at = 0; at < kernel.body.size(); ++at) {
     const Inst& inst = kernel.body[at];

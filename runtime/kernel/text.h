@@ -8,7 +8,7 @@
 #include "runtime/kernel/kernel.h"
 
 // The printed form (an example stands in kernel.h): Parse(Print(kernel)) is the kernel. Blank lines
-// and what follows '#' are skipped.
+// and what follows '#' are skipped. A kernel with a source is printed for people alone.
 namespace rlx::kernel {
 
 std::string Print(const Kernel& kernel);

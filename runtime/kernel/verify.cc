@@ -319,6 +319,10 @@ absl::Status Walk(const Kernel& kernel, const Uniformity* uniform) {
 
 absl::Status Verify(const Kernel& kernel) {
   RLX_TRY(VerifySignature(kernel));
+  if (!kernel.source.empty()) {
+    return kernel.body.empty() ? absl::OkStatus()
+                               : Internal(kernel.name, ": has a source and a body");
+  }
   RLX_TRY(Walk(kernel, nullptr));
   const Uniformity uniform = FindUniform(kernel);
   return Walk(kernel, &uniform);

@@ -30,6 +30,7 @@ size_t HashOf(const kernel::Kernel& kernel) {
     mix(int64_t{inst.c.id});
     mix(inst.imm);
   }
+  mix(static_cast<int64_t>(std::hash<std::string>()(kernel.source)));
   return hash;
 }
 

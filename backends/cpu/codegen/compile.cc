@@ -158,6 +158,7 @@ absl::Status CheckKernels(std::span<const kernel::Kernel> kernels) {
   std::set<std::string_view> names;
   for (const kernel::Kernel& kernel : kernels) {
     RLX_TRY(Verify(kernel));
+    if (!kernel.source.empty()) return Unimplemented(kernel.name, ": not in kernel IR");
     if (kernel.local > kMostLanes) {
       return Unimplemented(kernel.name, ": groups of ", kernel.local, " lanes on a cpu, ",
                            kMostLanes, " at most");

@@ -8,6 +8,10 @@ namespace rlx::device {
 
 void NarrowLaunches::Launch(const kernel::Kernel& kernel, std::vector<int32_t> buffers,
                             std::vector<int64_t> scalars, int64_t groups, std::string label) {
+  if (!kernel.source.empty()) {
+    to_.Launch(kernel, std::move(buffers), std::move(scalars), groups, std::move(label));
+    return;
+  }
   const auto narrow = kernel::NarrowIndices(kernel, groups, scalars);
   CHECK(narrow.ok(), "narrow_indices: ", narrow.status().message());
   to_.Launch(*narrow, std::move(buffers), std::move(scalars), groups, std::move(label));

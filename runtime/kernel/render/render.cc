@@ -221,6 +221,10 @@ absl::StatusOr<std::string> Render(std::span<const Kernel> kernels, const Dialec
   std::string out(dialect.prelude);
   for (const Kernel& given : kernels) {
     RLX_TRY(Verify(given));
+    if (!given.source.empty()) {
+      out += Cat("\n", Fill(given.source, {{'k', given.name}}));
+      continue;
+    }
     Kernel kernel = given;
     for (auto pass : dialect.legalize) {
       RLX_ASSIGN(kernel, pass(kernel));

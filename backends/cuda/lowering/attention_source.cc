@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backends/cuda/lowering/attention_source.h"
+
+#include "runtime/base/text.h"
+
+namespace rlx::cuda {
+namespace {
+
+constexpr int64_t kQueriesOfAWarp = 16;
+constexpr int64_t kEnoughGroups = 96;  // most of a large part's multiprocessors
+
+// Of 16-bit floats as their bits, two in a register; lane l of a warp has, of a 16 x 8 tile of
+// scores or results, the columns 2(l mod 4) and the next of rows l / 4 and l / 4 + 8.
+constexpr std::string_view kF16 = R"(
+__device__ __forceinline__ unsigned Pack(float low, float high) {
+  unsigned out;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(out) : "f"(high), "f"(low));
+  return out;
+}
+__device__ __forceinline__ float Widen(unsigned short v) { return rlx_from_f16(v); }
+__device__ __forceinline__ unsigned short Narrow(float v) { return rlx_to_f16(v); }
+__device__ __forceinline__ void Multiply(float (&c)[4], const unsigned (&a)[4], unsigned b0,
+                                         unsigned b1) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+      "{%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+)";
+
+constexpr std::string_view kBF16 = R"(
+__device__ __forceinline__ unsigned Pack(float low, float high) {
+  unsigned out;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(out) : "f"(high), "f"(low));
+  return out;
+}
+__device__ __forceinline__ float Widen(unsigned short v) { return rlx_from_bf16(v); }
+__device__ __forceinline__ unsigned short Narrow(float v) { return rlx_to_bf16(v); }
+__device__ __forceinline__ void Multiply(float (&c)[4], const unsigned (&a)[4], unsigned b0,
+                                         unsigned b1) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+      "{%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+)";
+
+constexpr std::string_view kHelpers = R"(
+typedef unsigned short Half;
+constexpr int kRows = 16 * kWarps, kTile = 64, kLanes = 32 * kWarps;
+constexpr int kQkSteps = (kHeadDim + 15) / 16, kValueSteps = (kValueDim + 15) / 16;
+// Rows in shared memory: eight more, so that rows of one column lie in different banks.
+constexpr int kQkRow = 16 * kQkSteps + 8, kValueRow = 16 * kValueSteps + 8;
+constexpr int kTileElements = kTile * (kQkRow + kValueRow);
+// Two tiles of keys and values, so that one arrives while the other is used, where they fit.
+constexpr int kStages = 2 * 2 * kTileElements <= 48 * 1024 ? 2 : 1;
+constexpr float kLog2e = 1.44269504f;
+// Where nothing stands between a score and its exponential, one factor does for both.
+constexpr bool kPlain = kSoftcap == 0 && (!kMasked || kKeep);
+constexpr float kFactor = kPlain ? kScale * kLog2e : kScale;
+static_assert(2 * kTileElements <= 48 * 1024 && kRows <= kTile, "queries borrow a tile of keys");
+
+__device__ __forceinline__ unsigned Address(const Half* shared) {
+  return (unsigned)__cvta_generic_to_shared(shared);
+}
+__device__ __forceinline__ void Load4(unsigned (&r)[4], const Half* shared) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(Address(shared)));
+}
+__device__ __forceinline__ void Load4Transposed(unsigned (&r)[4], const Half* shared) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(Address(shared)));
+}
+__device__ __forceinline__ void Commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int kLeft>
+__device__ __forceinline__ void Await() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(kLeft) : "memory");
+}
+
+// Rows first .. first + kCount - 1 of one head into shared memory; zeros where there are none.
+template <int kCount, int kWidth, int kSteps>
+__device__ __forceinline__ void Fetch(Half* to, const Half* from, long long stride, int first,
+                                      int rows) {
+  constexpr int kChunks = 2 * kSteps, kRow = 16 * kSteps + 8;
+  if (kWidth % 8 == 0 && stride % 8 == 0 && (unsigned long long)from % 16 == 0) {
+    for (int i = threadIdx.x; i < kCount * kChunks; i += kLanes) {
+      const int row = i / kChunks, column = i % kChunks * 8;
+      const bool inside = first + row < rows && column < kWidth;
+      const Half* source = inside ? from + (first + row) * stride + column : from;
+      asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(
+                       Address(to + row * kRow + column)),
+                   "l"(source), "r"(inside ? 16 : 0)
+                   : "memory");
+    }
+    return;
+  }
+  for (int i = threadIdx.x; i < kCount * 16 * kSteps; i += kLanes) {
+    const int row = i / (16 * kSteps), column = i % (16 * kSteps);
+    const bool inside = first + row < rows && column < kWidth;
+    to[row * kRow + column] = inside ? from[(first + row) * stride + column] : (Half)0;
+  }
+}
+
+__device__ __forceinline__ float Exp2(float v) {
+  float out;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(out) : "f"(v));
+  return out;
+}
+__device__ __forceinline__ float Never() { return __uint_as_float(0xff800000u); }  // -infinity
+
+// Over the four lanes that share a row.
+__device__ __forceinline__ float MaxOfRow(float v) {
+  v = fmaxf(v, __shfl_xor_sync(0xffffffffu, v, 1));
+  return fmaxf(v, __shfl_xor_sync(0xffffffffu, v, 2));
+}
+__device__ __forceinline__ float SumOfRow(float v) {
+  v += __shfl_xor_sync(0xffffffffu, v, 1);
+  return v + __shfl_xor_sync(0xffffffffu, v, 2);
+}
+)";
+
+constexpr std::string_view kBody = R"(
+  __shared__ __align__(16) Half memory[kStages * kTileElements];
+  const int block = (int)(blockIdx.x % kBlocks), warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  const long long head = blockIdx.x / kBlocks % kHeads, batch = blockIdx.x / kBlocks / kHeads;
+  const long long kv_head = head / (kHeads / kKvHeads);
+  const int row0 = block * kRows;  // of the workgroup
+  q += batch * kQBatch + head * kQHead;
+  k += batch * kKBatch + kv_head * kKHead;
+  v += batch * kVBatch + kv_head * kVHead;
+  out += batch * kOutBatch + head * kOutHead;
+
+  // Tiles that any query here sees.
+  constexpr int kShift = kKeys - kQueries;
+  int first = 0, end = (kKeys + kTile - 1) / kTile;
+  if (kCausal) {
+    const int last_key = min(row0 + kRows, kQueries) - 1 + kShift;
+    end = last_key < 0 ? 0 : min(end, last_key / kTile + 1);
+    if (kWindow >= 0) first = max(0, row0 + kShift - kWindow) / kTile;
+  }
+  const auto keys_of = [&](int tile) {
+    return memory + (kStages == 2 ? (tile - first) % 2 : 0) * kTileElements;
+  };
+  const auto fetch = [&](int tile) {
+    Half* const to = keys_of(tile);
+    Fetch<kTile, kHeadDim, kQkSteps>(to, k, kKRow, tile * kTile, kKeys);
+    Fetch<kTile, kValueDim, kValueSteps>(to + kTile * kQkRow, v, kVRow, tile * kTile, kKeys);
+    Commit();
+  };
+
+  // Queries by way of a tile's memory that is not in use yet.
+  Half* const staged = memory + (kStages - 1) * kTileElements;
+  Fetch<kRows, kHeadDim, kQkSteps>(staged, q, kQRow, row0, kQueries);
+  if (kStages == 2 && first < end) fetch(first);
+  Commit();
+  Await<0>();
+  __syncthreads();
+  unsigned queries[kQkSteps][4];
+#pragma unroll
+  for (int s = 0; s < kQkSteps; ++s) {
+    Load4(queries[s], staged + (16 * warp + lane % 16) * kQkRow + 16 * s + lane / 16 * 8);
+  }
+  __syncthreads();
+  if (kStages == 1 && first < end) fetch(first);
+
+  float sums[2 * kValueSteps][4] = {};
+  float top[2] = {Never(), Never()}, total[2] = {0, 0};
+  const int row = row0 + 16 * warp + lane / 4;  // and row + 8
+  for (int tile = first; tile < end; ++tile) {
+    if (kStages == 2 && tile + 1 < end) {
+      fetch(tile + 1);
+      Await<1>();
+    } else {
+      Await<0>();
+    }
+    __syncthreads();
+    const Half* const keys = keys_of(tile);
+    const Half* const values = keys + kTile * kQkRow;
+
+    float scores[kTile / 8][4] = {};
+#pragma unroll
+    for (int n = 0; n < kTile / 16; ++n) {
+#pragma unroll
+      for (int s = 0; s < kQkSteps; ++s) {
+        unsigned r[4];
+        Load4(r, keys + (16 * n + lane % 8 + lane / 16 * 8) * kQkRow + 16 * s + lane / 8 % 2 * 8);
+        Multiply(scores[2 * n], queries[s], r[0], r[1]);
+        Multiply(scores[2 * n + 1], queries[s], r[2], r[3]);
+      }
+    }
+
+    // Scale, cap, mask; then in units of which Exp2 is the exponential.
+    float highest[2] = {Never(), Never()};
+#pragma unroll
+    for (int n = 0; n < kTile / 8; ++n) {
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        const int i = row + e / 2 * 8, j = tile * kTile + 8 * n + lane % 4 * 2 + e % 2;
+        float score = scores[n][e] * kFactor;
+        if (kSoftcap > 0) score = kSoftcap * tanhf(score / kSoftcap);
+        bool sees = j < kKeys;
+        if (kCausal) sees &= j <= i + kShift && (kWindow < 0 || i + kShift - j <= kWindow);
+        if (kMasked && sees && (kMaskQuery == 0 || i < kQueries)) {
+          const long long at =
+              batch * kMaskBatch + head * kMaskHead + i * kMaskQuery + j * kMaskKey;
+          if (kKeep) {
+            sees = mask[at] != 0;
+          } else {
+            score += Widen((Half)mask[at]);
+          }
+        }
+        scores[n][e] = !sees ? Never() : kPlain ? score : score * kLog2e;
+        highest[e / 2] = fmaxf(highest[e / 2], scores[n][e]);
+      }
+    }
+#pragma unroll
+    for (int h = 0; h < 2; ++h) {
+      highest[h] = fmaxf(top[h], MaxOfRow(highest[h]));
+      const float base = highest[h] == Never() ? 0 : highest[h];
+      const float fade = Exp2(top[h] - base);
+      top[h] = highest[h];
+      total[h] *= fade;
+#pragma unroll
+      for (int n = 0; n < 2 * kValueSteps; ++n) {
+        sums[n][2 * h] *= fade;
+        sums[n][2 * h + 1] *= fade;
+      }
+#pragma unroll
+      for (int n = 0; n < kTile / 8; ++n) {
+#pragma unroll
+        for (int e = 2 * h; e < 2 * h + 2; ++e) {
+          scores[n][e] = Exp2(scores[n][e] - base);
+          total[h] += scores[n][e];
+        }
+      }
+    }
+
+#pragma unroll
+    for (int m = 0; m < kTile / 16; ++m) {
+      const unsigned weights[4] = {Pack(scores[2 * m][0], scores[2 * m][1]),
+                                   Pack(scores[2 * m][2], scores[2 * m][3]),
+                                   Pack(scores[2 * m + 1][0], scores[2 * m + 1][1]),
+                                   Pack(scores[2 * m + 1][2], scores[2 * m + 1][3])};
+#pragma unroll
+      for (int n = 0; n < kValueSteps; ++n) {
+        unsigned r[4];
+        Load4Transposed(r, values + (16 * m + lane % 16) * kValueRow + 16 * n + lane / 16 * 8);
+        Multiply(sums[2 * n], weights, r[0], r[1]);
+        Multiply(sums[2 * n + 1], weights, r[2], r[3]);
+      }
+    }
+    __syncthreads();
+    if (kStages == 1 && tile + 1 < end) fetch(tile + 1);
+  }
+
+#pragma unroll
+  for (int h = 0; h < 2; ++h) {
+    const int i = row + 8 * h;
+    const float sum = SumOfRow(total[h]);
+    const float share = sum == 0 ? 0 : 1 / sum;  // a row that sees nothing is 0
+    if (i >= kQueries) continue;
+    Half* const to = out + i * kOutRow;
+#pragma unroll
+    for (int n = 0; n < 2 * kValueSteps; ++n) {
+      const int column = 8 * n + lane % 4 * 2;
+      const float low = sums[n][2 * h] * share, high = sums[n][2 * h + 1] * share;
+      if (kValueDim % 2 == 0 && kOutRow % 2 == 0) {
+        if (column < kValueDim) *(unsigned*)(to + column) = Pack(low, high);
+      } else {
+        if (column < kValueDim) to[column] = Narrow(low);
+        if (column + 1 < kValueDim) to[column + 1] = Narrow(high);
+      }
+    }
+  }
+}
+}  // namespace
+)";
+
+std::string Constant(std::string_view type, std::string_view name, auto value) {
+  return Cat("constexpr ", type, " ", name, " = ", value, ";\n");
+}
+
+std::string Float(double value) {
+  std::string text = Cat(static_cast<float>(value));
+  if (text.find_first_of(".en") == text.npos) text += ".0";
+  return text + "f";
+}
+
+std::string Constants(const AttentionShape& s) {
+  using Mask = AttentionShape::Mask;
+  std::string out;
+  const auto strides = [&](std::string_view name, const AttentionShape::Strides& of) {
+    out += Constant("long long", Cat("k", name, "Batch"), of.batch);
+    out += Constant("long long", Cat("k", name, "Head"), of.head);
+    out += Constant("long long", Cat("k", name, "Row"), of.row);
+  };
+  const int64_t rows = kQueriesOfAWarp * s.Warps();
+  out += Constant("int", "kWarps", s.Warps());
+  out += Constant("int", "kBlocks", (s.queries + rows - 1) / rows);
+  out += Constant("int", "kHeads", s.heads);
+  out += Constant("int", "kKvHeads", s.kv_heads);
+  out += Constant("int", "kQueries", s.queries);
+  out += Constant("int", "kKeys", s.keys);
+  out += Constant("int", "kHeadDim", s.head_dim);
+  out += Constant("int", "kValueDim", s.value_dim);
+  out += Constant("int", "kWindow", s.window);
+  out += Constant("bool", "kCausal", s.causal ? "true" : "false");
+  out += Constant("bool", "kMasked", s.mask != Mask::kNone ? "true" : "false");
+  out += Constant("bool", "kKeep", s.mask == Mask::kKeep ? "true" : "false");
+  out += Constant("float", "kScale", Float(s.scale));
+  out += Constant("float", "kSoftcap", Float(s.softcap));
+  strides("Q", s.q);
+  strides("K", s.k);
+  strides("V", s.v);
+  strides("Out", s.out);
+  out += Constant("long long", "kMaskBatch", s.mask_strides.batch);
+  out += Constant("long long", "kMaskHead", s.mask_strides.head);
+  out += Constant("long long", "kMaskQuery", s.mask_strides.query);
+  out += Constant("long long", "kMaskKey", s.mask_strides.key);
+  return out;
+}
+
+std::string Signature(const AttentionShape& s) {
+  using Mask = AttentionShape::Mask;
+  const std::string_view type = s.mask == Mask::kKeep ? "unsigned char" : "Half";
+  const std::string mask = Cat("const ", type, "* __restrict__ mask");
+  return Cat(
+      "extern \"C\" __global__ void __launch_bounds__(kLanes) $k(const Half* __restrict__ q, "
+      "const Half* __restrict__ k, const Half* __restrict__ v, ",
+      s.mask == Mask::kNone ? "" : Cat(mask, ", "), "Half* __restrict__ out) {\n",
+      s.mask == Mask::kNone ? "  const Half* const mask = nullptr;\n" : "");
+}
+
+}  // namespace
+
+int AttentionShape::Warps() const {
+  const auto groups = [&](int64_t warps) {
+    return batch * heads * ((queries + kQueriesOfAWarp * warps - 1) / (kQueriesOfAWarp * warps));
+  };
+  int warps = 4;
+  while (warps > 1 && groups(warps) < kEnoughGroups) warps /= 2;
+  return warps;
+}
+
+int64_t AttentionShape::Groups() const {
+  const int64_t rows = kQueriesOfAWarp * Warps();
+  return batch * heads * ((queries + rows - 1) / rows);
+}
+
+std::string AttentionSource(const AttentionShape& shape) {
+  const std::string_view words = shape.dtype == DType::kBF16 ? kBF16 : kF16;
+  return Cat("namespace $k_space {\n", Constants(shape), words, kHelpers, Signature(shape), kBody);
+}
+
+}  // namespace rlx::cuda
