@@ -11,7 +11,8 @@ namespace {
 absl::StatusOr<DynamicLibrary> OpenFirst(std::initializer_list<const char*> names) {
   absl::Status failure;
   for (const char* name : names) {
-    absl::StatusOr<DynamicLibrary> library = DynamicLibrary::Open(name);
+    absl::StatusOr<DynamicLibrary> library =
+        DynamicLibrary::Open(name, DynamicLibrary::Stays::kProcess);
     if (library.ok()) return library;
     const bool missing = Message(library.status()).find("No such file") != std::string_view::npos;
     if (failure.ok()) failure = missing ? Unavailable(name, " not found") : library.status();

@@ -5,8 +5,9 @@
 
 namespace rlx {
 
-absl::StatusOr<DynamicLibrary> DynamicLibrary::Open(const std::string& name) {
-  void* handle = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
+absl::StatusOr<DynamicLibrary> DynamicLibrary::Open(const std::string& name, Stays stays) {
+  const int keep = stays == Stays::kProcess ? RTLD_NODELETE : 0;
+  void* handle = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL | keep);
   if (handle == nullptr) return Unavailable("cannot load ", name, ": ", dlerror());
   return DynamicLibrary(name, handle);
 }

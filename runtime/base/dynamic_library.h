@@ -13,9 +13,13 @@ namespace rlx {
 // local to it. Closed with the object: whoever holds function pointers from it keeps it alive.
 class DynamicLibrary {
  public:
+  // kProcess: stays loaded when the object goes. For what keeps threads or memory of its own, as
+  // vendors' libraries do.
+  enum class Stays { kObject, kProcess };
+
   // A bare name ("libcuda.so.1") is searched as the loader does, a path is taken as it is.
   // Unavailable, with the loader's own words, when it or something it needs is missing.
-  static absl::StatusOr<DynamicLibrary> Open(const std::string& name);
+  static absl::StatusOr<DynamicLibrary> Open(const std::string& name, Stays stays = Stays::kObject);
 
   DynamicLibrary(DynamicLibrary&& other) noexcept
       : name_(std::move(other.name_)), handle_(std::exchange(other.handle_, nullptr)) {}

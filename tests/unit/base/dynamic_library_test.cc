@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/base/dynamic_library.h"
 
+#include <dlfcn.h>
 #include <gtest/gtest.h>
 
 namespace rlx {
@@ -24,6 +25,15 @@ TEST(DynamicLibrary, SaysWhatIsMissing) {
   absl::Status symbol = library->Symbol<void (*)()>("no_such_symbol").status();
   EXPECT_EQ(symbol.code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(Message(symbol), "libm.so.6 has no symbol no_such_symbol");
+}
+
+TEST(DynamicLibrary, StaysAsLongAsItShould) {
+  const char* const name = "libBrokenLocale.so.1";  // of libc's package, and nobody else's
+  const auto loaded = [&] { return dlopen(name, RTLD_LAZY | RTLD_NOLOAD) != nullptr; };
+  ASSERT_TRUE(DynamicLibrary::Open(name).ok());
+  EXPECT_FALSE(loaded());
+  ASSERT_TRUE(DynamicLibrary::Open(name, DynamicLibrary::Stays::kProcess).ok());
+  EXPECT_TRUE(loaded());
 }
 
 }  // namespace
