@@ -15,8 +15,8 @@ void* At(CUdeviceptr address) { return reinterpret_cast<void*>(address); }
 
 }  // namespace
 
-// The table's entries. A handle is the address of something of ours; of a stream, a context and an
-// event that is a byte.
+// The table's entries. A handle is the address of something of ours; of a stream, an event and a
+// module that is a byte.
 struct FakeCalls {
   using Work = FakeDriver::Work;
 
@@ -25,23 +25,21 @@ struct FakeCalls {
     return g->calls++ == g->fail_at ? g->failure : CUDA_SUCCESS;
   }
 
-  // Does `make` and counts a handle, unless the call fails.
-  template <class F>
-  static CUresult Made(F&& make) {
+  template <class T, class Handle>
+  static CUresult Make(Handle* out, const T& value = T()) {
     const CUresult result = Enter();
     if (result != CUDA_SUCCESS) return result;
-    make();
-    ++g->handles_;
+    T* const made = new T(value);
+    *out = reinterpret_cast<Handle>(made);
+    g->handles_[made] = [made] { delete made; };
     return CUDA_SUCCESS;
   }
   template <class Handle>
-  static CUresult MakeByte(Handle* out) {
-    return Made([&] { *out = reinterpret_cast<Handle>(new char); });
-  }
-  template <class T, class Handle>
   static CUresult Drop(Handle handle) {
-    delete reinterpret_cast<T*>(handle);
-    --g->handles_;
+    const auto it = g->handles_.find(reinterpret_cast<const void*>(handle));
+    CHECK(it != g->handles_.end(), "given back what was not made");
+    it->second();
+    g->handles_.erase(it);
     return CUDA_SUCCESS;
   }
 
@@ -104,9 +102,15 @@ struct FakeCalls {
       *bytes = size_t{1} << 30;
       return Enter();
     };
-    d.cuDevicePrimaryCtxRetain = [](CUcontext* context, CUdevice) { return MakeByte(context); };
+    d.cuDevicePrimaryCtxRetain = [](CUcontext* context, CUdevice) {
+      const CUresult result = Enter();
+      if (result != CUDA_SUCCESS) return result;
+      *context = reinterpret_cast<CUcontext>(g);
+      ++g->contexts_;
+      return CUDA_SUCCESS;
+    };
     d.cuDevicePrimaryCtxRelease = [](CUdevice) {
-      --g->handles_;
+      --g->contexts_;
       return CUDA_SUCCESS;
     };
     d.cuCtxSetCurrent = [](CUcontext) { return CUDA_SUCCESS; };
@@ -139,11 +143,11 @@ struct FakeCalls {
   }
 
   static void Streams(Driver& d) {
-    d.cuStreamCreate = [](CUstream* stream, unsigned) { return MakeByte(stream); };
-    d.cuStreamDestroy = [](CUstream stream) { return Drop<char>(stream); };
+    d.cuStreamCreate = [](CUstream* stream, unsigned) { return Make<char>(stream); };
+    d.cuStreamDestroy = [](CUstream stream) { return Drop(stream); };
     d.cuStreamSynchronize = [](CUstream) { return Enter(); };
-    d.cuEventCreate = [](CUevent* event, unsigned) { return MakeByte(event); };
-    d.cuEventDestroy = [](CUevent event) { return Drop<char>(event); };
+    d.cuEventCreate = [](CUevent* event, unsigned) { return Make<char>(event); };
+    d.cuEventDestroy = [](CUevent event) { return Drop(event); };
     d.cuEventRecord = [](CUevent, CUstream) { return Enter(); };
     d.cuEventSynchronize = [](CUevent) { return Enter(); };
     d.cuEventElapsedTime = [](float* millis, CUevent, CUevent) {
@@ -158,15 +162,13 @@ struct FakeCalls {
     };
     d.cuStreamEndCapture = [](CUstream, CUgraph* graph) {
       g->capturing_ = false;
-      const std::vector<Work> work = std::exchange(g->captured_, {});
-      return Made([&] { *graph = reinterpret_cast<CUgraph>(new std::vector<Work>(work)); });
+      return Make(graph, std::exchange(g->captured_, {}));
     };
-    d.cuGraphDestroy = [](CUgraph graph) { return Drop<std::vector<Work>>(graph); };
+    d.cuGraphDestroy = [](CUgraph graph) { return Drop(graph); };
     d.cuGraphInstantiate = [](CUgraphExec* exec, CUgraph graph, unsigned long long) {
-      const auto& work = *reinterpret_cast<std::vector<Work>*>(graph);
-      return Made([&] { *exec = reinterpret_cast<CUgraphExec>(new std::vector<Work>(work)); });
+      return Make(exec, *reinterpret_cast<std::vector<Work>*>(graph));
     };
-    d.cuGraphExecDestroy = [](CUgraphExec exec) { return Drop<std::vector<Work>>(exec); };
+    d.cuGraphExecDestroy = [](CUgraphExec exec) { return Drop(exec); };
     d.cuGraphLaunch = [](CUgraphExec exec, CUstream) {
       const CUresult result = Enter();
       if (result != CUDA_SUCCESS) return result;
@@ -177,8 +179,8 @@ struct FakeCalls {
   }
 
   static void Kernels(Driver& d) {
-    d.cuModuleLoadData = [](CUmodule* module, const void*) { return MakeByte(module); };
-    d.cuModuleUnload = [](CUmodule module) { return Drop<char>(module); };
+    d.cuModuleLoadData = [](CUmodule* module, const void*) { return Make<char>(module); };
+    d.cuModuleUnload = [](CUmodule module) { return Drop(module); };
     d.cuModuleGetFunction = [](CUfunction* function, CUmodule, const char* name) {
       const auto it = g->kernels.find(name);
       if (it == g->kernels.end()) return CUDA_ERROR_INVALID_VALUE;
@@ -208,7 +210,12 @@ FakeDriver::FakeDriver() {
   driver_ = std::make_shared<const Driver>(std::move(table));
 }
 
-FakeDriver::~FakeDriver() { g = nullptr; }
+// What a failed device keeps goes with it.
+FakeDriver::~FakeDriver() {
+  for (const auto& [_, end] : handles_) end();
+  for (const auto& [memory, _] : memory_) std::free(memory);
+  g = nullptr;
+}
 
 CublasLt FakeDriver::Blas() {
   CublasLt blas;

@@ -44,15 +44,16 @@ class FakeDriver {
   int calls = 0, captures = 0, replays = 0;
 
   // What is not given back: memory, streams, events, modules, graphs and contexts.
-  size_t alive() const { return memory_.size() + static_cast<size_t>(handles_); }
+  size_t alive() const { return memory_.size() + handles_.size() + contexts_; }
 
  private:
   friend struct FakeCalls;
   using Work = std::function<void()>;
 
   std::shared_ptr<const Driver> driver_;
-  std::map<const void*, size_t> memory_;
-  int handles_ = 0;
+  std::map<void*, size_t> memory_;
+  std::map<const void*, std::function<void()>> handles_;  // and what ends each
+  size_t contexts_ = 0;
   bool capturing_ = false;
   std::vector<Work> captured_;
 };
