@@ -49,8 +49,8 @@ struct Dialect {
 
 const Dialect& CudaDialect();
 
-// The prelude and the kernels, in their order, under their names; a source as it stands. kInternal for a kernel that does
-// not verify or for which the dialect has no words.
+// The prelude and the kernels, in their order, under their names; a source as it stands. kInternal
+// for a kernel that does not verify or for which the dialect has no words.
 absl::StatusOr<std::string> Render(std::span<const Kernel> kernels, const Dialect& dialect);
 
 }  // namespace rlx::kernel
