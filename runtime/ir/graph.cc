@@ -23,45 +23,61 @@ bool InSignature(const Node& node) {
   return node.op == OpKind::kInput || node.op == OpKind::kParam;
 }
 
-// Refuses what refers to nothing. Whether the signature comes first and operands before their
-// users.
-absl::StatusOr<bool> CheckReferences(const Graph& graph) {
-  bool in_order = true;
+// What nodes read, beside the nodes: those of a large graph are slow to fetch, each time anew.
+struct Links {
+  bool in_order = true;            // the signature comes first and operands before their users
+  std::vector<bool> in_signature;  // by node
+  std::vector<size_t> begin = {0};
+  std::vector<NodeId> operands;  // of one node after the other
+
+  std::span<const NodeId> Of(NodeId id) const {
+    return {operands.data() + begin[id], operands.data() + begin[id + 1]};
+  }
+};
+
+// Refuses what refers to nothing.
+absl::StatusOr<Links> CheckReferences(const Graph& graph) {
+  Links links;
+  links.in_signature.resize(graph.size());
+  links.begin.reserve(graph.nodes().size() + 1);
+  links.operands.reserve(2 * graph.nodes().size());
   NodeId others = graph.size();  // where they begin
   for (NodeId id = 0; id < graph.size(); ++id) {
     const Node& node = graph.node(id);
+    links.in_signature[id] = InSignature(node);
     if (!InSignature(node)) others = std::min(others, id);
-    if (InSignature(node) && id > others) in_order = false;
+    if (InSignature(node) && id > others) links.in_order = false;
     for (Value operand : node.operands) {
       if (!graph.Has(operand))
         return InvalidArgument(NodeLabel(graph, id), ": operand ", operand, " does not exist");
-      if (operand.node >= id) in_order = false;
+      if (operand.node >= id) links.in_order = false;
+      links.operands.push_back(operand.node);
     }
+    links.begin.push_back(links.operands.size());
   }
   for (const Output& output : graph.outputs()) {
     if (!graph.Has(output.value))
       return InvalidArgument("output \"", output.name, "\": ", output.value, " does not exist");
   }
-  return in_order;
+  return links;
 }
 
 // What the outputs reach, and the signature.
-std::vector<bool> Live(const Graph& graph) {
-  std::vector<bool> live(graph.size());
+std::vector<bool> Live(const Links& links, const std::vector<Output>& outputs) {
+  std::vector<bool> live = links.in_signature;
   std::vector<NodeId> pending;
-  for (const Output& output : graph.outputs()) live[output.value.node] = true;
-  // One sweep in the order of memory, but for operands that come after their user.
-  for (NodeId id = graph.size() - 1; id >= 0; --id) {
-    if (InSignature(graph.node(id))) live[id] = true;
+  for (const Output& output : outputs) live[output.value.node] = true;
+  // One sweep, but for operands that come after their user.
+  for (auto id = static_cast<NodeId>(live.size()) - 1; id >= 0; --id) {
     if (!live[id]) continue;
     pending.push_back(id);
     while (!pending.empty()) {
       const NodeId user = pending.back();
       pending.pop_back();
-      for (Value operand : graph.node(user).operands) {
-        if (live[operand.node]) continue;
-        live[operand.node] = true;
-        if (operand.node > id) pending.push_back(operand.node);
+      for (NodeId operand : links.Of(user)) {
+        if (live[operand]) continue;
+        live[operand] = true;
+        if (operand > id) pending.push_back(operand);
       }
     }
   }
@@ -206,10 +222,11 @@ void Graph::ReplaceUses(Value from, Value to, NodeId except) {
 }
 
 absl::StatusOr<std::vector<NodeId>> Graph::Normalize(bool keep_dead) {
-  RLX_ASSIGN(const bool in_order, CheckReferences(*this));
-  const std::vector<bool> live = keep_dead ? std::vector<bool>(size(), true) : Live(*this);
+  RLX_ASSIGN(const Links links, CheckReferences(*this));
+  const std::vector<bool> live =
+      keep_dead ? std::vector<bool>(size(), true) : Live(links, outputs_);
   std::vector<NodeId> order;
-  if (in_order) {
+  if (links.in_order) {
     for (NodeId id = 0; id < size(); ++id)
       if (live[id]) order.push_back(id);
   } else {
@@ -248,31 +265,43 @@ std::vector<bool> WeightOnly(const Graph& graph) {
   return fixed;
 }
 
+// visit(node), then visit(value, use) for what it reads; for outputs the latter alone.
 template <class Visit>
 void Uses::ForEach(const Graph& graph, const Visit& visit) {
   for (NodeId id = 0; id < graph.size(); ++id) {
-    const std::vector<Value>& operands = graph.node(id).operands;
-    for (size_t slot = 0; slot < operands.size(); ++slot)
-      visit(operands[slot], Use{id, static_cast<int>(slot)});
+    const Node& node = graph.node(id);
+    visit(node);
+    for (size_t slot = 0; slot < node.operands.size(); ++slot)
+      visit(node.operands[slot], Use{id, static_cast<int>(slot)});
   }
   for (size_t slot = 0; slot < graph.outputs().size(); ++slot)
     visit(graph.outputs()[slot].value, Use{-1, static_cast<int>(slot)});
 }
 
 Uses::Uses(const Graph& graph) {
-  first_value_.reserve(graph.nodes().size());
+  // Gathered in one sweep over the nodes, then sorted by value beside them.
+  struct Gather {
+    Uses& uses;
+    size_t& values;
+    std::vector<std::pair<Value, Use>>& reads;
+    void operator()(const Node& node) const {
+      uses.first_value_.push_back(values);
+      values += node.results.size();
+    }
+    void operator()(Value v, Use use) const { reads.emplace_back(v, use); }
+  };
   size_t values = 0;
-  for (const Node& node : graph.nodes()) {
-    first_value_.push_back(values);
-    values += node.results.size();
-  }
+  std::vector<std::pair<Value, Use>> reads;
+  first_value_.reserve(graph.nodes().size());
+  reads.reserve(2 * graph.nodes().size());
+  ForEach(graph, Gather{*this, values, reads});
   // Counted two places on and summed up, begin_[v + 1] is where the next use of v goes; once all
   // are there it is where they end.
   begin_.resize(values + 2);
-  ForEach(graph, [&](Value v, Use) { ++begin_[Index(v) + 2]; });
+  for (const auto& [value, use] : reads) ++begin_[Index(value) + 2];
   std::partial_sum(begin_.begin(), begin_.end(), begin_.begin());
   uses_.resize(begin_.back());
-  ForEach(graph, [&](Value v, Use use) { uses_[begin_[Index(v) + 1]++] = use; });
+  for (const auto& [value, use] : reads) uses_[begin_[Index(value) + 1]++] = use;
 }
 
 bool Uses::IsOutput(Value v) const {

@@ -68,7 +68,7 @@ std::string Label(const Graph& graph, NodeId id) {
 std::vector<SourceRef> MergedSources(const Graph& graph, const std::vector<NodeId>& nodes) {
   // Rewrites keep the author's order, so in that of the nodes there is next to nothing to sort.
   std::vector<NodeId> in_order = nodes;
-  std::ranges::sort(in_order);
+  if (!std::ranges::is_sorted(in_order)) std::ranges::sort(in_order);
   std::vector<SourceRef> merged;
   merged.reserve(in_order.size());
   for (NodeId id : in_order) {
