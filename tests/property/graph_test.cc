@@ -5,6 +5,7 @@
 
 #include <set>
 
+#include "runtime/ir/all_nodes.h"
 #include "runtime/ir/verify.h"
 #include "tests/support/graphs.h"
 #include "tests/support/property.h"
@@ -70,9 +71,65 @@ TEST(RandomGraphs, ShrinkToWhatMatters) {
   EXPECT_GT(shrunk, 5);
 }
 
+// Whether a body of control flow computes something by this op.
+bool InABody(const Graph& graph, OpKind op, bool inside = false) {
+  Graph lean = graph;
+  EXPECT_TRUE(lean.Normalize().ok());
+  return std::ranges::any_of(lean.nodes(), [&](const Node& node) {
+    const bool control = Info(node.op).op_class == OpClass::kControlFlow;
+    return (inside && node.op == op) ||
+           (control && std::ranges::any_of(node.subgraphs, [&](const auto& body) {
+              return InABody(*body, op, true);
+            }));
+  });
+}
+
+int64_t CountOps(const Graph& graph) {
+  return std::ranges::count_if(AllNodes(graph),
+                               [](const PlacedNode& placed) { return !IsLeaf(placed.node().op); });
+}
+
+// In bodies too, however deep: the op, what holds it, and what these cannot do without.
+TEST(RandomGraphs, ShrinkWithinBodies) {
+  int shrunk = 0;
+  for (uint64_t seed = 1; seed <= 16; ++seed) {
+    Graph graph = test::RandomGraph(seed, {.steps = 12, .loops = true});
+    ASSERT_TRUE(graph.Normalize().ok());
+    const auto fails = [](const Graph& g) { return InABody(g, OpKind::kMatMul); };
+    if (!fails(graph)) continue;
+    const Graph small = test::Shrink(graph, fails);
+    EXPECT_TRUE(fails(small));
+    EXPECT_TRUE(VerifyGraph(small).ok());
+    EXPECT_LE(CountOps(small), 9) << Print(small);
+    ++shrunk;
+  }
+  EXPECT_GT(shrunk, 3);
+}
+
+// Bodies are drawn with what else is drawn, and each kind of control flow within each.
+TEST(RandomGraphs, NestControlFlow) {
+  std::set<std::pair<OpKind, OpKind>> nested;
+  std::set<OpKind> inside;
+  ForEachRandomGraph(kGraphs, {.steps = 12, .loops = true}, [&](const Graph& graph, Rng& rng) {
+    const std::vector<PlacedNode> all = AllNodes(graph);
+    for (const PlacedNode& placed : all) {
+      if (placed.holder < 0) continue;
+      const OpKind holder = all[static_cast<size_t>(placed.holder)].node().op;
+      inside.insert(placed.node().op);
+      if (Info(placed.node().op).op_class == OpClass::kControlFlow)
+        nested.emplace(holder, placed.node().op);
+    }
+    const auto results = Evaluate(graph, test::RandomInputs(graph, rng()));
+    EXPECT_TRUE(results.ok()) << Message(results.status());
+  });
+  EXPECT_EQ(nested.size(), 9u);
+  EXPECT_GE(inside.size(), 40u);
+}
+
 TEST(AnyGraph, RoundTripsAsText) {
-  for (bool symbolic : {false, true}) {
-    ForEachRandomGraph(kGraphs, {.symbolic = symbolic}, [](const Graph& graph, Rng&) {
+  const test::RandomGraphOptions kinds[] = {{}, {.symbolic = true}, {.steps = 8, .loops = true}};
+  for (const test::RandomGraphOptions& options : kinds) {
+    ForEachRandomGraph(kGraphs, options, [](const Graph& graph, Rng&) {
       const std::string text = Print(graph);
       const auto parsed = ParseModule(text);
       ASSERT_TRUE(parsed.ok()) << Message(parsed.status());

@@ -30,7 +30,8 @@ void CheckGraphs(int count, const std::function<Graph(uint64_t)>& make, const Pr
 int GraphsOf(int count);
 
 // A smaller graph for which `fails` still holds: fewer outputs, nodes replaced by fresh inputs or
-// by what they read, until no such step keeps it failing. `fails(graph)` holds on entry.
+// by what they read, nodes in bodies by what these read or are given or by constants, until no such
+// step keeps it failing. `fails(graph)` holds on entry.
 Graph Shrink(const Graph& graph, const std::function<bool(const Graph&)>& fails);
 
 }  // namespace rlx::test

@@ -28,11 +28,20 @@ Draft::Item Draft::Sequence() {
   return {leaves[0], 1};
 }
 
+Value Draft::Capture(Value v) {
+  captured.push_back(v);
+  return b.Input("", outer->b.type(v));
+}
+
 Value Draft::Param(Shape shape) {
+  if (outer != nullptr) return Capture(outer->Param(std::move(shape)));
   return b.Param(Cat("p", params_++), {options.dtype, std::move(shape)});
 }
 
-Value Draft::Input(TensorType type) { return b.Input(Cat("x", inputs_++), std::move(type)); }
+Value Draft::Input(TensorType type) {
+  if (outer != nullptr) return Capture(outer->Input(std::move(type)));
+  return b.Input(Cat("x", inputs_++), std::move(type));
+}
 
 int64_t Draft::LastExtent(Value v) {
   const Shape& shape = ShapeOf(v);

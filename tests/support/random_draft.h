@@ -13,6 +13,9 @@ namespace rlx::test {
 struct Draft {
   Draft(Graph& graph, uint64_t seed, const RandomGraphOptions& options)
       : b(graph), options(options), rng(seed) {}
+  // A body of a node of `outer`.
+  Draft(Graph& graph, Draft& outer)
+      : b(graph), options(outer.options), rng(outer.rng()), outer(&outer), depth(outer.depth + 1) {}
 
   // A float value and what bounds its magnitude.
   struct Item {
@@ -36,9 +39,12 @@ struct Draft {
   Value Leaf() { return leaves[Draw(0, static_cast<int64_t>(leaves.size()) - 1)]; }
 
   // --- Building blocks ---
+  // In a body both are captured.
   Value Param(Shape shape);
   Value Input(Shape shape) { return Input({options.dtype, std::move(shape)}); }
   Value Input(TensorType type);
+  // A value of `outer` as an input of this graph.
+  Value Capture(Value v);
   Value Scalar(double value) { return b.Scalar(options.dtype, value); }
   const Shape& ShapeOf(Value v) { return b.type(v).shape; }
   int64_t LastExtent(Value v);  // 0 when it is no number
@@ -59,13 +65,19 @@ struct Draft {
   std::vector<Item> pool;
   std::vector<Value> leaves;         // inputs
   std::vector<Value> extra_outputs;  // values that no step may take, being no floats
+  std::vector<Value> counters;       // exact scalars that may decide who runs
   Rng rng;
+  Draft* outer = nullptr;
+  int depth = 0;
+  std::vector<Value> captured;  // values of `outer`
 
  private:
   int inputs_ = 0, params_ = 0;
 };
 
 using DraftStep = void (*)(Draft&);
+
+void AnyStep(Draft& g);  // as the options have it
 
 std::span<const DraftStep> PlainSteps();      // one op
 std::span<const DraftStep> CompositeSteps();  // attention, regions
@@ -74,7 +86,8 @@ std::span<const DraftStep> BlockSteps();      // attention blocks, encoder layer
 std::span<const DraftStep> ExportedSteps();   // ops as exporters write them out
 void TableStep(Draft& g);                     // any op of the table, by its sample
 void QuantizedStep(Draft& g);                 // pairs that cancel, products between codes
-void IfStep(Draft& g);
+void IfStep(Draft& g);                        // two fixed branches
+void ControlFlowStep(Draft& g);               // any control flow, its bodies drawn too
 void CastStep(Draft& g);
 void IntegerStep(Draft& g);
 void CustomStep(Draft& g);  // an op of the graph's own, used twice

@@ -21,35 +21,6 @@ void Begin(Draft& g, Graph& graph) {
   g.leaves.push_back(g.pool.back().value);
 }
 
-void Step(Draft& g) {
-  const auto run = [&](std::span<const DraftStep> steps) {
-    steps[static_cast<size_t>(g.Draw(0, static_cast<int64_t>(steps.size()) - 1))](g);
-  };
-  if (g.options.exported && g.Flip()) return run(ExportedSteps());
-  if (g.options.codes && g.Flip()) return QuantizedStep(g);
-  const int64_t kind = g.Draw(0, 13);
-  if (g.options.idioms && kind < 4)
-    run(IdiomSteps());
-  else if (kind == 4 && g.options.control_flow)
-    IfStep(g);
-  else if (kind == 5 && g.options.composites)
-    run(CompositeSteps());
-  else if (kind == 6 && g.options.casts && g.Flip())
-    CastStep(g);
-  else if (kind == 7 && g.options.idioms && g.Flip())
-    run(BlockSteps());
-  else if (kind == 8 && g.options.table)
-    TableStep(g);
-  else if (kind == 9 && g.options.idioms && g.Flip())
-    QuantizedStep(g);
-  else if (kind == 10 && g.options.integers)
-    IntegerStep(g);
-  else if (kind == 11 && g.options.composites && g.Flip())
-    CustomStep(g);
-  else
-    run(PlainSteps());
-}
-
 // A state that one output is the next of: read before that alone.
 void Donate(Draft& g, Graph& graph, int& outputs) {
   const Draft::Item item = g.Any();
@@ -75,12 +46,42 @@ void End(Draft& g, Graph& graph) {
 
 }  // namespace
 
+void AnyStep(Draft& g) {
+  const auto run = [&](std::span<const DraftStep> steps) {
+    steps[static_cast<size_t>(g.Draw(0, static_cast<int64_t>(steps.size()) - 1))](g);
+  };
+  if (g.options.exported && g.Flip()) return run(ExportedSteps());
+  if (g.options.codes && g.Flip()) return QuantizedStep(g);
+  if (g.options.loops && g.Draw(0, 3) == 0) return ControlFlowStep(g);
+  const int64_t kind = g.Draw(0, 13);
+  if (g.options.idioms && kind < 4)
+    run(IdiomSteps());
+  else if (kind == 4 && g.options.control_flow)
+    IfStep(g);
+  else if (kind == 5 && g.options.composites)
+    run(CompositeSteps());
+  else if (kind == 6 && g.options.casts && g.Flip())
+    CastStep(g);
+  else if (kind == 7 && g.options.idioms && g.Flip())
+    run(BlockSteps());
+  else if (kind == 8 && g.options.table)
+    TableStep(g);
+  else if (kind == 9 && g.options.idioms && g.Flip())
+    QuantizedStep(g);
+  else if (kind == 10 && g.options.integers)
+    IntegerStep(g);
+  else if (kind == 11 && g.options.composites && g.Flip())
+    CustomStep(g);
+  else
+    run(PlainSteps());
+}
+
 Graph RandomGraph(uint64_t seed, const RandomGraphOptions& options) {
   Graph graph;
   graph.name = "random";
   Draft draft(graph, seed, options);
   Begin(draft, graph);
-  for (int step = 0; step < options.steps; ++step) Step(draft);
+  for (int step = 0; step < options.steps; ++step) AnyStep(draft);
   End(draft, graph);
   CHECK(draft.b.status().ok(), Message(draft.b.status()));
   const absl::Status sound = VerifyGraph(graph);

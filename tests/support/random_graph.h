@@ -25,6 +25,7 @@ struct RandomGraphOptions {
   bool exported = false;   // half of the steps are ops as exporters write them out
   bool codes = false;      // steps of quantize and dequantize nodes more often
   bool smooth = false;     // no op whose result jumps, as rounding does: for changes of precision
+  bool loops = false;      // a step in four is control flow whose bodies are drawn too, nested
 };
 
 // A verified graph with several consumers a value, dead nodes, and outputs on intermediate values.

@@ -77,4 +77,14 @@ AssertionResult SameResults(const Graph& before, const Graph& after, uint64_t se
   return AssertionSuccess();
 }
 
+AssertionResult SameOutcome(const Graph& before, const Graph& after, uint64_t seed,
+                            double tolerance) {
+  const TensorMap inputs = RandomInputs(before, seed);
+  const absl::Status expected = Evaluate(before, inputs).status();
+  if (expected.ok()) return SameResults(before, after, seed, tolerance);
+  const absl::Status actual = Evaluate(after, inputs).status();
+  if (actual.code() == expected.code()) return AssertionSuccess();
+  return AssertionFailure() << Cat(actual, " where ", expected);
+}
+
 }  // namespace rlx::test

@@ -19,4 +19,8 @@ TensorMap RandomInputs(const Graph& graph, uint64_t seed);
 ::testing::AssertionResult SameResults(const Graph& before, const Graph& after, uint64_t seed,
                                        double tolerance = 1e-5);
 
+// The same of graphs that may fail: then both fail, with one code.
+::testing::AssertionResult SameOutcome(const Graph& before, const Graph& after, uint64_t seed,
+                                       double tolerance = 1e-5);
+
 }  // namespace rlx::test
