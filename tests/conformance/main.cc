@@ -31,7 +31,7 @@ constexpr char kHelp[] =
     "  --backend_dir=DIR  where its plug-in is; without it the CPU's, which is linked in\n"
     "  --profile=NAME     what to compile for (cpu:x86-64); without it the device that is here\n"
     "  --op=NAME          this op alone\n"
-    "  --dtype=NAME       a float type for the f32 operands and attributes of each sample; "
+    "  --dtype=NAME       a float type or c64 for the f32 operands and attributes of each sample; "
     "samples\n"
     "                     that the op does not take so are left out\n"
     "  --samples=N        of each op (24)\n"
@@ -70,7 +70,7 @@ absl::StatusOr<Flags> ParseFlags(int argc, char** argv) {
       out.op = value;
     } else if (name == "--dtype") {
       const auto dtype = ParseDType(value);
-      good = dtype && IsFloat(*dtype);
+      good = dtype && (IsFloat(*dtype) || *dtype == DType::kC64);
       if (good) out.dtype = *dtype;
     } else if (name == "--samples") {
       good = ParseInto(value, out.samples);

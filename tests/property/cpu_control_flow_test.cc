@@ -430,5 +430,27 @@ TEST(CpuComplex, ArithmeticMovementAndTransforms) {
 )");
 }
 
+// What is carried, cut into slices and stacked is eight bytes wide.
+TEST(CpuComplex, LoopsCarryIt) {
+  ExpectSame(R"(mir "loop" {
+  %0 = input "h" : c64[3]
+  %1 = input "turn" : c64[]
+  %2 = input "xs" : c64[30,3]
+  %3 = scan(%0, %1, %2) {carries = 1, sequences = 1, length = [30]} graph "" {
+    %0 = input "" : c64[3]
+    %1 = input "" : c64[]
+    %2 = input "" : c64[3]
+    %3 = mul(%0, %1)
+    %4 = add(%3, %2)
+    %5 = conjugate(%4)
+    output "h" = %4
+    output "y" = %5
+  }
+  output "h" = %3.0
+  output "ys" = %3.1
+}
+)");
+}
+
 }  // namespace
 }  // namespace rlx::test

@@ -43,12 +43,18 @@ double Tolerance(DType dtype) {
 
 void ExpectNear(const HostTensor& got, const EvalTensor& want, const std::string& what) {
   ASSERT_EQ(got.dims(), want.dims) << what;
-  const std::vector<double> values = got.ToDoubles();
-  for (int64_t i = 0; i < want.size(); ++i) {
-    const double expected = want.at(i), actual = values[static_cast<size_t>(i)];
-    const double tolerance = IsExact(want.dtype) ? 0 : Tolerance(want.dtype);
+  ASSERT_EQ(got.dtype(), want.dtype) << what;
+  if (IsExact(want.dtype)) {
+    ASSERT_EQ(got.ToInts(), want.i) << what;
+    return;
+  }
+  const std::vector<double> values = got.ToDoubles();  // of c64 real and imaginary parts
+  ASSERT_EQ(values.size(), want.f.size()) << what;
+  for (size_t i = 0; i < values.size(); ++i) {
+    const double expected = want.f[i], actual = values[i];
     if (std::isnan(expected) && std::isnan(actual)) continue;
-    ASSERT_LE(std::abs(actual - expected), tolerance * std::max(1.0, std::abs(expected)))
+    ASSERT_LE(std::abs(actual - expected),
+              Tolerance(want.dtype) * std::max(1.0, std::abs(expected)))
         << what << " at " << i << ": " << actual << ", not " << expected;
   }
 }
@@ -118,6 +124,21 @@ TEST(CpuOps, PowersOfIntegers) {
     for (int64_t& value : want) value = WrapToInt(dtype, value);
     EXPECT_EQ(got->at(0).ToInts(), want);
   }
+}
+
+// 2⁶⁰ + 2³⁶ + 1 is past the middle between two floats, on which it falls as a double.
+TEST(CpuOps, IntegersBecomeComplexInOneRounding) {
+  auto runner = BackendRunner::Create(Cpu(), 1);
+  ASSERT_TRUE(runner.ok()) << Cat(runner.status());
+  const Graph graph = ParseGraph(
+      "mir \"cast\" { %0 = input \"a\" : i64[2] %1 = cast(%0) {to = c64} output \"y\" = %1 }");
+  const std::vector<int64_t> values = {(int64_t{1} << 60) + (int64_t{1} << 36) + 1, -3};
+  const TensorMap inputs = {{"a", HostTensor::FromInts(DType::kI64, {2}, values)}};
+  const auto got = RunPlain(*runner, graph, inputs);
+  ASSERT_TRUE(got.ok()) << Cat(got.status());
+  const std::vector<double> want = {0x1p60 + 0x1p37, 0, -3, 0};
+  EXPECT_EQ(got->at(0).ToDoubles(), want);
+  EXPECT_EQ(Evaluate(graph, inputs)->at(0).f, want);
 }
 
 std::vector<OpKind> SampledOps() {

@@ -52,7 +52,9 @@ constexpr size_t kMostOperands = 3;
 // dtypes, rank, extents, then strides of each operand.
 enum Slot : size_t { kFunction, kTo, kTypes, kRank = kTypes + kMostOperands, kDims };
 
+// An integer becomes an f32 in one rounding, not by way of double.
 Complex LoadComplex(const void* buffer, DType dtype, int64_t i) {
+  if (IsExact(dtype)) return static_cast<float>(LoadInt(buffer, dtype, i));
   if (dtype != DType::kC64) return LoadNumber(buffer, dtype, i);
   return {LoadNumber(buffer, dtype, 2 * i), LoadNumber(buffer, dtype, 2 * i + 1)};
 }

@@ -165,16 +165,17 @@ OpSample Pair(Rng& rng, DType dtype, double low, double high) {
 }
 
 // Integers so large that products of the narrow ones wrap.
-OpSample SampleArithmetic(Rng& rng) {
-  const DType dtype = DrawReal(rng);
-  const double most = IsFloat(dtype) ? 2 : 100;
+OpSample SampleOf(Rng& rng, DType dtype) {
+  const double most = IsExact(dtype) ? 100 : 2;
   return Pair(rng, dtype, -most, most);
 }
+OpSample SampleArithmetic(Rng& rng) { return SampleOf(rng, DrawNumber(rng)); }
+OpSample SampleOrdered(Rng& rng) { return SampleOf(rng, DrawReal(rng)); }
 OpSample SampleDiv(Rng& rng) {
   OpSample sample = SampleArithmetic(rng);
-  const bool floats = IsFloat(sample.operands[0].type.dtype);
-  if (floats) sample.operands[1].low = 0.5;
-  if (!floats) sample.operands[1].high = 3;  // often 0
+  const DType dtype = sample.operands[0].type.dtype;
+  if (IsFloat(dtype)) sample.operands[1].low = 0.5;
+  if (IsExact(dtype)) sample.operands[1].high = 3;  // often 0
   return sample;
 }
 // Of integers some powers wrap, and some exponents are negative.
@@ -190,8 +191,16 @@ OpSample SampleLogic(Rng& rng) { return Pair(rng, DType::kBool, 0, 1); }
 OpSample SampleCompare(Rng& rng) {
   return Pair(rng, DrawReal(rng), -2, 2);  // integers are often equal
 }
+// Complex numbers that are all equal, or none.
 OpSample SampleEqual(Rng& rng) {
-  return Draw(rng, 0, 3) == 0 ? SampleLogic(rng) : SampleCompare(rng);
+  switch (Draw(rng, 0, 5)) {
+    case 0:
+      return SampleLogic(rng);
+    case 1:
+      return Pair(rng, DType::kC64, Flip(rng) ? 1 : -2, 1);
+    default:
+      return SampleCompare(rng);
+  }
 }
 
 OpSample SampleWhere(Rng& rng) {
@@ -199,10 +208,9 @@ OpSample SampleWhere(Rng& rng) {
   OpSample sample;
   sample.operands.push_back(
       {.type = {DType::kBool, DrawBroadcastable(rng, shape)}, .low = 0, .high = 1});
-  const bool bools = Draw(rng, 0, 5) == 0;
-  const DType dtype = bools ? DType::kBool : DrawReal(rng);
+  const DType dtype = DrawAny(rng);
   for (const Shape& operand : {shape, DrawBroadcastable(rng, shape)})
-    sample.operands.push_back(RealOperand(dtype, operand, -2, bools ? 1 : 2));
+    sample.operands.push_back(AnyOperand(dtype, operand));
   if (Flip(rng)) std::swap(sample.operands[1], sample.operands[2]);
   return sample;
 }
@@ -250,9 +258,9 @@ constexpr OpInfo kTable[] = {
     Arithmetic<Mul>(OpKind::kMul, "mul", SampleArithmetic, "(a, b): a·b; integers wrap", true),
     Arithmetic<Div>(OpKind::kDiv, "div", SampleDiv,
                     "(a, b): a/b; integers truncate towards zero, and x/0 is 0"),
-    Arithmetic<Max>(OpKind::kMax, "max", SampleArithmetic, "(a, b): the greater, NaN if either is",
+    Arithmetic<Max>(OpKind::kMax, "max", SampleOrdered, "(a, b): the greater, NaN if either is",
                     true),
-    Arithmetic<Min>(OpKind::kMin, "min", SampleArithmetic, "(a, b): the lesser, NaN if either is",
+    Arithmetic<Min>(OpKind::kMin, "min", SampleOrdered, "(a, b): the lesser, NaN if either is",
                     true),
     Arithmetic<Pow>(
         OpKind::kPow, "pow", SamplePow,

@@ -72,10 +72,21 @@ DType DrawReal(Rng& rng) {
   return Pick(rng, {DType::kI8, DType::kU8, DType::kI16, DType::kI32, DType::kU32, DType::kI64});
 }
 
+DType DrawNumber(Rng& rng) { return Draw(rng, 0, 5) == 0 ? DType::kC64 : DrawReal(rng); }
+
 OpSample::Operand RealOperand(DType dtype, Shape shape, double low, double high) {
-  const bool is_signed = IsFloat(dtype) || Info(dtype).is_signed;
+  const bool is_signed = !IsExact(dtype) || Info(dtype).is_signed;
   return {
       .type = {dtype, std::move(shape)}, .low = is_signed ? low : std::max(low, 0.0), .high = high};
+}
+
+DType DrawAny(Rng& rng) {
+  return Flip(rng) ? DType::kF32 : static_cast<DType>(Draw(rng, 0, kDTypeCount - 1));
+}
+
+OpSample::Operand AnyOperand(DType dtype, Shape shape) {
+  const double most = dtype == DType::kBool ? 1 : IsExact(dtype) ? 100 : 2;
+  return RealOperand(dtype, std::move(shape), -most, most);
 }
 
 Shape DrawShape(Rng& rng, int min_rank, int max_rank) {

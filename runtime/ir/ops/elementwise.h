@@ -37,7 +37,11 @@ Shape DrawBroadcastable(Rng& rng, const Shape& shape);
 // f32 as often as all integers together, of which it is any; and numbers that it has of `low` to
 // `high`, which an unsigned one cuts to 0.
 DType DrawReal(Rng& rng);
+DType DrawNumber(Rng& rng);  // of those, or c64
 OpSample::Operand RealOperand(DType dtype, Shape shape, double low, double high);
+// f32 as often as all element types together, and small numbers of any of them.
+DType DrawAny(Rng& rng);
+OpSample::Operand AnyOperand(DType dtype, Shape shape);
 
 // --- Definitions of templates
 // -----------------------------------------------------------------------

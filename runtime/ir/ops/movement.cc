@@ -65,7 +65,8 @@ absl::Status EvaluateReshape(EvalContext& ctx) {
 
 OpSample SampleReshape(Rng& rng) {
   const int64_t a = Draw(rng, 1, 6), b = Draw(rng, 1, 8), c = Draw(rng, 1, 12);
-  const OpSample::Operand x = FloatOperand({a, b, c});
+  const DType dtype = DrawAny(rng);
+  const OpSample::Operand x = AnyOperand(dtype, {a, b, c});
   switch (Draw(rng, 0, 4)) {
     case 0:
       return {{x}, {{"shape", Shape{a * b, c}}}};
@@ -76,7 +77,7 @@ OpSample SampleReshape(Rng& rng) {
     case 3:
       return {{x}, {{"shape", Shape{c, 1, a, b}}}};
     default:
-      return {{FloatOperand({1, 1})}, {{"shape", Shape{}}}};
+      return {{AnyOperand(dtype, {1, 1})}, {{"shape", Shape{}}}};
   }
 }
 
@@ -114,7 +115,7 @@ OpSample SampleTranspose(Rng& rng) {
     perm[axis] = static_cast<int64_t>(axis);
     std::swap(perm[axis], perm[Draw(rng, 0, static_cast<int64_t>(axis))]);
   }
-  return {{FloatOperand(shape)}, {{"perm", std::move(perm)}}};
+  return {{AnyOperand(DrawAny(rng), shape)}, {{"perm", std::move(perm)}}};
 }
 
 // --- Narrow
@@ -147,7 +148,8 @@ OpSample SampleNarrow(Rng& rng) {
   const int64_t axis = Draw(rng, 0, rank - 1), extent = shape[axis].value();
   const int64_t start = Draw(rng, 0, extent - 1), length = Draw(rng, 1, extent - start);
   const int64_t written = Flip(rng) ? axis : axis - rank;
-  return {{FloatOperand(shape)}, {{"axis", written}, {"start", start}, {"length", length}}};
+  return {{AnyOperand(DrawAny(rng), shape)},
+          {{"axis", written}, {"start", start}, {"length", length}}};
 }
 
 // --- Concat
@@ -195,10 +197,11 @@ absl::Status EvaluateConcat(EvalContext& ctx) {
 OpSample SampleConcat(Rng& rng) {
   Shape shape = DrawShape(rng, 1, 4);
   const int64_t axis = Draw(rng, 0, static_cast<int64_t>(shape.size()) - 1);
+  const DType dtype = DrawAny(rng);
   OpSample sample;
   for (int64_t parts = Draw(rng, 1, 4); parts > 0; --parts) {
     shape[axis] = Draw(rng, 1, 9);
-    sample.operands.push_back(FloatOperand(shape));
+    sample.operands.push_back(AnyOperand(dtype, shape));
   }
   sample.attrs = {{"axis", axis}};
   return sample;
@@ -233,7 +236,7 @@ absl::Status EvaluateExpand(EvalContext& ctx) {
 
 OpSample SampleExpand(Rng& rng) {
   const Shape shape = DrawShape(rng, 0, 4);
-  return {{FloatOperand(DrawBroadcastable(rng, shape))}, {{"shape", shape}}};
+  return {{AnyOperand(DrawAny(rng), DrawBroadcastable(rng, shape))}, {{"shape", shape}}};
 }
 
 // --- Gather
@@ -282,7 +285,7 @@ OpSample SampleGather(Rng& rng) {
   const int64_t axis = Draw(rng, 0, static_cast<int64_t>(table.size()) - 1);
   const int64_t places = table[axis].value();
   const auto extent = static_cast<double>(Flip(rng) ? Draw(rng, 1, places) : places);
-  OpSample sample{{FloatOperand(table),
+  OpSample sample{{AnyOperand(DrawAny(rng), table),
                    {.type = {Pick(rng, {DType::kI64, DType::kI32}), DrawShape(rng, 0, 2)},
                     .low = 0,
                     .high = extent - 1}},

@@ -187,13 +187,22 @@ OpSample SampleFloat(Rng& rng) {
   return {{FloatOperand(DrawShape(rng, 0, 4), kLowTenths / 10.0, kHighTenths / 10.0)}, {}};
 }
 
-// Of floats and integers; `neg` has no unsigned ones.
-template <bool kSigned>
-OpSample SampleReal(Rng& rng) {
-  DType dtype = DrawReal(rng);
-  while (kSigned && !IsFloat(dtype) && !Info(dtype).is_signed) dtype = DrawReal(rng);
-  const double most = IsFloat(dtype) ? 3 : 127;
+// Complex numbers on all sides of the cut along the negative axis.
+template <int kLowTenths, int kHighTenths>
+OpSample SampleFloatOrComplex(Rng& rng) {
+  if (Draw(rng, 0, 3) > 0) return SampleFloat<kLowTenths, kHighTenths>(rng);
+  return {{RealOperand(DType::kC64, DrawShape(rng, 0, 4), -3, 3)}, {}};
+}
+
+OpSample SampleOf(Rng& rng, DType dtype) {
+  const double most = IsExact(dtype) ? 127 : 3;
   return {{RealOperand(dtype, DrawShape(rng, 0, 4), -most, most)}, {}};
+}
+OpSample SampleReal(Rng& rng) { return SampleOf(rng, DrawReal(rng)); }
+OpSample SampleSigned(Rng& rng) {
+  DType dtype = DrawNumber(rng);
+  while (IsExact(dtype) && !Info(dtype).is_signed) dtype = DrawNumber(rng);
+  return SampleOf(rng, dtype);
 }
 
 OpSample SampleNot(Rng& rng) {
@@ -201,15 +210,10 @@ OpSample SampleNot(Rng& rng) {
 }
 
 OpSample SampleCast(Rng& rng) {
-  constexpr DType kReal[] = {DType::kBool,   DType::kU8,  DType::kI8,  DType::kI16,
-                             DType::kBF16,   DType::kF16, DType::kU32, DType::kI32,
-                             DType::kI64,    DType::kF32, DType::kF64, DType::kFp8E4M3,
-                             DType::kFp8E5M2};
-  const DType from = kReal[Draw(rng, 0, std::size(kReal) - 1)];
-  const DType to = kReal[Draw(rng, 0, std::size(kReal) - 1)];
+  const auto any = [&] { return static_cast<DType>(Draw(rng, 0, kDTypeCount - 1)); };
+  const DType from = any(), to = from == DType::kC64 ? from : any();
   const double high = from == DType::kBool ? 1 : 100;
-  const double low = IsFloat(from) || Info(from).is_signed ? -100 : 0;
-  return {{{.type = {from, DrawShape(rng, 0, 3)}, .low = low, .high = high}}, {{"to", to}}};
+  return {{RealOperand(from, DrawShape(rng, 0, 3), -high, high)}, {{"to", to}}};
 }
 
 // --- Rows
@@ -249,18 +253,18 @@ constexpr OpInfo FloatRow(OpKind kind, std::string_view name, SampleFn sample, s
 constexpr SampleFn kAround = SampleFloat<-30, 30>, kPositive = SampleFloat<1, 40>;
 
 constexpr OpInfo kTable[] = {
-    Row(OpKind::kNeg, "neg", InferNeg, EvaluateReal<Negate>, SampleReal<true>,
+    Row(OpKind::kNeg, "neg", InferNeg, EvaluateReal<Negate>, SampleSigned,
         "(x): -x; integers wrap"),
-    Row(OpKind::kAbs, "abs", InferReal, EvaluateReal<Absolute>, SampleReal<false>,
+    Row(OpKind::kAbs, "abs", InferReal, EvaluateReal<Absolute>, SampleReal,
         "(x): |x|; integers wrap"),
     Row(OpKind::kExp, "exp", InferFloatOrComplex,
-        EvaluateFloatOrComplex<std::exp, std::exp<double>>, kAround,
+        EvaluateFloatOrComplex<std::exp, std::exp<double>>, SampleFloatOrComplex<-30, 30>,
         "(x): e^x; of c64 the principal value"),
     Row(OpKind::kLog, "log", InferFloatOrComplex,
-        EvaluateFloatOrComplex<std::log, std::log<double>>, kPositive,
+        EvaluateFloatOrComplex<std::log, std::log<double>>, SampleFloatOrComplex<1, 40>,
         "(x): ln x; of c64 the principal value"),
     Row(OpKind::kSqrt, "sqrt", InferFloatOrComplex,
-        EvaluateFloatOrComplex<std::sqrt, std::sqrt<double>>, kPositive,
+        EvaluateFloatOrComplex<std::sqrt, std::sqrt<double>>, SampleFloatOrComplex<1, 40>,
         "(x): √x; of c64 the principal value"),
     FloatRow<Rsqrt>(OpKind::kRsqrt, "rsqrt", kPositive, "(x): 1/√x"),
     FloatRow<std::sin>(OpKind::kSin, "sin", kAround, "(x): sin x, x in radians"),
@@ -271,8 +275,7 @@ constexpr OpInfo kTable[] = {
     FloatRow<std::erf>(OpKind::kErf, "erf", kAround, "(x): 2/√π ∫ e^(-t²) dt from 0 to x"),
     FloatRow<Sigmoid>(OpKind::kSigmoid, "sigmoid", kAround, "(x): 1/(1 + e^-x)",
                       DecomposeFloat<LowerSigmoid>),
-    Row(OpKind::kRelu, "relu", InferReal, EvaluateReal<Rectify>, SampleReal<false>,
-        "(x): max(x, 0)"),
+    Row(OpKind::kRelu, "relu", InferReal, EvaluateReal<Rectify>, SampleReal, "(x): max(x, 0)"),
     FloatRow<Gelu>(OpKind::kGelu, "gelu", kAround, "(x): x/2·(1 + erf(x/√2))",
                    DecomposeFloat<LowerGelu>),
     FloatRow<GeluTanh>(OpKind::kGeluTanh, "gelu_tanh", kAround,

@@ -6,6 +6,7 @@
 #include "runtime/base/checked.h"
 #include "runtime/base/status.h"
 #include "runtime/ir/builder.h"
+#include "runtime/ir/ops/elementwise.h"
 #include "runtime/ir/ops/families.h"
 #include "runtime/ir/ops/normalization.h"
 #include "runtime/ir/ops/rules.h"
@@ -188,7 +189,9 @@ absl::StatusOr<Values> DecomposeResize(GraphBuilder& b, const Node& node) {
 }
 
 OpSample SampleResize(Rng& rng) {
-  return {{FloatOperand({Draw(rng, 1, 3), Draw(rng, 1, 4), Draw(rng, 1, 6), Draw(rng, 1, 6)})}, {}};
+  const DType dtype = DrawAny(rng);
+  return {{AnyOperand(dtype, {Draw(rng, 1, 3), Draw(rng, 1, 4), Draw(rng, 1, 6), Draw(rng, 1, 6)})},
+          {}};
 }
 
 // --- conv_transpose2d

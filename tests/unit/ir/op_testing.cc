@@ -36,6 +36,12 @@ HostTensor DrawTensor(const OpSample::Operand& operand, bool widen, Rng& rng) {
     const HostTensor wide = RandomF64(rng, dims, operand.low, operand.high);
     return widen ? wide : HostTensor::FromDoubles(operand.type.dtype, dims, wide.ToDoubles());
   }
+  if (operand.type.dtype == DType::kC64) {
+    std::vector<int64_t> parts = dims;
+    parts.push_back(2);
+    const HostTensor wide = RandomF64(rng, std::move(parts), operand.low, operand.high);
+    return HostTensor::FromDoubles(DType::kC64, dims, wide.ToDoubles());
+  }
   const auto low = static_cast<int64_t>(operand.low), high = static_cast<int64_t>(operand.high);
   std::vector<int64_t> values(*operand.type.NumElements());
   for (int64_t& value : values) {
