@@ -92,6 +92,7 @@ absl::StatusOr<Compiled> Compiler::TryCompile(const Principal& who, CompileSpec&
                                               Request& request) {
   RLX_TRY(cancel.Check());
   RLX_ASSIGN(Job job, Understand(spec, options_, targets_));
+  RLX_TRY(CheckDump(job.request, spec.module.stage));
   Meaning meaning = MeaningOf(job, spec);
   const RandomId operation = RandomId::New();
   if (call.progress) call.progress({operation, CompilePhase::kCacheCheck, "", 0});
@@ -239,7 +240,6 @@ absl::StatusOr<Lowered> Compiler::Lower(const CompileSpec& spec, Stage stage,
 absl::Status Compiler::AddDumps(const CompileSpec& spec, const CancelToken& cancel,
                                 Compiled& answer) {
   for (Stage stage : answer.options->dump) {
-    if (stage < spec.module.stage) continue;
     RLX_ASSIGN(Lowered lowered, Lower(spec, stage, cancel, nullptr));
     answer.dumps.emplace_back(stage, std::move(lowered.text));
   }

@@ -8,6 +8,7 @@
 #include "runtime/engine/explain.h"
 #include "runtime/engine/housekeeper.h"
 #include "runtime/engine/key_diff.h"
+#include "runtime/engine/options.h"
 #include "runtime/engine/sessions.h"
 
 namespace rlx::engine {
@@ -82,6 +83,7 @@ class EngineImpl final : public Engine {
                                 FusionReport* misses) override {
     const Gate::Pass pass(gate_);
     if (!pass) return Draining();
+    RLX_TRY(RefuseDump(spec.options));
     return compiler_.Lower(spec, stage, cancel, misses);
   }
 
@@ -89,6 +91,7 @@ class EngineImpl final : public Engine {
                                     FusionReport* misses) override {
     const Gate::Pass pass(gate_);
     if (!pass) return Draining();
+    RLX_TRY(RefuseDump(spec.options));
     return RunExplain(spec, options_, targets_, cancel, misses);
   }
 
@@ -97,6 +100,7 @@ class EngineImpl final : public Engine {
                                         const CancelToken& cancel, FusionReport* misses) override {
     const Gate::Pass pass(gate_);
     if (!pass) return Draining();
+    RLX_TRY(RefuseDump(spec.options));
     return RunExport(spec, options_, targets_, languages, cancel, misses);
   }
 

@@ -9,10 +9,6 @@
 namespace rlx::engine {
 namespace {
 
-std::string_view StageName(Stage stage) {
-  return stage == Stage::kHir ? "hir" : stage == Stage::kMir ? "mir" : "lir";
-}
-
 std::string ModuleText(const Module& module) {
   const Graph& graph = module.graph;
   return Cat(StageName(module.stage), ", ", graph.size(), " nodes, ", graph.inputs().size(),

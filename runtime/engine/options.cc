@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/engine/options.h"
 
+#include "runtime/base/fault.h"
 #include "runtime/base/text.h"
 #include "runtime/engine/engine.h"
 #include "runtime/stages/stages.h"
@@ -64,6 +65,25 @@ CompileOptions Inherit(const CompileOptions& request, DeviceKind device,
   keep_on(out.fusion.skip_fusion, device_fusion.skip_fusion);
   keep_on(out.fusion.unfuse_elementwise_regions, device_fusion.unfuse_elementwise_regions);
   return out;
+}
+
+std::string_view StageName(Stage stage) {
+  return stage == Stage::kHir ? "hir" : stage == Stage::kMir ? "mir" : "lir";
+}
+
+absl::Status CheckDump(const CompileOptions& request, Stage stage) {
+  for (Stage wanted : request.dump) {
+    if (wanted >= stage) continue;
+    return InvalidField("options.dump", "a module at stage ", StageName(stage), " is past ",
+                        StageName(wanted));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RefuseDump(const CompileOptions& request) {
+  if (request.dump.empty()) return absl::OkStatus();
+  return InvalidField("options.dump", "the answer to this call has no place for ",
+                      StageName(*request.dump.begin()), "; Compile's has, and Lower gives one stage");
 }
 
 CompileOptions AsCompileOptions(const stages::ResolvedOptions& options) {

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
+#include "absl/status/status.h"
 #include "runtime/ir/options.h"
 
 namespace rlx::stages {
@@ -20,6 +22,13 @@ CompileOptions WithDefaults(CompileOptions request, const CompileOptions& defaul
 // switches that are on for its device stay on.
 CompileOptions Inherit(const CompileOptions& request, DeviceKind device,
                        const EngineOptions& engine);
+
+std::string_view StageName(Stage stage);  // "hir", "mir", "lir"
+
+// Compile answers with `dump`, and with no stage that is before its module's own; other calls have no
+// place for it. InvalidArgument.
+absl::Status CheckDump(const CompileOptions& request, Stage stage);
+absl::Status RefuseDump(const CompileOptions& request);
 
 // Every field set: what responses echo and artifacts keep. Resolving it again gives the same.
 CompileOptions AsCompileOptions(const stages::ResolvedOptions& options);

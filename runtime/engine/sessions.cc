@@ -7,6 +7,7 @@
 #include "runtime/base/fault.h"
 #include "runtime/base/status.h"
 #include "runtime/cache/blob_store.h"
+#include "runtime/engine/options.h"
 #include "runtime/engine/padded_run.h"
 #include "runtime/engine/trace_files.h"
 #include "runtime/ir/verify.h"
@@ -86,6 +87,7 @@ absl::StatusOr<Compiled> Sessions::Obtain(const Principal& who, OpenSpec& spec,
     return compiler_.Load(who, *key, cancel);
   }
   auto& compile = std::get<OpenSpec::Compile>(spec.executable);
+  RLX_TRY(RefuseDump(compile.spec.options));
   RLX_ASSIGN(Compiled compiled,
              compiler_.Compile(who, std::move(compile.spec), compile.call, cancel));
   if (compiled.weights != nullptr) AddMissing(*compiled.weights, spec.weights);

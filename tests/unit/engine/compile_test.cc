@@ -7,6 +7,7 @@
 #include "runtime/base/file.h"
 #include "runtime/base/status.h"
 #include "runtime/cache/disk_store.h"
+#include "runtime/engine/explain.h"
 #include "runtime/ir/text.h"
 #include "tests/unit/engine/engine_fixture.h"
 #include "tests/unit/stages/models.h"
@@ -454,6 +455,26 @@ TEST_F(CompileTest, DumpsComeWithTheAnswer) {
   ASSERT_EQ(compiled->dumps.size(), 2u);
   EXPECT_EQ(compiled->dumps[0].first, Stage::kMir);
   EXPECT_THAT(compiled->dumps[1].second, testing::HasSubstr("mine"));
+}
+
+// A call that cannot answer with a dump says so, and so does Compile of a stage that is past.
+TEST_F(CompileTest, DumpsThatCannotComeAreRefused) {
+  const auto refused = [](const absl::Status& status, std::string_view why) {
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+    EXPECT_EQ(FaultOf(status).field, "options.dump");
+    EXPECT_THAT(std::string(status.message()), testing::HasSubstr(std::string(why)));
+  };
+  CompileSpec spec = Spec(Mlp());
+  spec.options.dump = {Stage::kHir, Stage::kLir};
+  refused(engine->Compile({}, spec, {}, {}).status(), "a module at stage mir is past hir");
+  spec.options.dump = {Stage::kLir};
+  const std::string_view no_place = "the answer to this call has no place for lir";
+  refused(engine->Lower(spec, Stage::kLir, {}, nullptr).status(), no_place);
+  refused(engine->Explain(spec, {}, nullptr).status(), no_place);
+  refused(engine->ExportSource(spec, {}, {}, nullptr).status(), no_place);
+  OpenSpec open;
+  open.executable = OpenSpec::Compile{.spec = spec};
+  refused(engine->OpenSession({}, std::move(open), {}).status(), no_place);
 }
 
 TEST_F(CompileTest, KeysSayWhatDiffers) {
