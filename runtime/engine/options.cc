@@ -83,7 +83,8 @@ absl::Status CheckDump(const CompileOptions& request, Stage stage) {
 absl::Status RefuseDump(const CompileOptions& request) {
   if (request.dump.empty()) return absl::OkStatus();
   return InvalidField("options.dump", "the answer to this call has no place for ",
-                      StageName(*request.dump.begin()), "; Compile's has, and Lower gives one stage");
+                      StageName(*request.dump.begin()),
+                      "; Compile's has, and Lower gives one stage");
 }
 
 CompileOptions AsCompileOptions(const stages::ResolvedOptions& options) {

@@ -25,8 +25,8 @@ CompileOptions Inherit(const CompileOptions& request, DeviceKind device,
 
 std::string_view StageName(Stage stage);  // "hir", "mir", "lir"
 
-// Compile answers with `dump`, and with no stage that is before its module's own; other calls have no
-// place for it. InvalidArgument.
+// Compile answers with `dump`, and with no stage that is before its module's own; other calls have
+// no place for it. InvalidArgument.
 absl::Status CheckDump(const CompileOptions& request, Stage stage);
 absl::Status RefuseDump(const CompileOptions& request);
 

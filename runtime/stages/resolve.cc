@@ -170,6 +170,10 @@ absl::StatusOr<ResolvedOptions> ResolveFor(const Module& module, DeviceKind devi
                                            const device::Backend* backend,
                                            const device::Target* target) {
   RLX_ASSIGN(ResolvedOptions resolved, Resolve(device, options, backend, target));
+  if (module.stage == Stage::kLir && resolved.policy != PrecisionPolicy{}) {
+    return InvalidField(options.policy ? "options.policy" : "options.precision",
+                        "a module at stage lir computes in the types that it has");
+  }
   if (!module.plan || !resolved.dim_binding.empty()) return resolved;
   if (options.arena_alignment && *options.arena_alignment > module.plan->alignment) {
     return InvalidField("options.arena_alignment", *options.arena_alignment,

@@ -66,8 +66,9 @@ struct ResolvedOptions {
 absl::StatusOr<ResolvedOptions> Resolve(DeviceKind device, const CompileOptions& options,
                                         const device::Backend* backend,
                                         const device::Target* target = nullptr);
-// The same for a module: one that brings a plan keeps the plan's alignment. InvalidArgument when
-// the request asks for a wider one; dim_binding plans anew, as asked.
+// The same for a module: one at stage LIR keeps its types, and with a plan the plan's alignment.
+// InvalidArgument when the request asks for another precision or a wider alignment; dim_binding
+// plans anew, as asked.
 absl::StatusOr<ResolvedOptions> ResolveFor(const Module& module, DeviceKind device,
                                            const CompileOptions& options,
                                            const device::Backend* backend,

@@ -148,7 +148,7 @@ TEST_F(VariantsTest, LirStaysAsItCame) {
   Module lir = Parse(kRowsMix);
   lir.stage = Stage::kLir;
   CompileSpec spec = Spec(std::move(lir));
-  spec.options.policy = PrecisionPolicy{.kind = PrecisionPolicyKind::kAlwaysF16};
+  spec.options.kernel_dispatch.policy = DispatchPolicy::kForceCommon;
   const RandomId handle = Open(std::move(spec));
   for (int64_t rows : {9, 16}) ExpectMix(handle, rows);
 }

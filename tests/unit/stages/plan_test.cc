@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gmock/gmock.h>
 
+#include <algorithm>
+
+#include "runtime/base/fault.h"
 #include "runtime/stages/stages.h"
 #include "tests/unit/stages/models.h"
 
@@ -121,7 +124,7 @@ TEST(Plan, IsMadeAnewForBoundSymbols) {
 TEST(Plan, BindingSymbolsRunsNoPass) {
   const Module lir = ModuleFromLir(CompileOrFail(LlamaBlock("fusable", "batch", "seq")).lir);
   CompileOptions options;
-  options.policy = PrecisionPolicy{.kind = PrecisionPolicyKind::kAlwaysF16};
+  options.kernel_dispatch.policy = DispatchPolicy::kForceCommon;
   const DimBinding sizes = {{"batch", 2}, {"seq", 6}};
   const CompileResult general = CompileOrFail(lir, options);
   EXPECT_TRUE(general.as_given);
@@ -133,9 +136,28 @@ TEST(Plan, BindingSymbolsRunsNoPass) {
   EXPECT_EQ(later->lir.plan, now.lir.plan);
   const auto padded = general.SpecializeUpTo({{"batch", 4}, {"seq", 8}}, nullptr, {});
   ASSERT_TRUE(padded.ok()) << padded.status();
-  for (const Node& node : padded->lir.graph.nodes()) {
-    for (const TensorType& type : node.results) EXPECT_NE(type.dtype, DType::kF16);
-  }
+  const auto fused = [](const Graph& graph) {
+    return std::ranges::count(graph.nodes(), OpKind::kFusedSwiglu, &Node::op);
+  };
+  ASSERT_GT(fused(lir.graph), 0);
+  EXPECT_EQ(fused(padded->lir.graph), fused(lir.graph));
+}
+
+// Its types are its author's: another precision would be echoed, and computed in nothing.
+TEST(Plan, KeepsItsTypes) {
+  const auto refused = [](const CompileOptions& options) {
+    CompileRequest request;
+    request.options = options;
+    const absl::Status status = CompileModuleStages(Planned(), request).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+    return FaultOf(status).field;
+  };
+  EXPECT_EQ(refused({.precision = Precision::kBF16}), "options.precision");
+  const PrecisionPolicy mixed{.kind = PrecisionPolicyKind::kAutoMixed}, full;
+  EXPECT_EQ(refused({.policy = mixed}), "options.policy");
+  EXPECT_EQ(refused({.precision = Precision::kF32, .policy = mixed}), "options.policy");
+  const CompileOptions said = {.precision = Precision::kF16, .policy = full};
+  EXPECT_EQ(CompileOrFail(Planned(), said).options.policy, full);
 }
 
 TEST(Plan, KeepsItsAlignment) {
