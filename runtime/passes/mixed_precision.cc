@@ -18,16 +18,16 @@
 // for each op whose class the policy computes in a 16-bit type; casts between two such ops never
 // form, and those of weights are done when weights are bound. Only f32 changes: integers, booleans,
 // f64 and values that are 16 bits wide already stay, and so do inputs, params and outputs. What
-// decides (comparisons, top-k, what becomes an integer, rounding to one) stays in f32, and with it
-// the elementwise ops, movement and sums that lead up to it: 3001 is 3008 in bf16, another row of a
-// table. So do the bodies of control flow, which a remark says.
+// decides (comparisons, top-k, what becomes an integer, rounding to one, solvers) stays in f32, and
+// with it the elementwise ops, movement and sums that lead up to it: 3001 is 3008 in bf16, another
+// row of a table. So do the bodies of control flow, which a remark says.
 namespace rlx::passes {
 namespace {
 
 constexpr Rule kRule("mixed_precision");
 
 constexpr std::array<std::string_view, 5> kClassNames = {"compute", "reduction", "elementwise",
-                                                         "data_movement", kBoundaryClass};
+                                                         "data_movement", "boundary"};
 
 DType DTypeOf(Precision precision) {
   switch (precision) {
@@ -48,6 +48,7 @@ ClassTypes TypesFor(const PrecisionPolicy& policy) {
   constexpr DType kF16 = DType::kF16, kBF16 = DType::kBF16, kF32 = DType::kF32;
   switch (policy.kind) {
     case PrecisionPolicyKind::kAlwaysF16:
+      return {kF16, kF16, kF16, kF16, kF16};
     case PrecisionPolicyKind::kAutoMixed:
       return {kF16, kF16, kF16, kF16, kF32};
     case PrecisionPolicyKind::kAutoMixedConservative:
@@ -121,12 +122,14 @@ class Classes {
 };
 
 // Whether rounding an operand may change the result by more than rounding: one that is an integer
-// or a choice, or jumps.
+// or a choice, or jumps, or solves a system that may be anyhow close to singular.
 bool Decides(const Graph& graph, const Node& node) {
   switch (node.op) {
     case OpKind::kRound:
     case OpKind::kFloor:
     case OpKind::kCeil:
+    case OpKind::kDenseSolve:
+    case OpKind::kBatchedDenseSolve:
       return true;
     default:
       break;
@@ -243,7 +246,6 @@ class Narrowing {
     // What weights alone decide is computed once, in full, and narrowed then.
     if (fixed_[id] || deciding_[id] || !Touchable(node)) return DType::kF32;
     const PrecisionClass of = classes_.Of(graph_, node);
-    if (of == PrecisionClass::kBoundary) return DType::kF32;
     return types_[static_cast<size_t>(of)].value_or(Followed(node));
   }
 

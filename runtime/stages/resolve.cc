@@ -58,10 +58,6 @@ absl::Status CheckPolicy(const PrecisionPolicy& policy) {
   for (const auto& [name, precision] : policy.custom) {
     if (std::ranges::count(names, name) == 0)
       return InvalidField("options.policy.custom", "no class of ops is called \"", name, "\"");
-    if (name != passes::kBoundaryClass || precision == Precision::kF32) continue;
-    return InvalidField("options.policy.custom", name,
-                        " is f32 always: inputs, params, outputs and what is no arithmetic keep "
-                        "their types");
   }
   return absl::OkStatus();
 }

@@ -56,8 +56,7 @@ void DrawPrecision(Rng& rng, CompileOptions& options) {
   PrecisionPolicy policy{static_cast<PrecisionPolicyKind>(rng() % 6), {}};
   if (policy.kind == PrecisionPolicyKind::kCustom) {
     for (std::string_view name : passes::PrecisionClassNames()) {
-      const Precision precision = name == passes::kBoundaryClass ? Precision::kF32 : any();
-      if (rng() % 2 == 0) policy.custom.emplace(name, precision);
+      if (rng() % 2 == 0) policy.custom.emplace(name, any());
     }
   }
   options.policy = std::move(policy);

@@ -49,8 +49,40 @@ using enum PrecisionPolicyKind;
 TEST(MixedPrecision, DoesNothingInF32) {
   ExpectUntouched(MixedPrecision, kModel);
   PassContext context;
-  context.policy = {kCustom, {{"boundary", Precision::kF16}}};
+  context.policy = {kCustom, {{"compute", Precision::kF32}}};
   ExpectUntouched(MixedPrecision, kModel, std::move(context));
+}
+
+// What is in no other class is computed in f16 always, or in f32: that tells always_f16 from
+// auto_mixed. What solves a system is in f32 under either.
+TEST(MixedPrecision, NarrowsTheBoundaryWhereThePolicySaysAlways) {
+  const std::string_view text = R"(mir "m" {
+    %0 = input "x" : f32[2,8]
+    %1 = input "a" : f32[8,8]
+    %2 = input "b" : f32[8]
+    %3 = fft(%0)
+    %4 = dense_solve(%1, %2)
+    %5 = relu(%3)
+    output "y" = %5
+    output "x" = %4
+  })";
+  struct Case {
+    PrecisionPolicy policy;
+    DType fft, relu;
+  };
+  const DType f16 = DType::kF16, f32 = DType::kF32, bf16 = DType::kBF16;
+  const Case cases[] = {
+      {{kAlwaysF32, {}}, f32, f32},      {{kAlwaysF16, {}}, f16, f16},
+      {{kAutoMixed, {}}, f32, f16},      {{kAutoMixedConservative, {}}, f32, f32},
+      {{kAutoMixedBf16, {}}, f32, bf16}, {{kCustom, {{"boundary", Precision::kBF16}}}, bf16, f32},
+  };
+  for (const auto& [policy, fft, relu] : cases) {
+    SCOPED_TRACE(static_cast<int>(policy.kind));
+    const Narrowed out = Narrow(policy, text);
+    EXPECT_EQ(out.Of(OpKind::kFft), fft);
+    EXPECT_EQ(out.Of(OpKind::kRelu), relu);
+    EXPECT_EQ(out.Of(OpKind::kDenseSolve), f32);
+  }
 }
 
 TEST(MixedPrecision, ComputesEachClassInItsType) {

@@ -131,8 +131,6 @@ TEST(Resolve, RefusesBadValuesByName) {
        "policy: custom"},
       {{.policy = PrecisionPolicy{PrecisionPolicyKind::kCustom, {{"gemm", Precision::kF16}}}},
        "policy.custom: no class of ops is called \"gemm\""},
-      {{.policy = PrecisionPolicy{PrecisionPolicyKind::kCustom, {{"boundary", Precision::kBF16}}}},
-       "policy.custom: boundary is f32 always"},
   };
   for (const auto& [options, message] : cases) {
     EXPECT_THAT(ErrorOf(options), HasSubstr(std::string(message)));
