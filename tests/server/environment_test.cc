@@ -128,6 +128,30 @@ TEST_F(EnvironmentTest, IrDumpLeavesEveryStage) {
               AllOf(HasSubstr("mir \""), HasSubstr("lir \""), HasSubstr("plan {")));
 }
 
+TEST_F(EnvironmentTest, IrDumpLeavesTheBlocksOfHirToo) {
+  const std::string folder = dir_ / "ir";
+  StartWith({{"RLX_IR_DUMP", folder}});
+  v1::GraphModule module = LinearModule(4, 8, 16);
+  module.set_stage(v1::STAGE_HIR);
+  v1::Graph& graph = *module.mutable_graphs(0);
+  graph.mutable_nodes()->DeleteSubrange(3, 3);
+  graph.clear_outputs();
+  AddNode(graph, "linear", {0, 1, 2}).set_name("projection");
+  AddOutput(graph, "y", 3);
+  const Compiled compiled = Compile(module);
+  ASSERT_TRUE(compiled.status.ok()) << compiled.status.error_message();
+  const std::string text = FileOf(compiled.result, folder, ".ir.txt");
+  // One after the other: the block as it was sent, what it is lowered to, and that with its plan.
+  size_t at = 0;
+  for (const char* next :
+       {"hir \"linear\"", "= linear \"projection\"", "mir \"linear\"", "fused_matmul_bias_act",
+        "lir \"linear\"", "fused_matmul_bias_act", "plan {"}) {
+    at = text.find(next, at);
+    ASSERT_NE(at, std::string::npos) << next << " in\n" << text;
+  }
+  EXPECT_EQ(text.find("= linear", text.find("mir \"")), std::string::npos) << text;
+}
+
 TEST_F(EnvironmentTest, AFolderThatCannotBeIsNamedWithItsVariable) {
   for (const char* variable : {"RLX_IR_DUMP", "RLX_TRACE_PERFETTO"}) {
     const Environment environment(Variables{{variable, "/proc/no/such"}});

@@ -110,6 +110,21 @@ TEST(CompileForBackend, FusesOnlyWhatItClaims) {
   EXPECT_EQ(result->fusion.ops_after.at("layer_norm"), 2);
 }
 
+// Nor do they follow another fusion target, whose limits hold.
+TEST(CompileForBackend, KeepsItsClaimsUnderAnotherFusionTarget) {
+  PaperBackend backend;
+  backend.kinds = Pieces();
+  const CompileOptions options = {.fusion_target = FusionTarget::kTpu};
+  const auto with = Resolve(DeviceKind::kCpu, options, &backend);
+  const auto without = Resolve(DeviceKind::kCpu, options, nullptr);
+  ASSERT_TRUE(with.ok() && without.ok());
+  EXPECT_EQ(with->claims, Pieces());
+  EXPECT_EQ(with->gates, Pieces());
+  EXPECT_EQ(without->claims, RuntimeClaimsFor(FusionTarget::kTpu));
+  EXPECT_EQ(with->limits, LimitsFor(FusionTarget::kTpu));
+  EXPECT_EQ(without->limits, LimitsFor(FusionTarget::kTpu));
+}
+
 // Direct lowering writes fused ops whatever the target: unclaimed ones are taken apart again.
 TEST(CompileForBackend, RewritesUnclaimedKinds) {
   PaperBackend backend;
