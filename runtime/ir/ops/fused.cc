@@ -163,6 +163,10 @@ absl::Status InferSwiglu(InferContext& ctx) {
     return InvalidArgument("the last extent ", last, " is not an even constant");
   }
   out.shape.back() = last.value() / 2;
+  if (ctx.node.Find("cast_to") != nullptr) out.dtype = ctx.node.Type("cast_to");
+  if (!IsFloat(out.dtype)) {
+    return InvalidArgument("cast_to is ", out.dtype, " where a float is needed");
+  }
   ctx.results = {std::move(out)};
   return absl::OkStatus();
 }
@@ -171,11 +175,12 @@ absl::Status EvaluateSwiglu(EvalContext& ctx) {
   const std::vector<double>& x = ctx.operands[0]->f;
   EvalTensor& out = ctx.results[0];
   const int64_t n = out.dims.back();
-  const bool gate_first = ctx.node.Bool("gate_first");
+  const bool gate_first = ctx.node.Bool("gate_first"), casts = ctx.node.Find("cast_to") != nullptr;
   for (int64_t at = 0; at < out.size(); ++at) {
     const double low = x[at / n * 2 * n + at % n], high = x[at / n * 2 * n + n + at % n];
     const double gate = gate_first ? low : high, up = gate_first ? high : low;
-    out.f[at] = up * (gate / (1 + std::exp(-gate)));
+    const double product = up * (gate / (1 + std::exp(-gate)));
+    out.f[at] = casts ? RoundTo(out.dtype, product) : product;
   }
   return absl::OkStatus();
 }
@@ -187,14 +192,19 @@ absl::StatusOr<std::vector<Value>> DecomposeSwiglu(GraphBuilder& b, const Node& 
   const Value high = b.Narrow(node.operands[0], last, n, n);
   const bool gate_first = node.Bool("gate_first");
   const Value gate = b.Unary(OpKind::kSilu, gate_first ? low : high);
-  return Lowered(b, {b.Mul(gate_first ? high : low, gate)});
+  const Value product = b.Mul(gate_first ? high : low, gate);
+  return Lowered(b, {node.Find("cast_to") ? b.Cast(product, node.Type("cast_to")) : product});
 }
 
 OpSample SampleSwiglu(Rng& rng) {
   Shape x;
   for (int64_t d = Draw(rng, 0, 2); d > 0; --d) x.push_back(Draw(rng, 1, 7));
   x.push_back(2 * Draw(rng, 1, 35));
-  return {{FloatOperand(std::move(x))}, {{"gate_first", Flip(rng)}}};
+  OpSample sample{{FloatOperand(std::move(x))}, {{"gate_first", Flip(rng)}}};
+  if (Draw(rng, 0, 2) == 0) {
+    sample.attrs.push_back({"cast_to", Pick(rng, {DType::kF16, DType::kBF16, DType::kF32})});
+  }
+  return sample;
 }
 
 constexpr AttrSpec Flag(std::string_view name, std::string_view doc) {
@@ -211,6 +221,10 @@ constexpr AttrSpec kResidualNormAttrs[] = {
 };
 constexpr AttrSpec kSwigluAttrs[] = {
     Flag("gate_first", "the gate is the first half instead of the second"),
+    {.name = "cast_to",
+     .type = AttrType::kDType,
+     .required = false,
+     .doc = "the result's element type, a float; absent: that of x"},
 };
 
 constexpr OpInfo kTable[] = {

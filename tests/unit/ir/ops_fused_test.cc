@@ -89,5 +89,19 @@ TEST(FusedSwiglu, GateFirstSwapsTheHalves) {
               HasSubstr("the last extent 5 is not an even constant"));
 }
 
+// 3·silu(1) = 2.19317…, of which bf16 keeps 2.1875.
+TEST(FusedSwiglu, CastsItsResult) {
+  const HostTensor x = Values({1, 2}, {3, 1});
+  const OpCase narrow = {OpKind::kFusedSwiglu, {x}, {{"cast_to", DType::kBF16}}};
+  for (const auto& made : {EvalOp(narrow), EvalParts(narrow)}) {
+    ASSERT_TRUE(made.ok()) << Message(made.status());
+    EXPECT_EQ((*made)[0].dtype, DType::kBF16);
+    EXPECT_EQ((*made)[0].f, std::vector<double>{2.1875});
+  }
+  EXPECT_THAT(WhyNot(OpKind::kFusedSwiglu, {F32({2, 4})}, {{"cast_to", DType::kI32}}),
+              HasSubstr("cast_to is i32 where a float is needed"));
+  EXPECT_EQ(WhyNot(OpKind::kFusedSwiglu, {F32({2, 4})}, {{"cast_to", DType::kF16}}), "");
+}
+
 }  // namespace
 }  // namespace rlx

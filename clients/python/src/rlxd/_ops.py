@@ -393,12 +393,23 @@ class MirOps(Graph):
         first = self.emit("fused_residual_rms_norm", _given(x, residual, bias, gamma, beta), attrs)
         return tuple(self.result(first, i) for i in range(2))
 
-    def fused_swiglu(self, x: Value, *, gate_first: bool | None = None) -> Value:
+    def fused_swiglu(
+        self,
+        x: Value,
+        *,
+        gate_first: bool | None = None,
+        cast_to: DType | str | None = None,
+    ) -> Value:
         r"""x[..,:n]·silu(x[..,n:]), or with gate_first x[..,n:]·silu(x[..,:n]).
 
         gate_first: the gate is the first half instead of the second.
+
+        cast_to: the result's element type, a float; absent: that of x.
         """
-        attrs: Attrs = {"gate_first": gate_first}
+        attrs: Attrs = {
+            "gate_first": gate_first,
+            "cast_to": None if cast_to is None else DType.of(cast_to),
+        }
         return self.emit("fused_swiglu", (x,), attrs)
 
     def fused_transformer_layer(
