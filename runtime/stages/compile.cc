@@ -98,7 +98,7 @@ class Compilation {
     }
     CountAfter(graph, result_.options.verbose, result_.fusion);
     result_.dispatch = ReportDispatch(before, graph, context.became, result_.options,
-                                      request_.backend, request_.target);
+                                      request_.backend, request_.target, result_.as_given);
     return absl::OkStatus();
   }
 

@@ -84,14 +84,13 @@ std::string RewrittenTo(std::set<std::string> kinds) {
 
 // One kind as it is counted.
 struct KindRow {
+  using Path = DispatchReport::Path;
   DispatchReport::Kind kind;
   bool claimed = false;
   std::vector<std::string> ways;  // how its nodes run, each once
 
-  void Add(const device::Claim& claim) {
-    using Path = DispatchReport::Path;
-    if (kind.nodes_after++ == 0) kind.path = Path::kNative;
-    if (!claim.native) kind.path = Path::kUnsupported;
+  void Add(const device::Claim& claim, Path path) {
+    if (kind.nodes_after++ == 0 || kind.path < path) kind.path = path;
     if (claim.how.empty() || std::ranges::find(ways, claim.how) != ways.end()) return;
     ways.push_back(claim.how);
   }
@@ -148,6 +147,60 @@ class KindRows {
   std::array<KindRow*, kOpKindCount> by_op_{};
 };
 
+// What can be said of a node whose extents are not known: no back end is asked about those.
+constexpr std::string_view kAskedLater = "claimed; the back end is asked when its sizes are known";
+
+// How a node will run, as far as can be told.
+struct Verdict {
+  DispatchReport::Path path = DispatchReport::Path::kNative;
+  device::Claim claim;
+};
+
+// A scan of which a target runs none is written out once its length is known.
+bool IsWrittenOutLater(const Node& node, const ResolvedOptions& options) {
+  if (node.op != OpKind::kScan || node.Dims("length")[0].is_static()) return false;
+  return options.force_native_kinds.count(std::string(Info(node.op).claim)) == 0 &&
+         options.disabled_passes.count("lower_control_flow") == 0;
+}
+
+// Why nothing stands for a kind that the target does not claim.
+std::string Unclaimed(const Node& node, bool as_given) {
+  std::string why = Cat("the target does not claim ", Info(node.op).claim);
+  if (as_given) return why;
+  if (node.op == OpKind::kWhile && node.Bool("must_end")) {
+    return why + ", and a loop that must_end is not written out";
+  }
+  const bool loop = node.op == OpKind::kWhile || node.op == OpKind::kScan;
+  return loop ? why + ", and it is not written out: too long, or left to be native" : why;
+}
+
+// What the claims, and the back end where there is one, say of nodes.
+class Judge {
+ public:
+  Judge(const ResolvedOptions& options, const device::Backend* backend,
+        const device::Target& target, bool as_given)
+      : options_(options), backend_(backend), target_(target), as_given_(as_given) {}
+
+  Verdict Of(const Graph& graph, NodeId id, bool claimed) const {
+    using Path = DispatchReport::Path;
+    const Node& node = graph.node(id);
+    if (!claimed && !as_given_ && IsWrittenOutLater(node, options_)) {
+      return {Path::kRewritten, {true, "written out once its length is known"}};
+    }
+    if (!claimed) return {Path::kUnsupported, {false, Unclaimed(node, as_given_)}};
+    if (backend_ == nullptr) return {Path::kNative, {true, ""}};
+    if (!passes::IsStatic(graph, node)) return {Path::kNative, {true, std::string(kAskedLater)}};
+    device::Claim claim = backend_->Claims(graph, id, target_);
+    return {claim.native ? Path::kNative : Path::kUnsupported, std::move(claim)};
+  }
+
+ private:
+  const ResolvedOptions& options_;
+  const device::Backend* const backend_;
+  const device::Target& target_;
+  const bool as_given_;
+};
+
 }  // namespace
 
 void StampSources(Graph& graph) {
@@ -196,7 +249,9 @@ void CountAfter(const Graph& graph, bool verbose, FusionReport& report) {
 
 DispatchReport ReportDispatch(const std::map<std::string, int64_t>& before, const Graph& after,
                               const passes::Replacements& became, const ResolvedOptions& options,
-                              const device::Backend* backend, const device::Target& target) {
+                              const device::Backend* backend, const device::Target& target,
+                              bool as_given) {
+  const Judge judge(options, backend, target, as_given);
   DispatchReport report;
   report.backend = backend != nullptr ? backend->name() : "";
   report.policy = PolicyName(options.dispatch);
@@ -205,12 +260,8 @@ DispatchReport ReportDispatch(const std::map<std::string, int64_t>& before, cons
   VisitRun(after, [&](const Graph& graph, NodeId id) {
     const Node& node = graph.node(id);
     KindRow& row = rows.Of(node.op);
-    const bool ask = row.claimed && backend != nullptr && passes::IsStatic(graph, node);
-    const device::Claim claim =
-        !row.claimed ? device::Claim{false, Cat("the target does not claim ", row.kind.claim)}
-        : ask        ? backend->Claims(graph, id, target)
-                     : device::Claim{true, ""};
-    row.Add(claim);
+    const auto [path, claim] = judge.Of(graph, id, row.claimed);
+    row.Add(claim, path);
     if (claim.native) return;
     report.unsupported.push_back({passes::Label(graph, id), row.kind.claim, claim.how});
   });

@@ -23,10 +23,12 @@ std::map<std::string, int64_t> ClaimCounts(const Graph& graph);
 
 // How each op kind came to run in `after`: `before` as ClaimCounts counted, and what rewrites put
 // in the places of nodes (PassContext::became). Asks the back end about each node with constant
-// extents, and the claims about the rest.
+// extents, and the claims about the rest, which the report says. `as_given`: no pass will run when
+// symbols are bound (CompileResult::as_given).
 DispatchReport ReportDispatch(const std::map<std::string, int64_t>& before, const Graph& after,
                               const passes::Replacements& became, const ResolvedOptions& options,
-                              const device::Backend* backend, const device::Target& target);
+                              const device::Backend* backend, const device::Target& target,
+                              bool as_given);
 
 // Why the result cannot run: the back end, every kind that it does not run with the number of such
 // nodes, and the first of them with the reason. `back end cpu cannot run 2 kinds: Conv ×3 (%4

@@ -51,8 +51,8 @@ DispatchReport Redispatch(const CompileResult& result, const passes::Replacement
     if (kind.nodes > 0) before[kind.claim] = kind.nodes;
     if (kind.nodes_after == 0) gone[kind.claim] = &kind;
   }
-  DispatchReport now =
-      ReportDispatch(before, result.lir.graph, became, result.options, backend, target);
+  DispatchReport now = ReportDispatch(before, result.lir.graph, became, result.options, backend,
+                                      target, result.as_given);
   for (DispatchReport::Kind& kind : now.kinds) {
     const auto then = gone.find(kind.claim);
     if (then != gone.end() && kind.nodes_after == 0) kind = *then->second;

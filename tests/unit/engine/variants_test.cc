@@ -143,6 +143,28 @@ TEST_F(VariantsTest, WhatCannotBePaddedRunsExactly) {
   EXPECT_EQ(engine->Stats().variants, 2);
 }
 
+// A target without loops runs one whose length is a symbol, by writing it out for each size.
+TEST_F(VariantsTest, AScanOfAnyLengthRunsWithoutLoops) {
+  CompileSpec spec =
+      Spec(Parse("mir \"sums\" {\nsymbol rows in [1, 100]\n%0 = input \"x\" : f32[rows,4]\n"
+                 "%1 = constant {value = f32[4] (0, 0, 0, 0)}\n"
+                 "%2 = scan(%1, %0) {carries = 1, sequences = 1, length = [rows]} graph \"\" {\n"
+                 "%0 = input \"h\" : f32[4]\n%1 = input \"x\" : f32[4]\n%2 = add(%0, %1)\n"
+                 "output \"h\" = %2\n}\noutput \"y\" = %2\n}\n"));
+  spec.options.supported_ops = {{"Input", "Param", "Constant", "Activation", "Binary", "Compare",
+                                 "Where", "Cast", "Reshape", "Narrow", "Concat", "Expand",
+                                 "ElementwiseRegion"}};
+  const RandomId handle = Open(std::move(spec));
+  for (const int64_t rows : {1, 3, 5, 9}) {
+    const std::vector<float> x = RowsInput(rows);
+    const auto ran = Run(handle, x, {rows, 4});
+    ASSERT_TRUE(ran.ok()) << rows << " rows: " << ran.status();
+    std::vector<float> want(4);
+    for (size_t i = 0; i < x.size(); ++i) want[i % 4] += x[i];
+    EXPECT_THAT(ran->outputs.at(0), Pointwise(FloatNear(1e-4f), want)) << rows << " rows";
+  }
+}
+
 // No pass touches what came as LIR: not when it is made for sizes either, whatever the options.
 TEST_F(VariantsTest, LirStaysAsItCame) {
   Module lir = Parse(kRowsMix);

@@ -110,6 +110,46 @@ TEST(CompileForBackend, FusesOnlyWhatItClaims) {
   EXPECT_EQ(result->fusion.ops_after.at("layer_norm"), 2);
 }
 
+// Whose length is a symbol is written out when that is known: until then it is no reason to refuse
+// the module, unless no pass will come.
+TEST(CompileForBackend, WritesAScanOutOnceItsLengthIsKnown) {
+  PaperBackend backend;
+  backend.kinds = Everything();
+  backend.kinds.erase("Scan");
+  Module module = ParseOrFail(R"(mir "sums" {
+    symbol n in [1, 100000]
+    %0 = input "h" : f32[4]
+    %1 = input "xs" : f32[n,4]
+    %2 = scan(%0, %1) {carries = 1, sequences = 1, length = [n]} graph "" {
+      %0 = input "h" : f32[4]
+      %1 = input "x" : f32[4]
+      %2 = add(%0, %1)
+      output "h" = %2
+      output "y" = %2
+    }
+    output "h" = %2.0
+    output "ys" = %2.1
+  })");
+  const auto symbolic = CompileModuleStages(module, For(backend));
+  ASSERT_TRUE(symbolic.ok()) << symbolic.status();
+  const DispatchReport::Kind scan = KindOf(symbolic->dispatch, "Scan");
+  EXPECT_EQ(scan.path, DispatchReport::Path::kRewritten);
+  EXPECT_EQ(scan.how, "written out once its length is known");
+  EXPECT_EQ(symbolic->why_no_program, "symbols are unbound: n");
+  const auto bound = symbolic->Specialize({{"n", 3}}, &backend, {});
+  ASSERT_TRUE(bound.ok()) << bound.status();
+  ASSERT_NE(bound->program, nullptr) << bound->why_no_program;
+  EXPECT_EQ(bound->fusion.ops_after.count("scan"), 0u);
+  const auto longer = symbolic->Specialize({{"n", 30000}}, &backend, {});
+  ASSERT_TRUE(longer.ok()) << longer.status();
+  EXPECT_THAT(longer->why_no_program,
+              HasSubstr("the target does not claim Scan, and it is not written out: too long"));
+  module.stage = Stage::kLir;
+  const auto given = CompileModuleStages(module, For(backend));
+  ASSERT_TRUE(given.ok()) << given.status();
+  EXPECT_THAT(given->why_no_program, HasSubstr("the target does not claim Scan)"));
+}
+
 // Nor do they follow another fusion target, whose limits hold.
 TEST(CompileForBackend, KeepsItsClaimsUnderAnotherFusionTarget) {
   PaperBackend backend;
@@ -362,6 +402,10 @@ TEST(CompileForBackend, AsksAboutSymbolicNodesWhenTheyAreBound) {
   ASSERT_TRUE(symbolic.ok());
   EXPECT_EQ(symbolic->program, nullptr);
   EXPECT_THAT(symbolic->why_no_program, HasSubstr("batch, seq"));
+  // Ready as far as can be told, and it says how far that is.
+  EXPECT_TRUE(symbolic->dispatch.compile_ready);
+  EXPECT_THAT(KindOf(symbolic->dispatch, "FusedSwiGLU").how,
+              HasSubstr("claimed; the back end is asked when its sizes are known"));
   const auto bound = symbolic->Specialize({{"batch", 2}, {"seq", 6}}, &backend, {});
   ASSERT_TRUE(bound.ok()) << bound.status().ToString();
   EXPECT_NE(bound->program, nullptr) << bound->why_no_program;

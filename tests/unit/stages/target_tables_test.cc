@@ -43,8 +43,8 @@ Claims CoreFusions() {
 
 struct Row {
   std::string_view name;
-  Claims fusion;   // beside CoreFusions
-  Claims runtime;  // beside Core; what training alone needs is left out
+  Claims fusion;      // beside CoreFusions
+  Claims runtime;     // beside Core; what training alone needs is left out
   size_t of_runtime;  // counted in the reference
   bool unbounded = false;
 };
@@ -87,9 +87,9 @@ const Row& Wgpu() {
 }
 
 const Row& Cuda() {
-  static const Row row = {
-      "cuda", Words("DotGeneral FusedResidualRmsNorm"),
-      Words("LayerNorm2d Cumsum Sample SelectiveScan ConvTranspose2d Custom"), 35 + 6};
+  static const Row row = {"cuda", Words("DotGeneral FusedResidualRmsNorm"),
+                          Words("LayerNorm2d Cumsum Sample SelectiveScan ConvTranspose2d Custom"),
+                          35 + 6};
   return row;
 }
 
