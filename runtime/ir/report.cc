@@ -47,8 +47,7 @@ std::string_view Name(DispatchReport::Path path) {
 }  // namespace
 
 bool OnlyForVerbose(const Remark& remark) {
-  return remark.kind == Remark::Kind::kMissed && !remark.actionable &&
-         remark.reason != "body_in_full";
+  return remark.kind == Remark::Kind::kMissed && !remark.actionable;
 }
 
 bool FusionReport::clean() const {

@@ -20,7 +20,9 @@
 // f64 and values that are 16 bits wide already stay, and so do inputs, params and outputs. What
 // decides (comparisons, top-k, what becomes an integer, rounding to one, solvers) stays in f32, and
 // with it the elementwise ops, movement and sums that lead up to it: 3001 is 3008 in bf16, another
-// row of a table. So do the bodies of control flow, which a remark says.
+// row of a table. So does what leads up to the carries of a loop in its body, which would be
+// rounded in each turn: the products inside are narrow, what adds them up is not. What a body
+// captures in a narrow type alone is cast before the loop (hoist_casts.h).
 namespace rlx::passes {
 namespace {
 
@@ -134,14 +136,16 @@ bool Decides(const Graph& graph, const Node& node) {
     default:
       break;
   }
+  if (!node.subgraphs.empty()) {  // a counter beside floats is nothing that they decide
+    return std::ranges::any_of(node.subgraphs, [](const auto& body) {
+      return std::ranges::any_of(body->nodes(),
+                                 [&](const Node& inner) { return Decides(*body, inner); });
+    });
+  }
   const auto exact = [](const TensorType& type) { return IsExact(type.dtype); };
   const bool reads_floats =
       std::ranges::any_of(node.operands, [&](Value v) { return !exact(graph.type(v)); });
-  if (reads_floats && std::ranges::any_of(node.results, exact)) return true;
-  return std::ranges::any_of(node.subgraphs, [](const auto& body) {
-    return std::ranges::any_of(body->nodes(),
-                               [&](const Node& inner) { return Decides(*body, inner); });
-  });
+  return reads_floats && std::ranges::any_of(node.results, exact);
 }
 
 // A constant in a narrower type; what is finite stays finite.
@@ -159,9 +163,8 @@ bool LeadsUp(Classes& classes, const Graph& graph, const Node& node) {
   switch (Info(node.op).op_class) {
     case OpClass::kReduction:
     case OpClass::kSpecial:
+    case OpClass::kControlFlow:  // anything may be inside
       return true;
-    case OpClass::kControlFlow:  // in full inside
-      return false;
     default:
       break;
   }
@@ -169,9 +172,12 @@ bool LeadsUp(Classes& classes, const Graph& graph, const Node& node) {
   return of == PrecisionClass::kElementwise || of == PrecisionClass::kDataMovement;
 }
 
-// By node: it decides, or leads up to what does.
-std::vector<bool> Deciding(Classes& classes, const Graph& graph) {
+std::vector<bool> Deciding(Classes& classes, const Graph& graph, size_t kept) {
   std::vector<bool> decides(graph.size());
+  for (size_t i = 0; i < std::min(kept, graph.outputs().size()); ++i) {
+    const Value v = graph.outputs()[i].value;
+    decides[v.node] = !IsExact(graph.type(v).dtype) && LeadsUp(classes, graph, graph.node(v.node));
+  }
   for (NodeId id = graph.size() - 1; id >= 0; --id) {
     const Node& node = graph.node(id);
     decides[id] = decides[id] || Decides(graph, node);
@@ -192,12 +198,11 @@ class Narrowing {
         rewriter_(graph, context),
         types_(TypesFor(context.policy)),
         fixed_(WeightOnly(graph)),
-        deciding_(Deciding(classes_, graph)),
+        deciding_(Deciding(classes_, graph, context.kept_outputs)),
         narrow_(graph.size()) {}
 
   absl::Status Run() {
     for (NodeId id = 0; id < rewriter_.size(); ++id) {
-      if (HoldsF32(graph_.node(id))) in_full_.push_back(id);
       const DType to = Wanted(id);
       if (to == DType::kF32) continue;
       if (Feasible(id, to)) {
@@ -227,17 +232,6 @@ class Narrowing {
       if (!IsExact(dtype) && dtype != DType::kF32) return false;
     }
     return true;
-  }
-
-  // Whether a body computes in f32.
-  static bool HoldsF32(const Node& node) {
-    if (Info(node.op).op_class != OpClass::kControlFlow) return false;
-    return std::ranges::any_of(node.subgraphs, [](const auto& body) {
-      return std::ranges::any_of(body->nodes(), [](const Node& inner) {
-        const bool f32 = !inner.results.empty() && inner.results[0].dtype == DType::kF32;
-        return HoldsF32(inner) || (f32 && !IsLeaf(inner.op));
-      });
-    });
   }
 
   // The type to compute node `id` in.
@@ -313,10 +307,6 @@ class Narrowing {
              Cat(nodes.size(), " ", kind.first, " stay in f32: there is no ", kind.first, " of ",
                  kind.second, " like ", Label(graph_, nodes.front())));
     }
-    for (NodeId id : in_full_) {
-      Missed(context_, kRule, Reason::kBodyInFull, graph_, id,
-             Cat("what ", Label(graph_, id), " holds stays in f32"));
-    }
   }
 
   struct Narrowed16 {
@@ -333,12 +323,16 @@ class Narrowing {
   std::vector<Narrowed16> narrow_;  // by original node
   std::map<std::pair<Value, DType>, Value> casts_;
   ByKind done_, refused_;
-  std::vector<NodeId> in_full_;  // control flow
 };
 
 }  // namespace
 
 std::span<const std::string_view> PrecisionClassNames() { return kClassNames; }
+
+std::vector<bool> ComputedInFull(const Graph& graph, size_t kept) {
+  Classes classes;
+  return Deciding(classes, graph, kept);
+}
 
 absl::Status MixedPrecision(Graph& graph, PassContext& context) {
   if (TypesFor(context.policy) == TypesFor({})) return absl::OkStatus();

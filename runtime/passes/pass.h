@@ -36,7 +36,10 @@ struct PassContext {
   std::set<std::string> native;  // claim names that stay as they are, accepted or not
   bool keep_unclaimed = false;   // what is not accepted stays as it is, to be reported
   PrecisionPolicy policy;        // what mixed_precision computes in
-  bool dce = true;               // switches of the request
+  // In a body of control flow: so many of its first outputs are computed in full whatever the
+  // policy, since a loop carries them on or something outside is decided by them.
+  size_t kept_outputs = 0;
+  bool dce = true;  // switches of the request
   bool constant_folding = true;
   bool unfuse_regions = false;
   // Whether the target runs this node as it stands. Null: decided by claim names alone.

@@ -4,6 +4,11 @@
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <vector>
+
+namespace rlx {
+class Graph;
+}
 
 namespace rlx::passes {
 
@@ -21,5 +26,9 @@ enum class PrecisionClass : uint8_t {
 
 // The names that a custom policy uses, in the order above.
 std::span<const std::string_view> PrecisionClassNames();
+
+// By node: what is computed in f32 under every policy, since it decides (a comparison, an index) or
+// leads up, number by number, to what does or to one of the first `kept` outputs.
+std::vector<bool> ComputedInFull(const Graph& graph, size_t kept);
 
 }  // namespace rlx::passes

@@ -38,7 +38,6 @@ enum class Reason : uint8_t {
   kPassSkipped,
   kOtherScaling,
   kQuantizedForm,
-  kBodyInFull,
   kNormOtherForm,
   kActivationOtherForm,
   kAttentionNotRaised,
@@ -51,7 +50,7 @@ struct ReasonInfo {
   bool actionable;
   std::string_view hint;
 };
-inline constexpr std::array<ReasonInfo, 24> kReasons = {{
+inline constexpr std::array<ReasonInfo, 23> kReasons = {{
     {"other_op", false, ""},
     {"multi_consumer", true, "let one node alone read the intermediate value, or compute it twice"},
     {"graph_output", false, "the value is an output of the module and has to be written"},
@@ -74,9 +73,6 @@ inline constexpr std::array<ReasonInfo, 24> kReasons = {{
     {"quantized_form", false,
      "i8 codes, one scale for activations and one a column for weights, and an i32 bias at the "
      "products' scale"},
-    {"body_in_full", false,
-     "bodies of control flow compute as they are written: what a loop carries would be rounded in "
-     "each turn; cast inside, or write it out"},
     {"norm_other_form", false,
      "a norm divides what it took the mean square of, over its last axes"},
     {"activation_other_form", false, "gelu, gelu_tanh, silu and sigmoid are ops"},

@@ -24,8 +24,9 @@ Limits GrownLimits();
 absl::Status RunPasses(Graph& graph, const ResolvedOptions& options, passes::PassContext& context,
                        const StageObserver& observer, std::vector<PassTiming>& timings);
 
-// The same for the bodies of the control flow that stays: RunPasses ends with it. Precision stays
-// as it is in there. The observer hears after_pass_in_body alone.
+// The same for the bodies of the control flow that stays: RunPasses ends with it. What a loop
+// carries is computed in full there (PassContext::kept_outputs). The observer hears
+// after_pass_in_body alone.
 absl::Status RunNestedPasses(Graph& graph, const ResolvedOptions& options,
                              passes::PassContext& context, const StageObserver& observer,
                              std::vector<PassTiming>& timings);

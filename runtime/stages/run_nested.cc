@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <limits>
+
 #include "runtime/base/status.h"
 #include "runtime/ir/op_info.h"
+#include "runtime/ir/verify.h"
+#include "runtime/passes/hoist_casts.h"
+#include "runtime/passes/precision.h"
 #include "runtime/stages/pipeline.h"
 
 namespace rlx::stages {
@@ -50,6 +55,21 @@ class Body {
   std::vector<std::string> names_;  // of inputs, then outputs
 };
 
+// How many of a body's first outputs its node carries on to the next turn.
+size_t Carried(const Node& node, size_t body) {
+  if (node.op == OpKind::kScan) return static_cast<size_t>(node.Int("carries"));
+  const bool turn = node.op == OpKind::kWhile && body == 1;
+  return turn ? node.results.size() : 0;
+}
+
+// Casts that bodies made of what they capture, with whatever narrows them.
+absl::Status Hoist(Graph& graph) {
+  RLX_ASSIGN(const bool changed, passes::HoistCasts(graph));
+  if (!changed) return absl::OkStatus();
+  const absl::Status status = VerifyGraph(graph, GrownLimits());
+  return status.ok() ? status : Internal("hoisting casts: ", status.message());
+}
+
 // Seconds and changes of a body count with the pass, and so do the nodes it leaves.
 void AddTimings(const std::vector<PassTiming>& nested, std::vector<PassTiming>& timings) {
   for (size_t i = 0; i < nested.size(); ++i) {
@@ -64,25 +84,29 @@ void AddTimings(const std::vector<PassTiming>& nested, std::vector<PassTiming>& 
 absl::Status RunNestedPasses(Graph& graph, const ResolvedOptions& options,
                              passes::PassContext& context, const StageObserver& observer,
                              std::vector<PassTiming>& timings) {
-  // What is carried from turn to turn would be rounded in each.
-  ResolvedOptions inside = options;
-  inside.policy = {};
+  const bool narrows = context.policy != PrecisionPolicy{};
+  const size_t kept = context.kept_outputs;
+  std::vector<bool> in_full;
   const StageObserver hears = {.after_pass = observer.after_pass_in_body,
                                .after_pass_in_body = observer.after_pass_in_body};
   for (NodeId id = 0; id < graph.size(); ++id) {
     Node& node = graph.node(id);
     if (Info(node.op).op_class != OpClass::kControlFlow) continue;
-    for (auto& nested : node.subgraphs) {
-      Body body(graph, node, *nested);
+    if (narrows && in_full.empty()) in_full = passes::ComputedInFull(graph, kept);
+    for (size_t i = 0; i < node.subgraphs.size(); ++i) {
+      Body body(graph, node, *node.subgraphs[i]);
       std::vector<PassTiming> seconds;
       if (hears.after_pass) hears.after_pass("", body.graph());
-      RLX_TRY(Annotate(RunPasses(body.graph(), inside, context, hears, seconds),
+      const bool decides = narrows && in_full[static_cast<size_t>(id)];
+      context.kept_outputs = decides ? std::numeric_limits<size_t>::max() : Carried(node, i);
+      RLX_TRY(Annotate(RunPasses(body.graph(), options, context, hears, seconds),
                        Cat("in a graph of %", id)));
       AddTimings(seconds, timings);
-      nested = body.Finish();
+      node.subgraphs[i] = body.Finish();
     }
   }
-  return absl::OkStatus();
+  context.kept_outputs = kept;
+  return narrows ? Hoist(graph) : absl::OkStatus();
 }
 
 }  // namespace rlx::stages

@@ -14,7 +14,8 @@ namespace rlx::test {
 namespace {
 
 ::testing::AssertionResult RunsAsTheOracle(const Graph& graph, Rng& rng,
-                                           const CompileOptions& options) {
+                                           const CompileOptions& options,
+                                           Tolerance tolerance = {1e-4, 1e-4}) {
   static const auto backend = cpu::MakeCpuBackend();
   static const auto runner = BackendRunner::Create(*backend, 2);
   if (!runner.ok()) return ::testing::AssertionFailure() << Cat(runner.status());
@@ -25,7 +26,7 @@ namespace {
     return ::testing::AssertionFailure() << Cat(got.status(), " where ", want.status());
   if (!want.ok()) return ::testing::AssertionSuccess();
   for (size_t i = 0; i < want->size(); ++i) {
-    const auto same = CompareToOracle((*got)[i], (*want)[i], {1e-4, 1e-4});
+    const auto same = CompareToOracle((*got)[i], (*want)[i], tolerance);
     if (!same) return ::testing::AssertionFailure() << "output " << i << ": " << same.message();
   }
   return ::testing::AssertionSuccess();
@@ -48,6 +49,16 @@ TEST(CpuLoops, RunAsTheOracleSaysUnfused) {
     CompileOptions options = Native();
     options.fusion.skip_fusion = true;
     return RunsAsTheOracle(graph, rng, options);
+  });
+}
+
+// Nothing doubles a difference: what narrow types round adds up, and decides nothing.
+TEST(CpuLoops, RunAsTheOracleSaysInNarrowTypes) {
+  CheckGraphs(120, RandomLoops, [](const Graph& graph, Rng& rng) {
+    CompileOptions options = Native();
+    const bool bf16 = rng() % 3 == 0;
+    options.precision = bf16 ? Precision::kBF16 : Precision::kF16;
+    return RunsAsTheOracle(graph, rng, options, {0, bf16 ? 0.3 : 0.05});
   });
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/ir/op_info.h"
+#include "runtime/passes/precision.h"
 #include "tests/unit/passes/pass_test.h"
 
 namespace rlx::passes {
@@ -165,29 +166,46 @@ TEST(MixedPrecision, TouchesNothingButF32) {
   }
 }
 
-// What a loop carries would be rounded in each turn: its body computes as it is written, which is
-// said.
-TEST(MixedPrecision, LeavesBodiesOfControlFlowAndSaysSo) {
-  const std::string_view text = R"(mir "m" {
-    %0 = input "x" : f32[4,4]
-    %1 = input "xs" : f32[9,4,4]
-    %2 = scan(%0, %1) {carries = 1, sequences = 1, length = [9]} graph "" {
-      %0 = input "" : f32[4,4]
-      %1 = input "" : f32[4,4]
-      %2 = matmul(%0, %1)
-      output "o" = %2
-    }
-    %3 = matmul(%2, %0)
-    output "y" = %3
+// What leads up to a carry would be rounded in each turn: products before it are as their class,
+// what is done with them is in full.
+TEST(MixedPrecision, KeepsWhatLeadsUpToACarry) {
+  const std::string_view body = R"(mir "body" {
+    %0 = input "h" : f32[4,4]
+    %1 = input "w" : f32[4,4]
+    %2 = matmul(%0, %1)
+    %3 = tanh(%2)
+    %4 = sigmoid(%3)
+    output "h" = %3
+    output "y" = %4
   })";
-  const Narrowed out = Narrow({kAlwaysF16, {}}, text);
-  EXPECT_EQ(out.Of(OpKind::kMatMul), DType::kF16);
-  ASSERT_EQ(out.remarks.size(), 2u);
-  EXPECT_EQ(out.remarks[1].reason, "body_in_full");
-  EXPECT_EQ(out.remarks[1].message, "what %2 (scan) holds stays in f32");
-  EXPECT_FALSE(out.remarks[1].actionable);
-  EXPECT_FALSE(OnlyForVerbose(out.remarks[1]));
-  EXPECT_TRUE(Narrow({kAlwaysF32, {}}, text).remarks.empty());
+  for (const size_t kept : {0, 1, 2}) {
+    PassContext context;
+    context.kept_outputs = kept;
+    const Narrowed out = Narrow({kAutoMixed, {}}, body, std::move(context));
+    EXPECT_EQ(out.Of(OpKind::kMatMul), DType::kF16);
+    EXPECT_EQ(out.Of(OpKind::kTanh), kept < 1 ? DType::kF16 : DType::kF32);
+    EXPECT_EQ(out.Of(OpKind::kSigmoid), kept < 2 ? DType::kF16 : DType::kF32);
+  }
+}
+
+// Control flow may decide by anything that it is given, and its bodies are told so.
+TEST(MixedPrecision, KeepsWhatControlFlowDecidesBy) {
+  const Graph graph = ParseGraph(R"(mir "m" {
+    %0 = input "p" : bool[]
+    %1 = input "x" : f32[4]
+    %2 = exp(%1)
+    %3 = if(%0, %2) graph "" {
+      %0 = input "" : f32[4]
+      %1 = neg(%0)
+      output "o" = %1
+    } graph "" {
+      %0 = input "" : f32[4]
+      output "o" = %0
+    }
+    %4 = cast(%3) {to = i32}
+    output "y" = %4
+  })");
+  EXPECT_EQ(ComputedInFull(graph, 0), (std::vector<bool>{false, false, true, true, true}));
 }
 
 // Neighbours in one type have no casts between them, a value is cast once, and what is finite stays
