@@ -11,7 +11,8 @@ namespace rlx::cuda {
 std::span<const Rule* const> AllRules() {
   static const std::vector<const Rule*> rules = [] {
     std::vector<const Rule*> all;
-    for (auto list : {AttentionRules(), MatMulRules(), GatherRules(), GeneratedRules()}) {
+    for (auto list :
+         {AttentionRules(), MatMulRules(), NormRules(), GatherRules(), GeneratedRules()}) {
       for (const Rule& rule : list) all.push_back(&rule);
     }
     return all;

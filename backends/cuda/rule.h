@@ -26,6 +26,7 @@ std::span<const Rule* const> AllRules();
 
 std::span<const Rule> AttentionRules();
 std::span<const Rule> MatMulRules();
+std::span<const Rule> NormRules();
 std::span<const Rule> GatherRules();
 std::span<const Rule> GeneratedRules();
 

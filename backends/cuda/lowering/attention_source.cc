@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "backends/cuda/lowering/attention_source.h"
 
-#include "runtime/base/text.h"
+#include "backends/cuda/lowering/source_text.h"
 
 namespace rlx::cuda {
 namespace {
@@ -17,8 +17,6 @@ __device__ __forceinline__ unsigned Pack(float low, float high) {
   asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(out) : "f"(high), "f"(low));
   return out;
 }
-__device__ __forceinline__ float Widen(unsigned short v) { return rlx_from_f16(v); }
-__device__ __forceinline__ unsigned short Narrow(float v) { return rlx_to_f16(v); }
 __device__ __forceinline__ void Multiply(float (&c)[4], const unsigned (&a)[4], unsigned b0,
                                          unsigned b1) {
   asm volatile(
@@ -35,8 +33,6 @@ __device__ __forceinline__ unsigned Pack(float low, float high) {
   asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(out) : "f"(high), "f"(low));
   return out;
 }
-__device__ __forceinline__ float Widen(unsigned short v) { return rlx_from_bf16(v); }
-__device__ __forceinline__ unsigned short Narrow(float v) { return rlx_to_bf16(v); }
 __device__ __forceinline__ void Multiply(float (&c)[4], const unsigned (&a)[4], unsigned b0,
                                          unsigned b1) {
   asm volatile(
@@ -48,19 +44,21 @@ __device__ __forceinline__ void Multiply(float (&c)[4], const unsigned (&a)[4], 
 )";
 
 constexpr std::string_view kHelpers = R"(
-typedef unsigned short Half;
 constexpr int kRows = 16 * kWarps, kTile = 64, kLanes = 32 * kWarps;
 constexpr int kQkSteps = (kHeadDim + 15) / 16, kValueSteps = (kValueDim + 15) / 16;
 // Rows in shared memory: eight more, so that rows of one column lie in different banks.
 constexpr int kQkRow = 16 * kQkSteps + 8, kValueRow = 16 * kValueSteps + 8;
 constexpr int kTileElements = kTile * (kQkRow + kValueRow);
 // Two tiles of keys and values, so that one arrives while the other is used, where they fit.
-constexpr int kStages = 2 * 2 * kTileElements <= 48 * 1024 ? 2 : 1;
+constexpr int kStages = 2 * 2 * kTileElements <= 47 * 1024 ? 2 : 1;
 constexpr float kLog2e = 1.44269504f;
 // Where nothing stands between a score and its exponential, one factor does for both.
 constexpr bool kPlain = kSoftcap == 0 && (!kMasked || kKeep);
 constexpr float kFactor = kPlain ? kScale * kLog2e : kScale;
-static_assert(2 * kTileElements <= 48 * 1024 && kRows <= kTile, "queries borrow a tile of keys");
+// A mask of keys, the same for every query, is read once a tile; so is where the keys end.
+constexpr bool kKeepsKeys = kMasked && kKeep && kMaskQuery == 0;
+constexpr bool kColumns = kKeepsKeys || kKeys % kTile != 0;
+static_assert(2 * kTileElements <= 47 * 1024 && kRows <= kTile, "queries borrow a tile of keys");
 
 __device__ __forceinline__ unsigned Address(const Half* shared) {
   return (unsigned)__cvta_generic_to_shared(shared);
@@ -125,6 +123,7 @@ __device__ __forceinline__ float SumOfRow(float v) {
 
 constexpr std::string_view kBody = R"(
   __shared__ __align__(16) Half memory[kStages * kTileElements];
+  __shared__ float2 unseen[kStages][kTile / 2];  // not 0: no query sees the key
   const int block = (int)(blockIdx.x % kBlocks), warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   const long long head = blockIdx.x / kBlocks % kHeads, batch = blockIdx.x / kBlocks / kHeads;
   const long long kv_head = head / (kHeads / kKvHeads);
@@ -142,14 +141,20 @@ constexpr std::string_view kBody = R"(
     end = last_key < 0 ? 0 : min(end, last_key / kTile + 1);
     if (kWindow >= 0) first = max(0, row0 + kShift - kWindow) / kTile;
   }
-  const auto keys_of = [&](int tile) {
-    return memory + (kStages == 2 ? (tile - first) % 2 : 0) * kTileElements;
-  };
+  const auto stage_of = [&](int tile) { return kStages == 2 ? (tile - first) % 2 : 0; };
   const auto fetch = [&](int tile) {
-    Half* const to = keys_of(tile);
+    Half* const to = memory + stage_of(tile) * kTileElements;
     Fetch<kTile, kHeadDim, kQkSteps>(to, k, kKRow, tile * kTile, kKeys);
     Fetch<kTile, kValueDim, kValueSteps>(to + kTile * kQkRow, v, kVRow, tile * kTile, kKeys);
     Commit();
+    for (int c = threadIdx.x; kColumns && c < kTile; c += kLanes) {
+      const int j = tile * kTile + c;
+      bool sees = j < kKeys;
+      if (kKeepsKeys && sees) {
+        sees = mask[batch * kMaskBatch + head * kMaskHead + j * kMaskKey] != 0;
+      }
+      ((float*)unseen[stage_of(tile)])[c] = sees ? 0.0f : 1.0f;
+    }
   };
 
   // Queries by way of a tile's memory that is not in use yet.
@@ -178,7 +183,7 @@ constexpr std::string_view kBody = R"(
       Await<0>();
     }
     __syncthreads();
-    const Half* const keys = keys_of(tile);
+    const Half* const keys = memory + stage_of(tile) * kTileElements;
     const Half* const values = keys + kTile * kQkRow;
 
     float scores[kTile / 8][4] = {};
@@ -197,14 +202,15 @@ constexpr std::string_view kBody = R"(
     float highest[2] = {Never(), Never()};
 #pragma unroll
     for (int n = 0; n < kTile / 8; ++n) {
+      const float2 hidden = kColumns ? unseen[stage_of(tile)][4 * n + lane % 4] : float2{0, 0};
 #pragma unroll
       for (int e = 0; e < 4; ++e) {
         const int i = row + e / 2 * 8, j = tile * kTile + 8 * n + lane % 4 * 2 + e % 2;
         float score = scores[n][e] * kFactor;
         if (kSoftcap > 0) score = kSoftcap * tanhf(score / kSoftcap);
-        bool sees = j < kKeys;
+        bool sees = (e % 2 == 0 ? hidden.x : hidden.y) == 0;
         if (kCausal) sees &= j <= i + kShift && (kWindow < 0 || i + kShift - j <= kWindow);
-        if (kMasked && sees && (kMaskQuery == 0 || i < kQueries)) {
+        if (kMasked && !kKeepsKeys && sees && (kMaskQuery == 0 || i < kQueries)) {
           const long long at =
               batch * kMaskBatch + head * kMaskHead + i * kMaskQuery + j * kMaskKey;
           if (kKeep) {
@@ -284,12 +290,6 @@ std::string Constant(std::string_view type, std::string_view name, auto value) {
   return Cat("constexpr ", type, " ", name, " = ", value, ";\n");
 }
 
-std::string Float(double value) {
-  std::string text = Cat(static_cast<float>(value));
-  if (text.find_first_of(".en") == text.npos) text += ".0";
-  return text + "f";
-}
-
 std::string Constants(const AttentionShape& s) {
   using Mask = AttentionShape::Mask;
   std::string out;
@@ -308,11 +308,11 @@ std::string Constants(const AttentionShape& s) {
   out += Constant("int", "kHeadDim", s.head_dim);
   out += Constant("int", "kValueDim", s.value_dim);
   out += Constant("int", "kWindow", s.window);
-  out += Constant("bool", "kCausal", s.causal ? "true" : "false");
-  out += Constant("bool", "kMasked", s.mask != Mask::kNone ? "true" : "false");
-  out += Constant("bool", "kKeep", s.mask == Mask::kKeep ? "true" : "false");
-  out += Constant("float", "kScale", Float(s.scale));
-  out += Constant("float", "kSoftcap", Float(s.softcap));
+  out += BoolConstant("kCausal", s.causal);
+  out += BoolConstant("kMasked", s.mask != Mask::kNone);
+  out += BoolConstant("kKeep", s.mask == Mask::kKeep);
+  out += Constant("float", "kScale", FloatText(s.scale));
+  out += Constant("float", "kSoftcap", FloatText(s.softcap));
   strides("Q", s.q);
   strides("K", s.k);
   strides("V", s.v);
@@ -353,7 +353,8 @@ int64_t AttentionShape::Groups() const {
 
 std::string AttentionSource(const AttentionShape& shape) {
   const std::string_view words = shape.dtype == DType::kBF16 ? kBF16 : kF16;
-  return Cat("namespace $k_space {\n", Constants(shape), words, kHelpers, Signature(shape), kBody);
+  return Cat("namespace $k_space {\n", Constants(shape), HalfWords(shape.dtype), words, kHelpers,
+             Signature(shape), kBody);
 }
 
 }  // namespace rlx::cuda

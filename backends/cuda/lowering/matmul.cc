@@ -3,11 +3,13 @@
 #include <vector>
 
 #include "backends/cuda/call.h"
+#include "backends/cuda/lowering/rows_source.h"
 #include "backends/cuda/rule.h"
 #include "runtime/base/status.h"
 #include "runtime/device/generate/emit_op.h"
 #include "runtime/device/generate/generate.h"
 #include "runtime/ir/op_info.h"
+#include "runtime/kernel/kernel.h"
 
 // matmul and fused_matmul_bias_act in floats: cuBLASLt with what it does on the way out, and a
 // generated kernel for the rest of the epilogue.
@@ -204,8 +206,33 @@ class Lowering {
     return absl::OkStatus();
   }
 
+  void EmitInSteps(const EpilogueShape& shape, int32_t from) {
+    const kernel::Type type = *kernel::FromDType(shape.dtype);
+    kernel::Kernel made{.name = "epilogue",
+                        .local = EpilogueShape::kLanes,
+                        .buffers = {{type, false}},
+                        .source = EpilogueSource(shape)};
+    std::vector<int32_t> buffers = {from};
+    if (shape.residual) {
+      buffers.push_back(residual_);
+      made.buffers.push_back({type, false});
+    }
+    buffers.push_back(y_.buffer);
+    made.buffers.push_back({type, true});
+    out_.Launch(made, std::move(buffers), {}, shape.Groups(), Cat(label_, ", epilogue"));
+  }
+
   absl::Status EmitRest(int32_t from) {
     const DType dtype = y_.type.dtype;
+    const EpilogueShape shape{
+        .dtype = dtype,
+        .elements = *y_.type.NumElements(),
+        .activation = after_activation_ ? std::string_view(activation_) : "none",
+        .residual = after_residual_};
+    if (ByteWidth(dtype) == 2 && shape.elements % kStep == 0 && shape.Knows(shape.activation)) {
+      EmitInSteps(shape, from);
+      return absl::OkStatus();
+    }
     const int64_t n = y_.dims.back(), rows = *y_.type.NumElements() / n;
     std::vector<device::LoopOperand> inputs = {{from, dtype, {n, 1}}};
     if (after_bias_) inputs.push_back({bias_, dtype, {0, 1}});
