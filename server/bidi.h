@@ -46,7 +46,9 @@ class BidiReactor : public grpc::ServerBidiReactor<Request, Response>,
     incoming_.Clear();
     lock.unlock();
 
-    if (IsQuick(request)) {
+    const Way way = WayOf(request);
+    if (way == Way::kQueue) return Queue(std::move(request));
+    if (way == Way::kHere) {
       const QuickGuard guard(frontend());
       if (guard.held()) return Answer(request);
     }
@@ -80,9 +82,19 @@ class BidiReactor : public grpc::ServerBidiReactor<Request, Response>,
   BidiReactor(Frontend& frontend, const Method& stream, const grpc::CallbackServerContext& context)
       : call_(frontend, stream, context) {}
 
-  // Any thread, several at a time. Whether the request may be answered on the thread that received
-  // it.
-  virtual bool IsQuick(const Request& request) = 0;
+  enum class Way {
+    kExecutor,  // may block
+    kHere,      // so short that it is answered on the thread that received it
+    kQueue,     // waits without a thread: Begin
+  };
+  // Any thread, several at a time.
+  virtual Way WayOf(const Request& request) = 0;
+  // For Way::kQueue: Fill, but for when `done` is called; with its status, once, by any thread. Both
+  // stay until then.
+  using Done = std::function<void(absl::Status)>;
+  virtual void Begin(const Request& request, Response& response, Done done) {
+    done(Fill(request, response));
+  }
   // Fills the response, whatever becomes of the request. A status ends the stream, once what was
   // answered before is out; the response then is dropped.
   virtual absl::Status Fill(const Request& request, Response& response) = 0;
@@ -97,6 +109,19 @@ class BidiReactor : public grpc::ServerBidiReactor<Request, Response>,
     Response response;
     absl::Status end = Fill(request, response);
     Push(std::move(response), std::move(end));
+  }
+
+  void Queue(Request request) {
+    struct Work {
+      Request request;
+      Response response;
+    };
+    const auto work = std::make_shared<Work>(Work{std::move(request), Response()});
+    Begin(work->request, work->response,
+          [self = this->shared_from_this(), work](absl::Status end) {
+            self->Push(std::move(work->response), std::move(end));
+          });
+    Advance(std::unique_lock(mutex_));
   }
 
   void Push(Response response, absl::Status end) {

@@ -45,6 +45,12 @@ void RecordEnd(Frontend& frontend, const Method& method, const absl::Status& sta
                     {"seconds", seconds}});
 }
 
+// Queues first: what was accepted runs.
+int64_t DrainAll(Frontend& frontend, const CancelToken& cancel) {
+  const int64_t waiting = frontend.queues.Drain(cancel);
+  return waiting > 0 ? waiting : frontend.engine.Drain(cancel);
+}
+
 absl::Status TooManyCalls(Frontend& frontend) {
   frontend.metrics.AdmissionRejected("queue_full");
   return TryLater(ResourceExhausted("too many calls wait already"));

@@ -28,6 +28,10 @@ struct Method {
 void RecordEnd(Frontend& frontend, const Method& method, const absl::Status& status,
                double seconds);
 
+// Refuses new work from now on; returns when no request waits or runs any more, or at `cancel` with
+// how many still do.
+int64_t DrainAll(Frontend& frontend, const CancelToken& cancel);
+
 // What the executor's full queue says; counted.
 absl::Status TooManyCalls(Frontend& frontend);
 

@@ -58,6 +58,8 @@ constexpr Flag kFlags[] = {
      "ready only once every model that is loaded at start serves (true)"},
     {"system_shared_memory", "system_shared_memory",
      "let callers name POSIX shared memory that tensors of ModelInfer lie in (false)"},
+    {"admit_by_latency", "admit_by_latency",
+     "refuse requests at once whose deadline even a fast run of the model would miss (true)"},
     {"max_message_bytes", "limits.max_message_bytes", "one gRPC message (67108864)"},
     {"max_nodes", "limits.max_nodes", "nodes of a module (100000)"},
     {"max_constant_bytes", "limits.max_constant_bytes", "constants of a module (67108864)"},
@@ -71,6 +73,8 @@ constexpr Flag kFlags[] = {
     {"max_queued_compiles", "limits.max_queued_compiles", "compiles that may wait (256)"},
     {"max_variants", "limits.max_variants",
      "sizes that a session of a symbolic module keeps ready (16)"},
+    {"max_queued_requests", "limits.max_queued_requests",
+     "requests that wait in a model's queue, of each priority (1024)"},
     {"memory_cache_bytes", "budgets.memory_cache_bytes", "compiled modules in memory (268435456)"},
     {"disk_cache_bytes", "budgets.disk_cache_bytes", "compiled modules in cache_dir (10737418240)"},
     {"blob_bytes", "budgets.blob_bytes",
@@ -225,6 +229,7 @@ void FillDefaults(ServerConfig& c) {
   if (!c.has_repository_poll_seconds()) c.set_repository_poll_seconds(15);
   if (!c.has_strict_readiness()) c.set_strict_readiness(true);
   if (!c.has_system_shared_memory()) c.set_system_shared_memory(false);
+  if (!c.has_admit_by_latency()) c.set_admit_by_latency(true);
   config::Limits& l = *c.mutable_limits();
   l.set_max_message_bytes(Or(l.has_max_message_bytes(), l.max_message_bytes(), 64ull << 20));
   l.set_max_nodes(Or(l.has_max_nodes(), l.max_nodes(), 100'000));
@@ -238,6 +243,7 @@ void FillDefaults(ServerConfig& c) {
   l.set_max_tensor_bytes(Or(l.has_max_tensor_bytes(), l.max_tensor_bytes(), 1ull << 40));
   if (!l.has_max_queued_compiles()) l.set_max_queued_compiles(256);
   if (!l.has_max_variants()) l.set_max_variants(16);
+  if (!l.has_max_queued_requests()) l.set_max_queued_requests(1024);
   config::Budgets& b = *c.mutable_budgets();
   b.set_memory_cache_bytes(Or(b.has_memory_cache_bytes(), b.memory_cache_bytes(), 256ull << 20));
   b.set_disk_cache_bytes(Or(b.has_disk_cache_bytes(), b.disk_cache_bytes(), 10ull << 30));
@@ -319,6 +325,10 @@ absl::Status CheckRanges(const ServerConfig& c) {
   }
   if (c.limits().max_tensor_bytes() > uint64_t{1} << 46) {
     return Refuse("max_tensor_bytes", c.limits().max_tensor_bytes(), "is above 2^46");
+  }
+  const uint32_t queued = c.limits().max_queued_requests();
+  if (queued < 1 || queued > 1'000'000) {
+    return Refuse("max_queued_requests", queued, "is not in [1, 1000000]");
   }
   if (c.limits().max_variants() > 4096) {
     return Refuse("max_variants", c.limits().max_variants(), "is above 4096");
@@ -492,6 +502,7 @@ WireLimits ToWireLimits(const ServerConfig& config) {
   out.max_chunk_bytes = std::min(out.max_chunk_bytes, out.max_message_bytes / 2);
   out.preferred_chunk_bytes =
       static_cast<uint32_t>(std::min<uint64_t>(out.preferred_chunk_bytes, out.max_chunk_bytes));
+  out.max_queued_requests = config.limits().max_queued_requests();
   return out;
 }
 
@@ -505,6 +516,7 @@ KeeperOptions ToKeeperOptions(const ServerConfig& config) {
   out.poll_seconds = config.repository_poll_seconds();
   out.load_at_start.insert(config.load_model().begin(), config.load_model().end());
   out.strict = config.strict_readiness();
+  out.queues.max_size = config.limits().max_queued_requests();
   return out;
 }
 

@@ -14,6 +14,7 @@
 #include "server/compiler_service.h"
 #include "server/health_service.h"
 #include "server/http.h"
+#include "server/infer_queue.h"
 #include "server/inference_service.h"
 #include "server/info_services.h"
 #include "server/session_service.h"
@@ -68,12 +69,17 @@ class DaemonImpl final : public Daemon {
     frontend_.reset(new Frontend{*engine_, *metrics_, *executor_, log_,
                                  ToWireLimits(settings_.config), settings_.log_fusion,
                                  settings_.log_dispatch});
+    frontend_->admit_by_latency = settings_.config.admit_by_latency();
     metrics_->SetModels(&models_);
-    RLX_ASSIGN(keeper_,
-               ModelKeeper::Start(
-                   ToKeeperOptions(settings_.config), *engine_, models_, log_,
-                   {[this] { Prepared(); },
-                    [this](bool ok, double seconds) { metrics_->ModelLoadEnded(ok, seconds); }}));
+    ModelKeeper::Hooks hooks;
+    hooks.ready = [this] { Prepared(); };
+    hooks.load_ended = [this](bool ok, double seconds) { metrics_->ModelLoadEnded(ok, seconds); };
+    hooks.make_queue = [this](const std::string& model, QueueOptions options) {
+      const auto run = [this](Batch& batch) { RunQueued(*frontend_, batch); };
+      return frontend_->queues.Make(std::move(options), run, &metrics_->Queue(model));
+    };
+    RLX_ASSIGN(keeper_, ModelKeeper::Start(ToKeeperOptions(settings_.config), *engine_, models_,
+                                           log_, std::move(hooks)));
     RLX_TRY(StartGrpc());
     if (!settings_.config.metrics_listen().empty()) {
       RLX_ASSIGN(http_,
@@ -91,12 +97,13 @@ class DaemonImpl final : public Daemon {
     NotReady();
     if (keeper_) keeper_->Stop();
     if (grpc_) SleepUnless(settings_.config.drain_delay_seconds(), now);
-    const bool drained = engine_ == nullptr || Drain(now);
+    const bool drained = frontend_ == nullptr || Drain(now);
     if (grpc_) CloseGrpc(drained);
     http_.reset();
     grpc_.reset();
     services_.clear();
     health_.reset();
+    if (frontend_) frontend_->queues.Stop();
     executor_.reset();  // finishes its tasks, which use the engine
     keeper_.reset();
     metrics_->SetModels(nullptr);
@@ -203,7 +210,7 @@ class DaemonImpl final : public Daemon {
     const double end = MonotonicSeconds() + settings_.config.drain_timeout_seconds();
     for (;;) {
       const CancelToken slice({}, CancelToken::Clock::now() + std::chrono::milliseconds(50));
-      const int64_t running = engine_->Drain(slice);
+      const int64_t running = DrainAll(*frontend_, slice);
       if (running == 0) return true;
       if (now.load() || MonotonicSeconds() >= end) {
         log_.Warning("drain cut short", {{"running", running}});

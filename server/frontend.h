@@ -10,6 +10,7 @@
 #include "runtime/engine/gate.h"
 #include "server/executor.h"
 #include "server/metrics.h"
+#include "server/scheduling/queues.h"
 #include "server/trimmer.h"
 
 namespace rlx::server {
@@ -20,6 +21,7 @@ struct WireLimits {
   uint64_t max_chunk_bytes = uint64_t{4} << 20;
   uint32_t preferred_chunk_bytes = uint32_t{1} << 20;
   uint32_t max_stream_requests = 64;
+  uint32_t max_queued_requests = 1024;  // of one model and priority
 };
 
 // What all services share. Outlives them.
@@ -31,6 +33,8 @@ struct Frontend {
   WireLimits limits;
   bool log_fusion = false;    // log the fusion report of every compile
   bool log_dispatch = false;  // and the dispatch report
+  // Refuse a request at once whose deadline even a fast run would miss.
+  bool admit_by_latency = true;
   // Answer on a gRPC thread, which may be used by one call at a time for that: the others keep the
   // sockets going. See QuickGuard.
   std::atomic<bool> quick_busy{false};
@@ -39,6 +43,8 @@ struct Frontend {
   // Stops then too: streams that would wait for their caller's next word end.
   std::stop_source closing;
   Trimmer trimmer{calls};
+  // Of the models that have one.
+  Queues queues{executor};
 };
 
 // The right to compute briefly on the thread that received the call, instead of handing over to the

@@ -2,6 +2,7 @@
 #include "server/infer_inputs.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "runtime/base/checked.h"
 #include "runtime/base/fault.h"
@@ -249,7 +250,22 @@ absl::StatusOr<std::span<const uint8_t>> InferInputs::Copy(const ServedModel& mo
   return copy;
 }
 
-absl::Status CheckInferParameters(const ModelInferRequest& request) {
+const engine::NamedInput& InferInputs::Get(std::string_view name) const {
+  return *std::ranges::find(inputs_, name, &engine::NamedInput::name);
+}
+
+uint64_t InferInputs::LatencyKey(const ServedModel& model, int64_t inferences) const {
+  const uint64_t bucket = std::bit_ceil(static_cast<uint64_t>(inferences));
+  uint64_t key = LatencyTable::Fold(LatencyTable::kNoShape, static_cast<int64_t>(bucket));
+  const size_t first = batch_ == -1 ? 0 : 1;
+  for (const ServedTensor& declared : model.inputs()) {
+    key = LatencyTable::Fold(key, Get(declared.name).dims.subspan(first));
+  }
+  return key;
+}
+
+absl::StatusOr<QueueParameters> ReadParameters(const ModelInferRequest& request) {
+  QueueParameters out;
   for (const auto& [name, value] : request.parameters()) {
     const auto kind = value.parameter_choice_case();
     if (name == "sequence_start" || name == "sequence_end" ||
@@ -268,12 +284,16 @@ absl::Status CheckInferParameters(const ModelInferRequest& request) {
         return InvalidArgument("invalid value for '", name, "': ", value.int64_param(),
                                " is below 0");
       }
+      const uint64_t number = kind == InferParameter::kUint64Param
+                                  ? value.uint64_param()
+                                  : static_cast<uint64_t>(value.int64_param());
+      (name == "priority" ? out.priority : out.timeout_micros) = number;
     } else if (name.starts_with("triton_")) {
       return InvalidArgument("parameter keys starting with 'triton_' are reserved, and '",
                              Short(name), "' is none that is known");
     }
   }
-  return absl::OkStatus();
+  return out;
 }
 
 }  // namespace rlx::server

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <memory>
 
@@ -23,6 +24,11 @@ class InferInputs {
   const std::vector<engine::NamedInput>& all() const { return inputs_; }
   // How many inferences the request is: its batch, or one.
   int64_t batch() const { return std::max<int64_t>(1, batch_); }
+  // The input that the model's `name` is.
+  const engine::NamedInput& Get(std::string_view name) const;
+  // What the time of a run depends on: the extents of all inputs, in the model's order, and how
+  // many such inferences it is, in powers of two.
+  uint64_t LatencyKey(const ServedModel& model, int64_t inferences) const;
 
  private:
   using Tensor = inference::ModelInferRequest::InferInputTensor;
@@ -42,7 +48,12 @@ class InferInputs {
   int64_t batch_ = -1;  // of the first input, where the model has one
 };
 
-// The request's own parameters. None changes what is computed.
-absl::Status CheckInferParameters(const inference::ModelInferRequest& request);
+// The request's own parameters that count where the model has a queue.
+struct QueueParameters {
+  uint64_t priority = 0;      // 0: the model's default
+  uint64_t timeout_micros = 0;  // 0: none
+};
+// InvalidArgument for parameters of another type, and names that are reserved.
+absl::StatusOr<QueueParameters> ReadParameters(const inference::ModelInferRequest& request);
 
 }  // namespace rlx::server

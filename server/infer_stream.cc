@@ -3,6 +3,7 @@
 
 #include "runtime/base/clock.h"
 #include "server/infer.h"
+#include "server/infer_queue.h"
 
 namespace rlx::server {
 namespace {
@@ -26,9 +27,11 @@ InferStreamReactor::InferStreamReactor(Frontend& frontend, const Method& stream,
       memory_(memory),
       errors_end_(AsksForStatus(context)) {}
 
-bool InferStreamReactor::IsQuick(const Request& request) {
+InferStreamReactor::Way InferStreamReactor::WayOf(const Request& request) {
   const auto model = store_.Find(request.model_name(), request.model_version());
-  return model.ok() && quick_.IsQuick(SessionName(**model));
+  if (!model.ok()) return Way::kExecutor;
+  if ((*model)->queue() != nullptr) return Way::kQueue;
+  return quick_.IsQuick(SessionName(**model)) ? Way::kHere : Way::kExecutor;
 }
 
 absl::Status InferStreamReactor::Fill(const Request& request, Response& response) {
@@ -41,9 +44,33 @@ absl::Status InferStreamReactor::Fill(const Request& request, Response& response
     status = InferOnWire(frontend(), **model, memory_, request, call().cancel(),
                          *response.mutable_infer_response());
   }
-  const double seconds = MonotonicSeconds() - start;
-  if (model.ok()) quick_.Ran(SessionName(**model), status.ok() ? seconds : 1);
-  RecordEnd(frontend(), infer_, status, seconds);
+  if (model.ok()) {
+    quick_.Ran(SessionName(**model), status.ok() ? MonotonicSeconds() - start : 1);
+  }
+  return End(request, status, start, response);
+}
+
+void InferStreamReactor::Begin(const Request& request, Response& response, Done done) {
+  const double start = MonotonicSeconds();
+  const auto model = store_.Find(request.model_name(), request.model_version());
+  if (!model.ok() || (*model)->queue() == nullptr) {  // another version has just come
+    const auto fill = [this, &request, &response, done] { done(Fill(request, response)); };
+    if (!frontend().executor.Submit(fill)) done(TooManyCalls(frontend()));
+    return;
+  }
+  infer_.metrics.Started();
+  auto end = [this, &request, &response, start, done = std::move(done)](absl::Status status) {
+    done(End(request, status, start, response));
+  };
+  QueueInfer(frontend(),
+             {*model, memory_, request, *response.mutable_infer_response(), call().cancel(),
+              std::move(end)},
+             false);
+}
+
+absl::Status InferStreamReactor::End(const Request& request, const absl::Status& status,
+                                     double start, Response& response) {
+  RecordEnd(frontend(), infer_, status, MonotonicSeconds() - start);
   if (!status.ok() && errors_end_) return status;
   if (!status.ok()) {
     Refuse(request, status, response);

@@ -23,9 +23,14 @@ class InferStreamReactor final
                      const grpc::CallbackServerContext& context);
 
  private:
-  bool IsQuick(const Request& request) override;
+  Way WayOf(const Request& request) override;
   absl::Status Fill(const Request& request, Response& response) override;
+  void Begin(const Request& request, Response& response, Done done) override;
   void Refuse(const Request& request, const absl::Status& why, Response& response) override;
+
+  // Counts a request that began at `start`, and says what became of it. A status ends the stream.
+  absl::Status End(const Request& request, const absl::Status& status, double start,
+                   Response& response);
 
   const Method& infer_;
   QuickRuns& quick_;

@@ -6,6 +6,7 @@
 #include "runtime/base/clock.h"
 #include "server/http.h"
 #include "server/infer.h"
+#include "server/infer_queue.h"
 #include "server/infer_stream.h"
 #include "server/unary.h"
 #include "server/version.h"
@@ -17,7 +18,8 @@ using inference::ModelMetadataResponse;
 
 // Triton's names of what is here besides the protocol itself, sorted.
 constexpr const char* kExtensions[] = {"binary_tensor_data", "model_configuration",
-                                       "model_repository", "parameters", "statistics"};
+                                       "model_repository",   "parameters",
+                                       "schedule_policy",    "statistics"};
 constexpr const char* kSharedMemoryExtension = "system_shared_memory";
 
 void TensorsToWire(const std::vector<ServedTensor>& tensors,
@@ -53,7 +55,7 @@ void StatsToWire(const ServedModel& model, inference::ModelStatistics& out) {
   out.set_version(model.version_text());
   out.set_last_inference(stats.last_ms.load(std::memory_order_relaxed));
   out.set_inference_count(stats.inferences.load(std::memory_order_relaxed));
-  out.set_execution_count(runs);
+  out.set_execution_count(std::min(runs, stats.executions.load(std::memory_order_relaxed)));
   inference::InferStatistics& times = *out.mutable_inference_stats();
   ToWire(stats.success, CountOf(stats.success), *times.mutable_success());
   ToWire(stats.fail, CountOf(stats.fail), *times.mutable_fail());
@@ -63,6 +65,20 @@ void StatsToWire(const ServedModel& model, inference::ModelStatistics& out) {
   ToWire(stats.output, runs, *times.mutable_compute_output());
   times.mutable_cache_hit();
   times.mutable_cache_miss();
+  std::map<int64_t, const ModelStats::BatchTimes*> by_size;
+  for (const ModelStats::BatchTimes& row : stats.batches) {
+    const int64_t size = row.size.load(std::memory_order_relaxed);
+    if (size > 0) by_size.emplace(size, &row);
+  }
+  for (const auto& [size, row] : by_size) {
+    inference::InferBatchStatistics& to = *out.add_batch_stats();
+    to.set_batch_size(static_cast<uint64_t>(size));
+    const uint64_t of_size =
+        std::min({CountOf(row->input), CountOf(row->infer), CountOf(row->output)});
+    ToWire(row->input, of_size, *to.mutable_compute_input());
+    ToWire(row->infer, of_size, *to.mutable_compute_infer());
+    ToWire(row->output, of_size, *to.mutable_compute_output());
+  }
 }
 
 }  // namespace
@@ -136,6 +152,14 @@ grpc::ServerUnaryReactor* InferenceService::ModelInfer(grpc::CallbackServerConte
                                                        const inference::ModelInferRequest* request,
                                                        inference::ModelInferResponse* response) {
   auto model = store_.Find(request->model_name(), request->model_version());
+  if (model.ok() && (*model)->queue() != nullptr) {
+    const auto begin = [&](Call& call, UnaryReactor::Done done) {
+      QueueInfer(frontend_,
+                 {*std::move(model), memory_, *request, *response, call.cancel(), std::move(done)},
+                 false);
+    };
+    return UnaryReactor::Begin(frontend_, infer_, *context, *request, *response, begin);
+  }
   const bool quick = model.ok() && quick_.IsQuick(SessionName(**model));
   const auto handle = [this, request, response,
                        model = std::move(model)](Call& call) -> absl::Status {

@@ -66,6 +66,7 @@ void LimitsToWire(const engine::EngineOptions& options, const WireLimits& wire, 
   out.set_max_stream_requests(wire.max_stream_requests);
   out.set_max_constraints(static_cast<uint32_t>(options.limits.max_constraints));
   out.set_max_variants(static_cast<uint32_t>(options.max_variants));
+  out.set_max_queued_requests(wire.max_queued_requests);
   out.set_max_sources(static_cast<uint64_t>(options.limits.max_sources));
   out.set_max_module_bytes(static_cast<uint64_t>(options.limits.max_module_bytes));
 }
@@ -186,7 +187,7 @@ grpc::ServerUnaryReactor* AdminService::Drain(grpc::CallbackServerContext* conte
                                               v1::DrainResponse* response) {
   const auto handle = [this, response](Call& call) {
     begin_drain_();
-    response->set_in_flight(static_cast<uint32_t>(call.engine().Drain(call.cancel())));
+    response->set_in_flight(static_cast<uint32_t>(DrainAll(call.frontend(), call.cancel())));
     return absl::OkStatus();
   };
   return UnaryReactor::Start(frontend_, drain_, *context, *request, *response, Where::kExecutor,

@@ -18,6 +18,7 @@
 #include "server/metrics_snapshot.h"
 #include "server/model_metrics.h"
 #include "server/process_stats.h"
+#include "server/scheduling/batcher.h"
 #include "server/version.h"
 
 namespace rlx::server {
@@ -76,6 +77,29 @@ std::string_view PathName(DispatchReport::Path path) {
                                                              "unsupported"};
   return kNames[static_cast<size_t>(path)];
 }
+
+// 1, 2, 4 … 1024.
+Histogram::BucketBoundaries BatchBuckets() {
+  Histogram::BucketBoundaries out;
+  for (double b = 1; b <= 1024; b *= 2) out.push_back(b);
+  return out;
+}
+
+class QueueMetrics final : public QueueObserver {
+ public:
+  QueueMetrics(Metrics& all, Histogram& waited, Histogram& rows)
+      : all_(all), waited_(waited), rows_(rows) {}
+
+  void Refused() override { all_.AdmissionRejected("queue_full"); }
+  void Began(double seconds_waited) override { waited_.Observe(seconds_waited); }
+  void Batched(int64_t rows) override { rows_.Observe(static_cast<double>(rows)); }
+  void Left() override { all_.Cancelled(engine::Name(engine::RunStage::kQueue)); }
+
+ private:
+  Metrics& all_;
+  Histogram& waited_;
+  Histogram& rows_;
+};
 
 class MethodMetricsImpl final : public MethodMetrics {
  public:
@@ -368,6 +392,22 @@ class MetricsImpl final : public Metrics {
     admission_rejections_.Add({{"reason", std::string(reason)}}).Increment();
   }
 
+  void Cancelled(std::string_view stage) override {
+    infer_cancelled_.Add({{"stage", std::string(stage)}}).Increment();
+  }
+
+  QueueObserver& Queue(const std::string& model) override {
+    std::lock_guard lock(methods_mutex_);
+    const bool known = queues_.contains(model) || queues_.size() < kMostModels;
+    auto& slot = queues_[known ? model : "other"];
+    if (slot == nullptr) {
+      const Labels labels = {{"model", known ? model : "other"}};
+      slot = std::make_unique<QueueMetrics>(*this, queue_seconds_.Add(labels, DurationBuckets()),
+                                            batch_sizes_.Add(labels, BatchBuckets()));
+    }
+    return *slot;
+  }
+
   void LimitRejected(std::string_view limit) override {
     limit_rejections_.Add({{"limit", std::string(limit)}}).Increment();
   }
@@ -475,7 +515,11 @@ class MetricsImpl final : public Metrics {
       Make(BuildCounter(), "rlxd_infer_failures_total", "Runs that failed, by code");
   Family<Counter>& infer_cancelled_ =
       Make(BuildCounter(), "rlxd_infer_cancelled_total",
-           "Runs whose caller had gone or whose deadline had passed, by how far they came");
+           "Requests whose caller had gone or whose deadline had passed, by how far they came");
+  Family<Histogram>& queue_seconds_ = Make(BuildHistogram(), "rlxd_infer_queue_seconds",
+                                           "Time that requests waited in a model's queue");
+  Family<Histogram>& batch_sizes_ = Make(BuildHistogram(), "rlxd_infer_batch_size",
+                                         "Rows of the runs of models that have a queue");
   Family<Histogram>& cache_operations_ =
       Make(BuildHistogram(), "rlxd_cache_op_seconds", "Time of reads and writes of a cache tier");
   Family<Counter>& sessions_opened_ = Make(BuildCounter(), "rlxd_sessions_opened_total",
@@ -501,6 +545,7 @@ class MetricsImpl final : public Metrics {
   std::array<RunMetrics, kDeviceKindCount> runs_;
   std::mutex methods_mutex_;
   std::map<std::pair<std::string, std::string>, std::unique_ptr<MethodMetricsImpl>> methods_;
+  std::map<std::string, std::unique_ptr<QueueMetrics>> queues_;  // by model; of methods_mutex_ too
   std::mutex engine_mutex_;
   engine::Engine* engine_ = nullptr;
   const ModelStore* models_ = nullptr;

@@ -5,6 +5,7 @@
 #include "server/metrics.h"
 #include "server/metrics_snapshot.h"
 #include "server/models/store.h"
+#include "server/scheduling/batcher.h"
 
 namespace rlx::server {
 namespace {
@@ -53,6 +54,21 @@ void CollectInferences(const ModelStore& models, Snapshot& out) {
   }
 }
 
+// Those that have a queue.
+void CollectQueues(const ModelStore& models, Snapshot& out) {
+  std::map<std::pair<std::string, std::string>, size_t> pending;
+  for (const ModelStore::Served& model : models.AllReady()) {
+    if (model->queue() == nullptr) continue;
+    const bool known = pending.size() < Metrics::kMostModels;
+    pending[known ? std::pair(model->name(), model->version_text())
+                  : std::pair<std::string, std::string>("other", "")] += model->queue()->waiting();
+  }
+  for (const auto& [name, waiting] : pending) {
+    out.SetGauge("rlxd_model_pending", "Requests in the queue of a version of a model",
+                 {{"model", name.first}, {"version", name.second}}, static_cast<double>(waiting));
+  }
+}
+
 }  // namespace
 
 void CollectModels(const ModelStore& models, Snapshot& out) {
@@ -75,6 +91,7 @@ void CollectModels(const ModelStore& models, Snapshot& out) {
   }
   if (others) row("other", "", others_ready);
   CollectInferences(models, out);
+  CollectQueues(models, out);
   for (size_t i = 0; i < by_state.size(); ++i) {
     out.SetGauge("rlxd_models", "Versions of models by state",
                  {{"state", std::string(Name(static_cast<ModelState>(i)))}},

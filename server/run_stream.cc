@@ -6,8 +6,8 @@
 
 namespace rlx::server {
 
-bool RunStreamReactor::IsQuick(const v1::RunStreamRequest& request) {
-  return quick_.IsQuick(request.run().handle());
+RunStreamReactor::Way RunStreamReactor::WayOf(const v1::RunStreamRequest& request) {
+  return quick_.IsQuick(request.run().handle()) ? Way::kHere : Way::kExecutor;
 }
 
 absl::Status RunStreamReactor::Fill(const v1::RunStreamRequest& request,

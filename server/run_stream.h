@@ -15,7 +15,7 @@ class RunStreamReactor final : public BidiReactor<v1::RunStreamRequest, v1::RunS
       : BidiReactor(frontend, stream, context), run_(run), quick_(quick) {}
 
  private:
-  bool IsQuick(const v1::RunStreamRequest& request) override;
+  Way WayOf(const v1::RunStreamRequest& request) override;
   absl::Status Fill(const v1::RunStreamRequest& request, v1::RunStreamResponse& response) override;
   void Refuse(const v1::RunStreamRequest& request, const absl::Status& why,
               v1::RunStreamResponse& response) override;

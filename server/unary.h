@@ -36,7 +36,29 @@ class UnaryReactor final : public grpc::ServerUnaryReactor,
     self->call_.Received(request.ByteSizeLong());
     self->self_ = self;
     const absl::Status read = Refusal(request);
-    read.ok() ? self->Begin(where) : self->Finish(self->call_.End(read));
+    read.ok() ? self->Handle(where) : self->Finish(self->call_.End(read));
+    return self.get();
+  }
+
+  // For what neither blocks nor answers at once: `begin` arranges that what it is given is called
+  // with the status, once, by any thread.
+  using Done = std::function<void(absl::Status)>;
+  using Beginner = std::function<void(Call&, Done)>;
+  static grpc::ServerUnaryReactor* Begin(Frontend& frontend, const Method& method,
+                                         const grpc::CallbackServerContext& context,
+                                         const google::protobuf::Message& request,
+                                         const google::protobuf::Message& response,
+                                         const Beginner& begin) {
+    auto self = std::make_shared<UnaryReactor>(frontend, method, context, response, nullptr);
+    self->call_.Received(request.ByteSizeLong());
+    self->self_ = self;
+    absl::Status status = Refusal(request);
+    if (status.ok()) status = self->call_.cancel().Check();
+    if (status.ok()) {
+      begin(self->call_, [self](const absl::Status& end) { self->End(end); });
+    } else {
+      self->End(status);
+    }
     return self.get();
   }
 
@@ -48,7 +70,7 @@ class UnaryReactor final : public grpc::ServerUnaryReactor,
   void OnDone() override { self_.reset(); }
 
  private:
-  void Begin(Where where) {
+  void Handle(Where where) {
     if (where == Where::kHere) return Answer();
     const bool taken =
         call_.frontend().executor.Submit([self = shared_from_this()] { self->Answer(); });
@@ -59,6 +81,10 @@ class UnaryReactor final : public grpc::ServerUnaryReactor,
   void Answer() {
     absl::Status status = call_.CheckWaited();
     if (status.ok()) status = handle_(call_);
+    End(status);
+  }
+
+  void End(const absl::Status& status) {
     if (status.ok()) call_.Sent(response_.ByteSizeLong());
     Finish(call_.End(status));
   }

@@ -77,8 +77,9 @@ absl::StatusOr<std::shared_ptr<const device::Executable>> Loader::Executable(
 }
 
 absl::StatusOr<Loader::Loaded> Loader::Load(const ModulePtr& module, const device::Device& device,
-                                            const OrderedWeights& weights,
+                                            const OrderedWeights& weights, int max_contexts,
                                             const CancelToken& cancel) {
+  if (max_contexts == 0) max_contexts = max_contexts_;
   const Program& program = *module->artifact.program;
   RLX_ASSIGN(std::shared_ptr<const device::Executable> executable, Executable(module, device));
   RLX_ASSIGN(const std::vector<SharedBytes> params, InProgramOrder(*module, weights));
@@ -100,7 +101,7 @@ absl::StatusOr<Loader::Loaded> Loader::Load(const ModulePtr& module, const devic
                    .executable = executable,
                    .weights = std::move(bound.use),
                    .weight_bytes = weight_bytes,
-                   .contexts = ContextPool(executable, max_contexts_, memory_, contexts_)});
+                   .contexts = ContextPool(executable, max_contexts, memory_, contexts_)});
   RLX_TRY(runnable->contexts.Acquire(cancel).status());
   return Loaded{std::move(runnable), bound.shared};
 }

@@ -22,8 +22,10 @@ class Loader {
     std::shared_ptr<Runnable> runnable;
     bool weights_shared = false;
   };
+  // `max_contexts`: concurrent runs; 0: as many as elsewhere.
   absl::StatusOr<Loaded> Load(const ModulePtr& module, const device::Device& device,
-                              const OrderedWeights& weights, const CancelToken& cancel);
+                              const OrderedWeights& weights, int max_contexts,
+                              const CancelToken& cancel);
 
   ContextPool::Table& contexts() { return contexts_; }
 

@@ -23,6 +23,7 @@ struct OpenSpec {
   std::vector<WeightSource> weights;
   uint32_t lease_seconds = 0;  // 0: the default; capped
   bool pinned = false;         // the daemon's own: under no lease, and not one of max_sessions
+  int max_contexts = 0;        // concurrent runs; 0: EngineOptions::max_contexts
 };
 
 struct Opened {

@@ -125,7 +125,8 @@ absl::StatusOr<Opened> Sessions::Open(const Principal& who, OpenSpec spec,
   bool shared = false;
   if (artifact.program != nullptr) {
     RLX_ASSIGN(Loader::Loaded loaded,
-               loader_.Load(session->compiled.module, *session->device, weights, cancel));
+               loader_.Load(session->compiled.module, *session->device, weights, spec.max_contexts,
+                            cancel));
     session->fixed = std::move(loaded.runnable);
     session->weight_bytes = session->fixed->weight_bytes;
     shared = loaded.weights_shared;
@@ -141,7 +142,8 @@ absl::StatusOr<Opened> Sessions::Open(const Principal& who, OpenSpec spec,
             awaited_,
             variant_counters_,
             stop_.get_token(),
-            {static_cast<size_t>(std::max(1, options_.max_variants)), options_.max_variant_bytes}},
+            {static_cast<size_t>(std::max(1, options_.max_variants)), options_.max_variant_bytes,
+             spec.max_contexts}},
         session->compiled.module, session->device, std::move(weights));
   }
   session->handle = RandomId::New();

@@ -42,6 +42,7 @@ class Variants : public std::enable_shared_from_this<Variants> {
   struct Limits {
     size_t count = 16;
     int64_t bytes = 0;  // of arenas and code; 0: no limit
+    int contexts = 0;   // of each; as Loader::Load has it
   };
   // What all sessions share; outlives them.
   struct Shared {

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "runtime/base/status.h"
+#include "server/scheduling/options.h"
 
 namespace rlx::server {
 namespace {
@@ -34,81 +35,59 @@ const TypeRow* FindType(DType dtype) {
   return nullptr;
 }
 
-bool IsBlank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
-
-bool IsWord(char c) {
-  return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-// Fields of Triton's that say how to serve a model, and not what it computes: it serves without.
-constexpr std::string_view kWithoutMeaning[] = {
-    "cc_model_filenames", "dynamic_batching", "instance_group",     "metric_tags",
-    "model_metrics",      "optimization",     "response_cache",     "runtime",
-    "label_filename",     "optional",         "allow_ragged_batch",
+// Fields of Triton's that say how to serve a model, and not what it computes: it is served without.
+constexpr std::string_view kIgnored[] = {
+    "ModelConfig.cc_model_filenames",
+    "ModelConfig.metric_tags",
+    "ModelConfig.model_metrics",
+    "ModelConfig.optimization",
+    "ModelConfig.response_cache",
+    "ModelConfig.runtime",
+    "ModelInput.allow_ragged_batch",
+    "ModelInput.is_non_linear_format_io",
+    "ModelInput.optional",
+    "ModelInstanceGroup.gpus",
+    "ModelInstanceGroup.host_policy",
+    "ModelInstanceGroup.passive",
+    "ModelInstanceGroup.profile",
+    "ModelInstanceGroup.rate_limiter",
+    "ModelInstanceGroup.secondary_devices",
+    "ModelOutput.is_non_linear_format_io",
+    "ModelOutput.label_filename",
 };
 
-// The parser skips what the messages do not have, and complains here: `Message type
-// "inference.ModelConfig" has no field named "x".`
-class Complaints final : public google::protobuf::io::ErrorCollector {
+bool IsIgnored(const google::protobuf::FieldDescriptor& field) {
+  const std::string name = Cat(field.containing_type()->name(), ".", field.name());
+  return std::ranges::count(kIgnored, std::string_view(name)) > 0;
+}
+
+// Takes what is ignored out of `message`, and its names into `ignored`.
+void DropIgnored(google::protobuf::Message& message, std::set<std::string>& ignored) {
+  const google::protobuf::Reflection& reflection = *message.GetReflection();
+  std::vector<const google::protobuf::FieldDescriptor*> fields;
+  reflection.ListFields(message, &fields);
+  for (const auto* field : fields) {
+    if (IsIgnored(*field)) {
+      ignored.insert(field->name());
+      reflection.ClearField(&message, field);
+    } else if (field->message_type() != nullptr && !field->is_map()) {
+      const int count = field->is_repeated() ? reflection.FieldSize(message, field) : 1;
+      for (int i = 0; i < count; ++i) {
+        DropIgnored(field->is_repeated() ? *reflection.MutableRepeatedMessage(&message, field, i)
+                                         : *reflection.MutableMessage(&message, field),
+                    ignored);
+      }
+    }
+  }
+}
+
+class FirstError final : public google::protobuf::io::ErrorCollector {
  public:
-  explicit Complaints(std::set<std::string>& ignored) : ignored_(ignored) {}
-
   void AddError(int line, int column, const std::string& message) override {
-    if (error_.empty()) error_ = Cat(line + 1, ":", column + 1, ": ", message);
+    if (text.empty()) text = Cat(line + 1, ":", column + 1, ": ", message);
   }
-  void AddWarning(int line, int column, const std::string& message) override {
-    constexpr std::string_view before = "has no field named \"";
-    const size_t at = message.find(before);
-    if (at == message.npos) return;
-    const size_t from = at + before.size();
-    const std::string field = message.substr(from, message.find('"', from) - from);
-    if (std::ranges::count(kWithoutMeaning, std::string_view(field)) > 0) {
-      ignored_.insert(field);
-    } else {
-      AddError(line, column, Cat("\"", field, "\" is nothing that is known here"));
-    }
-  }
-  const std::string& error() const { return error_; }
-
- private:
-  std::set<std::string>& ignored_;
-  std::string error_;
+  std::string text;
 };
-
-// The text format lets the colon before a list of messages go, but its parser skips no such list of
-// a field that it does not know: `instance_group [{ ... }]`, as most files write it. Returns the
-// text with these colons, in the place of a blank where there is one so that columns stay.
-std::string WithColons(std::string_view text) {
-  std::string out;
-  bool after_name = false, after_colon = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (IsBlank(c)) {
-      out += c;
-      continue;
-    }
-    size_t end = i + 1;
-    const bool word = IsWord(c);
-    if (word) {
-      while (end < text.size() && IsWord(text[end])) ++end;
-    } else if (c == '#') {
-      end = std::min(text.find('\n', i), text.size());
-    } else if (c == '"' || c == '\'') {
-      while (end < text.size() && text[end] != c) end += text[end] == '\\' ? 2 : 1;
-      end = std::min(end + 1, text.size());
-    } else if (c == '[' && after_name) {
-      if (!out.empty() && out.back() == ' ') out.pop_back();
-      out += ':';
-    }
-    out += text.substr(i, end - i);
-    if (c != '#') {
-      after_name = word && !after_colon;
-      after_colon = c == ':';
-    }
-    i = end - 1;
-  }
-  return out;
-}
 
 absl::Status CheckKind(const ModelConfig& config) {
   constexpr std::string_view platforms[] = {"", "rlx", "onnxruntime_onnx"};
@@ -125,7 +104,7 @@ absl::Status CheckKind(const ModelConfig& config) {
   if (config.max_batch_size() < 0) {
     return InvalidArgument("max_batch_size ", config.max_batch_size(), " is below 0");
   }
-  return absl::OkStatus();
+  return ReadQueueOptions(config, {}).status();
 }
 
 // Extents as configurations write them: -1 where any is good.
@@ -135,6 +114,33 @@ std::vector<int64_t> DimsOf(const TensorType& type, bool batched) {
     dims.push_back(type.shape[i].is_static() ? type.shape[i].value() : -1);
   }
   return dims;
+}
+
+// Whether the first extent of every tensor, and nothing else, is the batch: what requests side by
+// side need. FailedPrecondition naming the tensor.
+absl::Status CheckBatched(const BufferPlan& model) {
+  std::vector<std::string> symbols;
+  for (const IoEntry& input : model.inputs) input.type.shape[0].CollectSymbols(symbols);
+  // Two sizes that no extent has by chance.
+  constexpr int64_t sizes[] = {9'973, 10'007};
+  const auto bound = [&](const IoEntry& entry, int64_t size) {
+    DimBinding binding;
+    for (const std::string& symbol : symbols) binding[symbol] = size;
+    return entry.type.Bind(binding);
+  };
+  const auto check = [&](const IoEntry& entry) {
+    const TensorType one = bound(entry, sizes[0]), other = bound(entry, sizes[1]);
+    const bool first = one.shape[0] == Dim(sizes[0]) && other.shape[0] == Dim(sizes[1]);
+    const bool rest = std::equal(one.shape.begin() + 1, one.shape.end(), other.shape.begin() + 1,
+                                 other.shape.end());
+    if (first && rest) return absl::OkStatus();
+    return FailedPrecondition("\"", entry.name, "\" is ", entry.type,
+                              ": dynamic_batching takes a first extent that is the batch, and no "
+                              "other that depends on it");
+  };
+  for (const IoEntry& input : model.inputs) RLX_TRY(check(input));
+  for (const IoEntry& output : model.outputs) RLX_TRY(check(output));
+  return absl::OkStatus();
 }
 
 std::string Text(const auto& dims) { return Cat("[", Join(dims, ","), "]"); }
@@ -203,15 +209,14 @@ inference::DataType KserveType(DType dtype) {
 absl::StatusOr<ModelConfig> ParseModelConfig(std::string_view text,
                                              std::set<std::string>& ignored) {
   ModelConfig config;
-  Complaints complaints(ignored);
+  FirstError error;
   google::protobuf::TextFormat::Parser parser;
-  parser.RecordErrorsTo(&complaints);
-  parser.AllowUnknownField(true);
+  parser.RecordErrorsTo(&error);
   parser.SetRecursionLimit(32);
-  const bool parsed = parser.ParseFromString(WithColons(text), &config);
-  if (!parsed || !complaints.error().empty()) {
-    return InvalidArgument("config.pbtxt:", complaints.error());
+  if (!parser.ParseFromString(std::string(text), &config)) {
+    return InvalidArgument("config.pbtxt:", error.text);
   }
+  DropIgnored(config, ignored);
   RLX_TRY(Annotate(CheckKind(config), "config.pbtxt"));
   return config;
 }
@@ -240,7 +245,8 @@ absl::Status CompleteModelConfig(std::string_view name, const BufferPlan& model,
   }
   const bool batched = config.max_batch_size() > 0;
   RLX_TRY(CompleteAll("input", model.inputs, batched, *config.mutable_input()));
-  return CompleteAll("output", model.outputs, batched, *config.mutable_output());
+  RLX_TRY(CompleteAll("output", model.outputs, batched, *config.mutable_output()));
+  return config.has_dynamic_batching() ? CheckBatched(model) : absl::OkStatus();
 }
 
 }  // namespace rlx::server

@@ -17,8 +17,8 @@ std::string_view KserveName(DType dtype);
 inference::DataType KserveType(DType dtype);
 
 // Reads a config.pbtxt. InvalidArgument with the line for text that is none, and for a field that
-// would change what the model does and has no meaning here. `ignored` gets Triton's other fields
-// that have none.
+// has no meaning here and would change what the model computes. `ignored` gets the names of
+// Triton's other fields that have none, and they are left out.
 absl::StatusOr<inference::ModelConfig> ParseModelConfig(std::string_view text,
                                                         std::set<std::string>& ignored);
 

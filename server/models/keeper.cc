@@ -272,7 +272,7 @@ absl::Status ModelKeeper::LoadVersion(const std::string& name, int64_t version,
   const CancelToken cancel(stop_.get_token());
   const auto load = [&]() -> absl::StatusOr<ModelStore::Served> {
     RLX_ASSIGN(const ChosenReader chosen, ChooseReader(files, config.default_model_filename()));
-    ServedModel::Source source{name, version, config, fingerprint, {}};
+    ServedModel::Source source{name, version, config, fingerprint, {}, options_.queues};
     if (config.platform().empty()) source.config.set_platform(std::string(chosen.reader->platform));
     if (config.backend().empty()) source.config.set_backend(std::string(chosen.reader->backend));
     source.config.set_default_model_filename(chosen.file);
@@ -280,7 +280,7 @@ absl::Status ModelKeeper::LoadVersion(const std::string& name, int64_t version,
         {files, chosen.file, engine_.options().limits, engine_.blobs(), cancel});
     if (!read.ok()) return Annotate(read.status(), chosen.file);
     source.model = *std::move(read);
-    return ServedModel::Load(engine_, std::move(source), cancel);
+    return ServedModel::Load(engine_, std::move(source), hooks_.make_queue, cancel);
   };
   const absl::StatusOr<ModelStore::Served> loaded = load();
   const double seconds = MonotonicSeconds() - start;

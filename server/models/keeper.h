@@ -22,6 +22,7 @@ struct KeeperOptions {
   std::set<std::string> load_at_start;  // kExplicit; "*": all
   bool strict = true;                   // ready once every model of the start serves
   int threads = 2;                      // loads at a time
+  QueueDefaults queues;
 };
 
 // Keeps what serves in step with the repository's folder: reads, compiles, opens and warms up on
@@ -33,6 +34,7 @@ class ModelKeeper {
   struct Hooks {
     std::function<void()> ready;                              // the start is done; once
     std::function<void(bool ok, double seconds)> load_ended;  // of one version
+    MakeQueue make_queue;
   };
   // All outlive it. InvalidArgument, or what the folder says, when the root cannot be read.
   static absl::StatusOr<std::unique_ptr<ModelKeeper>> Start(KeeperOptions options,

@@ -6,16 +6,27 @@
 #include "runtime/base/status.h"
 #include "runtime/ir/lir.h"
 #include "server/models/config.h"
+#include "server/scheduling/batcher.h"
 
 namespace rlx::server {
 namespace {
 
 constexpr uint32_t kMaxWarmUps = 1000;
 
-// The device that a model runs on: the first that is here.
-absl::StatusOr<DeviceKind> DeviceHere(engine::Engine& engine) {
+// The device that a model runs on: the first that is here of those that its groups may be on.
+absl::StatusOr<DeviceKind> DeviceHere(engine::Engine& engine,
+                                      const inference::ModelConfig& config) {
+  using inference::ModelInstanceGroup;
+  const auto kind = config.instance_group().empty() ? ModelInstanceGroup::KIND_AUTO
+                                                    : config.instance_group(0).kind();
   for (const engine::DeviceStatus& device : engine.Devices()) {
+    const bool cpu = device.kind == DeviceKind::kCpu;
+    if (kind == ModelInstanceGroup::KIND_CPU && !cpu) continue;
+    if (kind == ModelInstanceGroup::KIND_GPU && cpu) continue;
     if (device.available) return device.kind;
+  }
+  if (kind == ModelInstanceGroup::KIND_GPU) {
+    return FailedPrecondition("instance_group is of KIND_GPU, and no GPU is here");
   }
   return FailedPrecondition("no device is here to run it on");
 }
@@ -81,17 +92,20 @@ const engine::Principal& ServedModel::Owner() {
 
 absl::StatusOr<std::shared_ptr<const ServedModel>> ServedModel::Load(engine::Engine& engine,
                                                                      Source source,
+                                                                     const MakeQueue& make_queue,
                                                                      const CancelToken& cancel) {
   engine::OpenSpec spec{.pinned = true};
+  spec.max_contexts = InstancesOf(source.config);
   engine::OpenSpec::Compile compile;
   compile.spec.module = std::move(source.model.module);
-  RLX_ASSIGN(compile.spec.device, DeviceHere(engine));
+  RLX_ASSIGN(compile.spec.device, DeviceHere(engine, source.config));
   spec.executable = std::move(compile);
   spec.weights = std::move(source.model.weights);
   RLX_ASSIGN(const engine::Opened opened, engine.OpenSession(Owner(), std::move(spec), cancel));
   source.model = {};
   const auto served = std::make_shared<ServedModel>(engine, std::move(source), opened);
   RLX_TRY(served->Complete(opened));
+  RLX_TRY(served->MakeItsQueue(opened, make_queue));
   RLX_TRY(Annotate(served->WarmUp(cancel), "warm-up"));
   return served;
 }
@@ -125,6 +139,25 @@ absl::Status ServedModel::Complete(const engine::Opened& opened) {
         ToServed(lir.plan.outputs[i], config().output(static_cast<int>(i)), batched));
   }
   return absl::OkStatus();
+}
+
+absl::Status ServedModel::MakeItsQueue(const engine::Opened& opened, const MakeQueue& make_queue) {
+  RLX_ASSIGN(std::optional<QueueOptions> options, ReadQueueOptions(config(), source_.queues));
+  if (!options) return absl::OkStatus();
+  const LirModule& lir = opened.compiled.module->artifact.lir;
+  for (const IoEntry& input : lir.plan.inputs) {
+    if (!config().has_dynamic_batching()) break;
+    const int64_t most = input.type.shape[0].UpperBound(lir.graph.symbols);
+    if (most >= options->max_rows) continue;
+    return FailedPrecondition("max_batch_size ", options->max_rows, " is above what input \"",
+                              input.name, "\" holds, ", most);
+  }
+  queue_ = make_queue(name(), *std::move(options));
+  return absl::OkStatus();
+}
+
+void ServedModel::Leave() const {
+  if (queue_ != nullptr) queue_->Hurry();
 }
 
 absl::Status ServedModel::WarmUp(const CancelToken& cancel) const {

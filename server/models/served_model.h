@@ -1,16 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "inference/model_config.pb.h"
 #include "runtime/engine/engine.h"
+#include "server/models/latency.h"
 #include "server/models/model_stats.h"
 #include "server/models/readers.h"
+#include "server/scheduling/options.h"
 
 namespace rlx::server {
+
+class Batcher;
+
+// Makes the queue of a model.
+using MakeQueue =
+    std::function<std::shared_ptr<Batcher>(const std::string& model, QueueOptions options)>;
 
 // An input or output as KServe v2 speaks of it.
 struct ServedTensor {
@@ -21,7 +30,7 @@ struct ServedTensor {
 };
 
 // One version of a model with its session, as long as anybody holds it: requests that run keep it
-// while the store has let go of it. Immutable but for its counters; thread safe.
+// while the store has let go of it. Immutable but for its counters and its queue; thread safe.
 class ServedModel {
  public:
   // What a version is made from.
@@ -31,11 +40,13 @@ class ServedModel {
     inference::ModelConfig config;
     Digest256 fingerprint;
     ReadModel model;
+    QueueDefaults queues;
   };
   // Compiles, opens a session and warms it up. FailedPrecondition when the model does not fit its
   // config or cannot run here; else what the engine says.
   static absl::StatusOr<std::shared_ptr<const ServedModel>> Load(engine::Engine& engine,
                                                                  Source source,
+                                                                 const MakeQueue& make_queue,
                                                                  const CancelToken& cancel);
   ServedModel(engine::Engine& engine, Source source, const engine::Opened& opened);
   ~ServedModel();  // ends the session
@@ -51,12 +62,18 @@ class ServedModel {
   const std::vector<ServedTensor>& outputs() const { return outputs_; }
   const RandomId& handle() const { return handle_; }
   ModelStats& stats() const { return stats_; }
+  LatencyTable& latency() const { return latency_; }
+  // Where its requests wait for others, or for an instance; null: they run as they come.
+  Batcher* queue() const { return queue_.get(); }
+  // The store has let go of it: who waits in its queue waits for nobody else.
+  void Leave() const;
 
   // Whose session it is.
   static const engine::Principal& Owner();
 
  private:
   absl::Status Complete(const engine::Opened& opened);
+  absl::Status MakeItsQueue(const engine::Opened& opened, const MakeQueue& make_queue);
   absl::Status WarmUp(const CancelToken& cancel) const;
   absl::Status WarmUp(const inference::ModelWarmup& request, const CancelToken& cancel) const;
   absl::Status WarmUpByDefault(const CancelToken& cancel) const;
@@ -69,6 +86,8 @@ class ServedModel {
   const RandomId handle_;
   std::vector<ServedTensor> inputs_, outputs_;
   mutable ModelStats stats_;
+  mutable LatencyTable latency_;
+  std::shared_ptr<Batcher> queue_;
   // At each symbol's least: what an input is warmed up with. By input.
   std::vector<std::vector<int64_t>> least_dims_;
 };

@@ -8,6 +8,14 @@ namespace {
 
 constexpr size_t kMaxNameShown = 128;
 
+// Made before the lock is taken: a version goes after it.
+struct Leaving {
+  ModelStore::Served served;
+  ~Leaving() {
+    if (served != nullptr) served->Leave();
+  }
+};
+
 // Clients match on these words.
 std::string Unknown(std::string_view name) {
   return Cat("Request for unknown model: '", name.substr(0, kMaxNameShown), "'");
@@ -118,24 +126,24 @@ void ModelStore::Failed(const std::string& name, int64_t version, std::string re
 }
 
 void ModelStore::Install(const Served& served) {
-  Served before;  // goes after the lock
+  Leaving before;
   std::lock_guard lock(mutex_);
   Model& model = models_[served->name()];
   Version& entry = model.versions[served->version()];
-  before = std::exchange(entry.served, served);
+  before.served = std::exchange(entry.served, served);
   entry.loading = false;
   entry.reason.clear();
 }
 
 void ModelStore::Remove(const std::string& name, int64_t version, std::string reason, bool forget) {
-  Served before;  // goes after the lock
+  Leaving before;
   std::lock_guard lock(mutex_);
   const auto model = models_.find(name);
   if (model == models_.end()) return;
   const auto found = model->second.versions.find(version);
   if (found == model->second.versions.end()) return;
-  before = std::exchange(found->second.served, nullptr);
-  if (before != nullptr) found->second.leaving = before;
+  before.served = std::exchange(found->second.served, nullptr);
+  if (before.served != nullptr) found->second.leaving = before.served;
   found->second.loading = false;
   found->second.reason = std::move(reason);
   if (forget) model->second.versions.erase(found);

@@ -159,8 +159,8 @@ TEST_F(ModelsTest, WhatCannotBeLoadedSaysWhy) {
   }
   // Those whose config says nothing of any version.
   for (const auto& [model, reason] : std::map<std::string, std::string>{
-           {"field", "1:5: \"nmae\" is nothing that is known here"},
-           {"sequence", "\"sequence_batching\" is nothing that is known here"},
+           {"field", "has no field named \"nmae\""},
+           {"sequence", "has no field named \"sequence_batching\""},
            {"platform", "platform \"tensorrt_plan\" is not served here"},
            {"absent", "there is no version 4"},
            {"versionless", "there is no version"}}) {
@@ -180,8 +180,8 @@ TEST_F(ModelsTest, WhatCannotBeLoadedSaysWhy) {
 TEST_F(ModelsTest, FieldsWithoutAMeaningHereStopNothing) {
   Write("times/1/module.txt", Times("2"));
   Write("times/config.pbtxt",
-        "name: \"times\" instance_group [ { count: 2 kind: KIND_CPU } ] dynamic_batching { "
-        "preferred_batch_size: [ 4, 8 ] } optimization { graph { level: 1 } } "
+        "name: \"times\" instance_group [ { count: 2 kind: KIND_CPU } ] "
+        "response_cache { enable: true } optimization { graph { level: 1 } } "
         "input [ { name: \"x\" data_type: TYPE_FP32 dims: [ 4 ] optional: true } ]");
   Serve();
   EXPECT_THAT(Run(Request("times", {1, 2, 3, 4}, {4})), ElementsAre(2, 4, 6, 8));

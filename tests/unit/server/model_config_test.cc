@@ -88,24 +88,35 @@ TEST(ModelConfig, NamesWhatContradictsTheModel) {
 
 TEST(ModelConfig, TellsWhatHasNoMeaningFromWhatIsWrong) {
   std::set<std::string> ignored;
-  EXPECT_TRUE(ParseModelConfig("instance_group [{ kind: KIND_CPU count: 2 }]\n"
-                               "dynamic_batching { preferred_batch_size: [1, 2] }\n"
-                               "input { name: 'a' optional: true }",
-                               ignored)
-                  .ok());
-  EXPECT_THAT(ignored, UnorderedElementsAre("instance_group", "dynamic_batching", "optional"));
+  const auto config = ParseModelConfig(
+      "instance_group [{ kind: KIND_CPU count: 2 gpus [0, 1] host_policy: 'p' }]\n"
+      "optimization { cuda { graphs: true } } response_cache { enable: true }\n"
+      "input [{ name: 'a' optional: true }] output { name: 'b' label_filename: 'c' }\n"
+      "metric_tags { key: 'a' value: 'b' } runtime: 'r'",
+      ignored);
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_THAT(ignored,
+              UnorderedElementsAre("gpus", "host_policy", "optimization", "response_cache",
+                                   "optional", "label_filename", "metric_tags", "runtime"));
+  EXPECT_EQ(config->ShortDebugString(),
+            "input { name: \"a\" } output { name: \"b\" } "
+            "instance_group { count: 2 kind: KIND_CPU }")
+      << "nothing is said to have a meaning that has none";
   // With and without colons and blanks, and what only looks like a list.
   for (const char* text :
        {"instance_group[{ count: 1 }]", "instance_group:[{}]",
         "instance_group\n [\n{ count: 1 }\n]", "# a list [\ninstance_group { gpus [0, 1] }",
-        "name: 'a [ \\' b' input [{ name: \"[\" }]", "model_warmup [{ inputs: [] }] name: \"\""}) {
+        "name: 'a [ \\' b' input [{ name: \"[\" }]", "model_warmup [{ inputs: [] }] name: \"\"",
+        "optimization { execution_accelerators { gpu_execution_accelerator : [ { name : 'tensorrt' "
+        "parameters { key: 'precision_mode' value: 'FP16' } }] }}"}) {
     EXPECT_EQ(ErrorOf(ParseModelConfig(text, ignored).status()).find("Expected"), std::string::npos)
         << text << ErrorOf(ParseModelConfig(text, ignored).status());
   }
   for (const auto& [text, error] : std::map<std::string, std::string>{
            {"name: 'm'\nfoo: 1", "config.pbtxt:2:"},
-           {"ensemble_scheduling { step: [] }", "\"ensemble_scheduling\" is nothing"},
-           {"input { name: 'a' reshape { shape: [] } }", "\"reshape\" is nothing"},
+           {"ensemble_scheduling { step: [] }", "no field named \"ensemble_scheduling\""},
+           {"input { name: 'a' reshape { shape: [] } }", "no field named \"reshape\""},
+           {"optimization { nothing: 1 }", "no field named \"nothing\""},
            {"name: ", "config.pbtxt:1:"},
            {"max_batch_size: 99999999999", "config.pbtxt:1:"},
            {"version_policy { latest {} all {} }", "config.pbtxt:1:"}}) {

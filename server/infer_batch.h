@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "server/infer_inputs.h"
+#include "server/infer_outputs.h"
+#include "server/infer_queue.h"
+#include "server/scheduling/batcher.h"
+
+namespace rlx::server {
+
+// One request in its model's queue.
+struct InferJob final : Waiting {
+  InferJob(Frontend& frontend, QueuedInfer queued);
+
+  // Fills in what the queue wants to know.
+  absl::Status Read();
+  // From now on it leaves the queue when its caller goes.
+  void Watch(const std::shared_ptr<InferJob>& self);
+  void End() override;
+
+  Frontend& frontend;
+  QueuedInfer infer;
+  const double start;
+  double read_seconds = 0;
+  InferInputs inputs;
+  WantedOutputs wanted;
+  uint64_t latency_key = 0;
+  std::optional<OutputBuffers> buffers;  // of the last try
+
+ private:
+  const engine::Gate::Pass pass_;
+  std::optional<std::stop_callback<std::function<void()>>> left_;  // last, so that it goes first
+};
+
+// Several requests as one run: their inputs one behind the other along the batch, its outputs cut
+// again. Of one model and one shape.
+class JoinedRun {
+ public:
+  JoinedRun(Frontend& frontend, std::span<InferJob* const> jobs);
+
+  // When it succeeds each request has its own status; otherwise nobody has anything.
+  absl::Status Run(const CancelToken& cancel);
+
+ private:
+  // One output of all of them.
+  struct Whole {
+    std::string_view name;
+    TensorType type;
+    size_t bytes = 0;
+    std::unique_ptr<uint8_t[]> memory;
+    std::vector<uint8_t*> parts;  // by request; null: it does not want it
+  };
+  void Gather();
+  uint8_t* Make(const engine::OutputSpec& spec);
+  bool MakeParts();
+  bool MakeParts(size_t job);
+  void Split() const;
+  void Count(const engine::RunTiming& timing) const;
+
+  Frontend& frontend_;
+  const std::span<InferJob* const> jobs_;
+  const ServedModel& model_;
+  int64_t rows_ = 0;
+  std::vector<std::unique_ptr<uint8_t[]>> gathered_;
+  std::vector<std::vector<int64_t>> dims_;
+  std::vector<engine::NamedInput> inputs_;
+  std::vector<std::string_view> names_;  // of the outputs, in the model's order
+  std::vector<Whole> wholes_;
+  double input_seconds_ = 0, output_seconds_ = 0;
+};
+
+}  // namespace rlx::server
