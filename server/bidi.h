@@ -89,8 +89,8 @@ class BidiReactor : public grpc::ServerBidiReactor<Request, Response>,
   };
   // Any thread, several at a time.
   virtual Way WayOf(const Request& request) = 0;
-  // For Way::kQueue: Fill, but for when `done` is called; with its status, once, by any thread. Both
-  // stay until then.
+  // For Way::kQueue: Fill, but for when `done` is called; with its status, once, by any thread.
+  // Both stay until then.
   using Done = std::function<void(absl::Status)>;
   virtual void Begin(const Request& request, Response& response, Done done) {
     done(Fill(request, response));
@@ -117,10 +117,9 @@ class BidiReactor : public grpc::ServerBidiReactor<Request, Response>,
       Response response;
     };
     const auto work = std::make_shared<Work>(Work{std::move(request), Response()});
-    Begin(work->request, work->response,
-          [self = this->shared_from_this(), work](absl::Status end) {
-            self->Push(std::move(work->response), std::move(end));
-          });
+    Begin(work->request, work->response, [self = this->shared_from_this(), work](absl::Status end) {
+      self->Push(std::move(work->response), std::move(end));
+    });
     Advance(std::unique_lock(mutex_));
   }
 

@@ -71,6 +71,9 @@ class DaemonImpl final : public Daemon {
                                  settings_.log_dispatch});
     frontend_->admit_by_latency = settings_.config.admit_by_latency();
     metrics_->SetModels(&models_);
+    health_ = std::make_unique<HealthService>(
+        [this](const std::string& service) { return models_.IsReady(service); });
+    models_.Listen([this] { health_->ModelsChanged(); });
     ModelKeeper::Hooks hooks;
     hooks.ready = [this] { Prepared(); };
     hooks.load_ended = [this](bool ok, double seconds) { metrics_->ModelLoadEnded(ok, seconds); };
@@ -102,10 +105,10 @@ class DaemonImpl final : public Daemon {
     http_.reset();
     grpc_.reset();
     services_.clear();
-    health_.reset();
     if (frontend_) frontend_->queues.Stop();
     executor_.reset();  // finishes its tasks, which use the engine
     keeper_.reset();
+    health_.reset();  // which it tells of
     metrics_->SetModels(nullptr);
     models_.Clear();
     metrics_->SetEngine(nullptr);
@@ -160,7 +163,6 @@ class DaemonImpl final : public Daemon {
       builder.AddListeningPort(listen, grpc::InsecureServerCredentials(),
                                &bound[static_cast<size_t>(i)]);
     }
-    health_ = std::make_unique<HealthService>();
     builder.RegisterService(health_.get());
     Serve<v1::Compiler, CompilerService>(builder);
     Serve<v1::Blobs, BlobService>(builder);

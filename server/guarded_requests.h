@@ -48,7 +48,8 @@ struct GuardedTraits {
   X(WaitCompileRequest) X(WriteRequest)
 #define RLX_GUARDED_INFERENCE_REQUESTS(X) \
   X(CudaSharedMemoryRegisterRequest) X(CudaSharedMemoryStatusRequest) \
-  X(CudaSharedMemoryUnregisterRequest) X(ModelConfigRequest) X(ModelInferRequest) \
+  X(CudaSharedMemoryUnregisterRequest) X(LogSettingsRequest) X(ModelConfigRequest) \
+  X(ModelInferRequest) X(TraceSettingRequest) \
   X(ModelMetadataRequest) X(ModelReadyRequest) X(ModelStatisticsRequest) \
   X(RepositoryIndexRequest) X(RepositoryModelLoadRequest) X(RepositoryModelUnloadRequest) \
   X(ServerLiveRequest) X(ServerMetadataRequest) X(ServerReadyRequest) \

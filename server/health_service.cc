@@ -13,13 +13,12 @@ using ServingStatus = HealthCheckResponse::ServingStatus;
 class HealthService::Watcher final : public grpc::ServerWriteReactor<HealthCheckResponse>,
                                      public std::enable_shared_from_this<Watcher> {
  public:
-  Watcher(HealthService& service, bool known, ServingStatus first)
-      : service_(service), known_(known), wanted_(first) {}
+  Watcher(HealthService& service, std::string of) : service_(service), of_(std::move(of)) {}
 
-  void Start() { Advance(std::unique_lock(mutex_)); }
-  void Tell(ServingStatus status) {
+  // As it is now. Of two that look at once the later look is told.
+  void Look() {
     std::unique_lock lock(mutex_);
-    if (known_) wanted_ = status;
+    wanted_ = service_.StatusOf(of_);
     Advance(std::move(lock));
   }
   void End() {
@@ -66,29 +65,38 @@ class HealthService::Watcher final : public grpc::ServerWriteReactor<HealthCheck
   }
 
   HealthService& service_;
-  const bool known_;  // the service; of others nothing more is said
+  const std::string of_;
   std::mutex mutex_;
   HealthCheckResponse message_;
   ServingStatus told_ = HealthCheckResponse::UNKNOWN;
-  ServingStatus wanted_;
+  ServingStatus wanted_ = HealthCheckResponse::SERVICE_UNKNOWN;
   bool writing_ = false;
   bool gone_ = false;
   bool ending_ = false;
   bool finished_ = false;
 };
 
-ServingStatus HealthService::StatusLocked() const {
-  return serving_ ? HealthCheckResponse::SERVING : HealthCheckResponse::NOT_SERVING;
+ServingStatus HealthService::StatusOf(const std::string& service) const {
+  const std::optional<bool> ready = services_.contains(service) ? true : model_ready_(service);
+  if (!ready) return HealthCheckResponse::SERVICE_UNKNOWN;
+  return *ready && serving_.load() ? HealthCheckResponse::SERVING
+                                   : HealthCheckResponse::NOT_SERVING;
 }
 
 void HealthService::SetServing(bool serving) {
+  serving_.store(serving);
+  TellAll();
+}
+
+void HealthService::ModelsChanged() { TellAll(); }
+
+void HealthService::TellAll() {
   std::set<WatcherPtr> watchers;
-  std::unique_lock lock(mutex_);
-  serving_ = serving;
-  const ServingStatus status = StatusLocked();
-  watchers = watchers_;
-  lock.unlock();
-  for (const WatcherPtr& watcher : watchers) watcher->Tell(status);
+  {
+    const std::lock_guard lock(mutex_);
+    watchers = watchers_;
+  }
+  for (const WatcherPtr& watcher : watchers) watcher->Look();
 }
 
 void HealthService::EndWatches(std::chrono::steady_clock::time_point deadline) {
@@ -107,27 +115,24 @@ grpc::ServerUnaryReactor* HealthService::Check(grpc::CallbackServerContext* cont
                                                const HealthCheckRequest* request,
                                                HealthCheckResponse* response) {
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-  if (!services_.contains(request->service())) {
+  const ServingStatus status = StatusOf(request->service());
+  if (status == HealthCheckResponse::SERVICE_UNKNOWN) {
     reactor->Finish(grpc::Status(grpc::NOT_FOUND, "no such service"));
     return reactor;
   }
-  std::unique_lock lock(mutex_);
-  response->set_status(StatusLocked());
-  lock.unlock();
+  response->set_status(status);
   reactor->Finish(grpc::Status::OK);
   return reactor;
 }
 
 grpc::ServerWriteReactor<HealthCheckResponse>* HealthService::Watch(
     grpc::CallbackServerContext*, const HealthCheckRequest* request) {
-  const bool known = services_.contains(request->service());
+  const auto watcher = std::make_shared<Watcher>(*this, request->service());
   std::unique_lock lock(mutex_);
-  const auto watcher = std::make_shared<Watcher>(
-      *this, known, known ? StatusLocked() : HealthCheckResponse::SERVICE_UNKNOWN);
   watchers_.insert(watcher);
   const bool ended = ended_;
   lock.unlock();
-  watcher->Start();
+  watcher->Look();
   if (ended) watcher->End();
   return watcher.get();
 }

@@ -70,8 +70,7 @@ void RunQueued(Frontend& frontend, Batch& batch) {
     }
   }
   if (jobs.size() > 1) {
-    const absl::Status ran =
-        JoinedRun(frontend, jobs).Run(TokenOf(jobs, batch.stop.get_token()));
+    const absl::Status ran = JoinedRun(frontend, jobs).Run(TokenOf(jobs, batch.stop.get_token()));
     if (ran.ok()) return;
     if (!IsOnesFault(ran)) {
       for (InferJob* job : jobs) job->status = ran;
@@ -117,8 +116,7 @@ void JoinedRun::Gather() {
   for (const ServedTensor& declared : model_.inputs()) {
     size_t bytes = 0;
     for (const InferJob* job : jobs_) bytes += job->inputs.Get(declared.name).bytes.size();
-    uint8_t* at =
-        gathered_.emplace_back(std::make_unique_for_overwrite<uint8_t[]>(bytes)).get();
+    uint8_t* at = gathered_.emplace_back(std::make_unique_for_overwrite<uint8_t[]>(bytes)).get();
     for (const InferJob* job : jobs_) {
       const std::span<const uint8_t> part = job->inputs.Get(declared.name).bytes;
       if (!part.empty()) std::memcpy(at, part.data(), part.size());

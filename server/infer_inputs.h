@@ -50,7 +50,7 @@ class InferInputs {
 
 // The request's own parameters that count where the model has a queue.
 struct QueueParameters {
-  uint64_t priority = 0;      // 0: the model's default
+  uint64_t priority = 0;        // 0: the model's default
   uint64_t timeout_micros = 0;  // 0: none
 };
 // InvalidArgument for parameters of another type, and names that are reserved.

@@ -37,8 +37,7 @@ class WantedOutputs {
 class OutputBuffers {
  public:
   // All outlive it. `most`: bytes of all outputs together.
-  OutputBuffers(const WantedOutputs& wanted, uint64_t most,
-                inference::ModelInferResponse& response)
+  OutputBuffers(const WantedOutputs& wanted, uint64_t most, inference::ModelInferResponse& response)
       : wanted_(wanted), most_(most), response_(response) {}
 
   // In the order asked for. Null: why_not() says why.

@@ -8,6 +8,7 @@
 #include "server/infer.h"
 #include "server/infer_queue.h"
 #include "server/infer_stream.h"
+#include "server/settings.h"
 #include "server/unary.h"
 #include "server/version.h"
 
@@ -17,9 +18,9 @@ namespace {
 using inference::ModelMetadataResponse;
 
 // Triton's names of what is here besides the protocol itself, sorted.
-constexpr const char* kExtensions[] = {"binary_tensor_data", "model_configuration",
-                                       "model_repository",   "parameters",
-                                       "schedule_policy",    "statistics"};
+constexpr const char* kExtensions[] = {"binary_tensor_data", "logging",    "model_configuration",
+                                       "model_repository",   "parameters", "schedule_policy",
+                                       "statistics",         "trace"};
 constexpr const char* kSharedMemoryExtension = "system_shared_memory";
 
 void TensorsToWire(const std::vector<ServedTensor>& tensors,
@@ -212,6 +213,9 @@ grpc::ServerUnaryReactor* InferenceService::ModelConfig(
   const auto handle = [this, request, response](Call&) -> absl::Status {
     RLX_ASSIGN(const ModelStore::Served model, store_.Find(request->name(), request->version()));
     *response->mutable_config() = model->config();
+    auto& labels = *response->mutable_config()->mutable_version_labels();
+    labels.clear();  // they move without the version
+    for (const auto& [label, version] : store_.GetLabels(model->name())) labels[label] = version;
     return absl::OkStatus();
   };
   return UnaryReactor::Start(frontend_, config_, *context, *request, *response, Where::kHere,
@@ -339,6 +343,25 @@ grpc::ServerUnaryReactor* InferenceService::CudaSharedMemoryUnregister(
   const auto handle = [](Call&) { return absl::OkStatus(); };
   return UnaryReactor::Start(frontend_, cuda_unregister_, *context, *request, *response,
                              Where::kHere, handle);
+}
+
+grpc::ServerUnaryReactor* InferenceService::TraceSetting(
+    grpc::CallbackServerContext* context, const inference::TraceSettingRequest* request,
+    inference::TraceSettingResponse* response) {
+  const auto handle = [request, response](Call& call) {
+    return SetTraces(*request, call.engine(), *response);
+  };
+  return UnaryReactor::Start(frontend_, trace_, *context, *request, *response, Where::kHere,
+                             handle);
+}
+
+grpc::ServerUnaryReactor* InferenceService::LogSettings(
+    grpc::CallbackServerContext* context, const inference::LogSettingsRequest* request,
+    inference::LogSettingsResponse* response) {
+  const auto handle = [request, response](Call& call) {
+    return SetLog(*request, call.frontend().log, *response);
+  };
+  return UnaryReactor::Start(frontend_, log_, *context, *request, *response, Where::kHere, handle);
 }
 
 }  // namespace rlx::server

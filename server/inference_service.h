@@ -82,6 +82,12 @@ class InferenceService final : public inference::GRPCInferenceService::CallbackS
       grpc::CallbackServerContext* context,
       const inference::CudaSharedMemoryUnregisterRequest* request,
       inference::CudaSharedMemoryUnregisterResponse* response) override;
+  grpc::ServerUnaryReactor* TraceSetting(grpc::CallbackServerContext* context,
+                                         const inference::TraceSettingRequest* request,
+                                         inference::TraceSettingResponse* response) override;
+  grpc::ServerUnaryReactor* LogSettings(grpc::CallbackServerContext* context,
+                                        const inference::LogSettingsRequest* request,
+                                        inference::LogSettingsResponse* response) override;
 
  private:
   Method Make(std::string_view name) { return {frontend_, "GRPCInferenceService", name}; }
@@ -110,6 +116,8 @@ class InferenceService final : public inference::GRPCInferenceService::CallbackS
   const Method cuda_status_ = Make("CudaSharedMemoryStatus");
   const Method cuda_register_ = Make("CudaSharedMemoryRegister");
   const Method cuda_unregister_ = Make("CudaSharedMemoryUnregister");
+  const Method trace_ = Make("TraceSetting");
+  const Method log_ = Make("LogSettings");
 };
 
 }  // namespace rlx::server

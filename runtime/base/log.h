@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <initializer_list>
 #include <mutex>
@@ -59,10 +60,14 @@ class Logger {
   }
   void Error(std::string_view event, Fields fields = {}) { Log(LogLevel::kError, event, fields); }
 
-  bool Enabled(LogLevel level) const { return level >= minimum_; }
+  bool Enabled(LogLevel level) const { return level >= minimum(); }
+
+  // From now on.
+  void SetMinimum(LogLevel minimum) { minimum_.store(minimum, std::memory_order_relaxed); }
+  LogLevel minimum() const { return minimum_.load(std::memory_order_relaxed); }
 
  private:
-  const LogLevel minimum_;
+  std::atomic<LogLevel> minimum_;
   const int fd_;
   std::mutex mutex_;
 };

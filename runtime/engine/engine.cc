@@ -170,6 +170,15 @@ class EngineImpl final : public Engine {
     return artifacts_->Clear(tiers);
   }
 
+  absl::Status SetRunTraces(uint32_t every) override {
+    if (every > 0 && options_.trace_dir.empty()) {
+      return FailedPrecondition("there is no folder for traces");
+    }
+    sessions_.TraceRuns(every);
+    return absl::OkStatus();
+  }
+  uint32_t run_traces() const override { return sessions_.traces(); }
+
   EngineStats Stats() override {
     EngineStats stats;
     stats.sessions = sessions_.size();

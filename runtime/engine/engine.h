@@ -182,6 +182,11 @@ class Engine {
   // Empty: all tiers. InvalidArgument for an unknown one.
   virtual absl::StatusOr<cache::Cleared> CacheClear(const std::vector<std::string>& tiers) = 0;
 
+  // Of so many runs one leaves its trace in EngineOptions::trace_dir; 0: none does. As created:
+  // each does, where there is a folder. FailedPrecondition without one.
+  virtual absl::Status SetRunTraces(uint32_t every) = 0;
+  virtual uint32_t run_traces() const = 0;
+
   virtual EngineStats Stats() = 0;
 
   // Refuses new work from now on; returns when nothing runs any more, or at `cancel` with what

@@ -72,7 +72,9 @@ Sessions::Sessions(const EngineOptions& options, Compiler& compiler, Targets& ta
       loader_(loader),
       observer_(observer),
       background_(1, kMaxQueuedVariants),
-      awaited_(options.compile_threads, options.max_queued_compiles) {}
+      awaited_(options.compile_threads, options.max_queued_compiles) {
+  TraceRuns(options.trace_dir.empty() ? 0 : 1);
+}
 
 Sessions::~Sessions() {
   stop_.request_stop();
@@ -124,9 +126,8 @@ absl::StatusOr<Opened> Sessions::Open(const Principal& who, OpenSpec spec,
                                                   options_.max_inline_weight_bytes, read));
   bool shared = false;
   if (artifact.program != nullptr) {
-    RLX_ASSIGN(Loader::Loaded loaded,
-               loader_.Load(session->compiled.module, *session->device, weights, spec.max_contexts,
-                            cancel));
+    RLX_ASSIGN(Loader::Loaded loaded, loader_.Load(session->compiled.module, *session->device,
+                                                   weights, spec.max_contexts, cancel));
     session->fixed = std::move(loaded.runnable);
     session->weight_bytes = session->fixed->weight_bytes;
     shared = loaded.weights_shared;
@@ -135,15 +136,14 @@ absl::StatusOr<Opened> Sessions::Open(const Principal& who, OpenSpec spec,
       session->weight_bytes += static_cast<int64_t>(bytes.size());
     }
     session->variants = std::make_shared<Variants>(
-        Variants::Shared{
-            compiler_,
-            loader_,
-            background_,
-            awaited_,
-            variant_counters_,
-            stop_.get_token(),
-            {static_cast<size_t>(std::max(1, options_.max_variants)), options_.max_variant_bytes,
-             spec.max_contexts}},
+        Variants::Shared{compiler_,
+                         loader_,
+                         background_,
+                         awaited_,
+                         variant_counters_,
+                         stop_.get_token(),
+                         {static_cast<size_t>(std::max(1, options_.max_variants)),
+                          options_.max_variant_bytes, spec.max_contexts}},
         session->compiled.module, session->device, std::move(weights));
   }
   session->handle = RandomId::New();
@@ -179,9 +179,9 @@ absl::StatusOr<RunTiming> Sessions::Run(const Principal& who, const RunSpec& spe
   running_.fetch_add(1, std::memory_order_relaxed);
   Renew(*session);
   RunStage stage = RunStage::kAdmission;
-  const absl::StatusOr<RunTiming> timing =
-      options_.trace_dir.empty() ? RunIn(*session, spec, outputs, cancel, stage)
-                                 : RunAndTrace(*session, spec, outputs, cancel, stage);
+  const absl::StatusOr<RunTiming> timing = LeavesTrace()
+                                               ? RunAndTrace(*session, spec, outputs, cancel, stage)
+                                               : RunIn(*session, spec, outputs, cancel, stage);
   Renew(*session);
   session->runs.fetch_add(1, std::memory_order_relaxed);
   running_.fetch_sub(1, std::memory_order_relaxed);
@@ -192,6 +192,11 @@ absl::StatusOr<RunTiming> Sessions::Run(const Principal& who, const RunSpec& spe
   }
   observer_.RunFinished(event);
   return timing;
+}
+
+bool Sessions::LeavesTrace() {
+  const uint32_t every = traces();
+  return every > 0 && trace_turn_.fetch_add(1, std::memory_order_relaxed) % every == 0;
 }
 
 absl::StatusOr<RunTiming> Sessions::RunAndTrace(Session& session, RunSpec spec,

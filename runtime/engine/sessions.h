@@ -54,6 +54,10 @@ class Sessions {
   int64_t running() const { return running_.load(); }
   const VariantCounters& variants() const { return variant_counters_; }
 
+  // Engine::SetRunTraces.
+  void TraceRuns(uint32_t every) { trace_every_.store(every, std::memory_order_relaxed); }
+  uint32_t traces() const { return trace_every_.load(std::memory_order_relaxed); }
+
  private:
   using SessionPtr = std::shared_ptr<Session>;
   absl::StatusOr<SessionPtr> Find(const Principal& who, const RandomId& handle);
@@ -69,6 +73,7 @@ class Sessions {
                                         const std::vector<size_t>& outputs, OutputMemory memory,
                                         const CancelToken& cancel, RunStage& stage);
   uint32_t Granted(uint32_t lease_seconds) const;
+  bool LeavesTrace();
 
   const EngineOptions& options_;
   Compiler& compiler_;
@@ -77,6 +82,8 @@ class Sessions {
   Loader& loader_;
   EngineObserver& observer_;
   std::atomic<int64_t> running_{0};
+  std::atomic<uint32_t> trace_every_{0};
+  std::atomic<uint32_t> trace_turn_{0};
   mutable std::mutex mutex_;
   VariantCounters variant_counters_;
   std::unordered_map<RandomId, SessionPtr> sessions_;  // guarded by mutex_, as below

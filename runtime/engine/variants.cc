@@ -127,7 +127,8 @@ absl::StatusOr<VariantPtr> Variants::Make(const Specialisation& wanted) {
     if (module->artifact.program == nullptr) {
       return FailedPrecondition("nothing to run: ", module->artifact.why_no_program);
     }
-    RLX_ASSIGN(Loader::Loaded loaded, shared_.loader.Load(module, *device_, weights_, shared_.limits.contexts, cancel));
+    RLX_ASSIGN(Loader::Loaded loaded,
+               shared_.loader.Load(module, *device_, weights_, shared_.limits.contexts, cancel));
     const int64_t bytes = module->memory.arena_bytes + module->memory.code_bytes;
     return std::make_shared<const Variant>(Variant{wanted, std::move(loaded.runnable), bytes});
   };

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "runtime/base/status.h"
+#include "server/models/files.h"
 #include "server/scheduling/options.h"
 
 namespace rlx::server {
@@ -100,6 +101,12 @@ absl::Status CheckKind(const ModelConfig& config) {
   }
   if (config.model_transaction_policy().decoupled()) {
     return FailedPrecondition("decoupled models are not served here");
+  }
+  for (const auto& [label, version] : config.version_labels()) {
+    if (!IsModelName(label) || ParseInt(label)) {
+      return InvalidArgument("version_labels: \"", label.substr(0, 64),
+                             "\" is no name for a version");
+    }
   }
   if (config.max_batch_size() < 0) {
     return InvalidArgument("max_batch_size ", config.max_batch_size(), " is below 0");

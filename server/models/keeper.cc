@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/models/keeper.h"
 
+#include <google/protobuf/text_format.h>
+
 #include "runtime/base/cancel.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/status.h"
@@ -23,7 +25,19 @@ Digest256 FingerprintOf(const VersionFiles& files, std::string_view config) {
 struct Wanted {
   inference::ModelConfig config;
   std::set<int64_t> versions;
+  ModelStore::Labels labels;
+  std::string fingerprint;  // of what each version is to be
 };
+
+// What a version is made by: which versions there are, and what they are called, does not count.
+std::string Meaning(inference::ModelConfig config) {
+  config.clear_version_policy();
+  config.clear_version_labels();
+  std::string text;
+  google::protobuf::TextFormat::PrintToString(config, &text);
+  return text;
+}
+
 absl::StatusOr<Wanted> Understand(const absl::StatusOr<ModelFolder>& folder,
                                   std::set<std::string>& ignored) {
   RLX_TRY(folder.status());
@@ -33,6 +47,14 @@ absl::StatusOr<Wanted> Understand(const absl::StatusOr<ModelFolder>& folder,
   for (const auto& [version, files] : folder->versions) there.insert(version);
   RLX_ASSIGN(out.versions, ServedVersions(out.config.version_policy(), there));
   if (out.versions.empty()) return FailedPrecondition("there is no version of it");
+  for (const auto& [label, version] : out.config.version_labels()) {
+    if (!out.versions.contains(version)) {
+      return FailedPrecondition("version_labels: ", label, " is version ", version,
+                                ", which is not among those that are served");
+    }
+    out.labels.emplace(label, version);
+  }
+  out.fingerprint = Meaning(out.config);
   return out;
 }
 
@@ -243,8 +265,10 @@ absl::Status ModelKeeper::Update(const std::string& name, bool again) {
   for (int64_t version : wanted->versions) {
     const VersionFiles& files = folder->versions.at(version);
     first.Update(LoadVersion(name, version, files, wanted->config,
-                             FingerprintOf(files, folder->config), memory, again));
+                             FingerprintOf(files, wanted->fingerprint), memory, again));
   }
+  // A label moves once all that is wanted serves.
+  if (first.ok()) store_.SetLabels(name, wanted->labels);
   for (int64_t version : store_.Versions(name)) {
     if (wanted->versions.contains(version)) continue;
     // What serves stays until what is wanted does.

@@ -1,20 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/models/store.h"
 
+#include <algorithm>
+
 #include "runtime/base/status.h"
 
 namespace rlx::server {
 namespace {
 
 constexpr size_t kMaxNameShown = 128;
-
-// Made before the lock is taken: a version goes after it.
-struct Leaving {
-  ModelStore::Served served;
-  ~Leaving() {
-    if (served != nullptr) served->Leave();
-  }
-};
 
 // Clients match on these words.
 std::string Unknown(std::string_view name) {
@@ -29,6 +23,11 @@ std::string_view Name(ModelState state) {
   return kNames[static_cast<size_t>(state)];
 }
 
+ModelStore::Change::~Change() {
+  if (gone != nullptr) gone->Leave();
+  store.changed_();
+}
+
 ModelState ModelStore::Version::state() const {
   if (served != nullptr) return ModelState::kReady;
   if (loading) return ModelState::kLoading;
@@ -40,18 +39,26 @@ const ModelStore::Model* ModelStore::FindLocked(std::string_view name) const {
   return found == models_.end() ? nullptr : &found->second;
 }
 
+std::optional<int64_t> ModelStore::NumberOf(const Model* model, std::string_view version) {
+  if (model != nullptr) {
+    const auto label = model->labels.find(version);
+    if (label != model->labels.end()) return label->second;
+  }
+  return ParseInt(version);
+}
+
 absl::StatusOr<ModelStore::Served> ModelStore::Find(std::string_view name,
                                                     std::string_view version) const {
+  std::lock_guard lock(mutex_);
+  const Model* model = FindLocked(name);
   std::optional<int64_t> number;
   if (!version.empty()) {
-    number = ParseInt(version);
+    number = NumberOf(model, version);
     if (!number || *number < 0) {
       return InvalidArgument("failed to get model version from specified version string '",
                              version.substr(0, 32), "'");
     }
   }
-  std::lock_guard lock(mutex_);
-  const Model* model = FindLocked(name);
   if (model == nullptr) return NotFound(Unknown(name), " is not found");
   if (!number) {
     for (auto it = model->versions.rbegin(); it != model->versions.rend(); ++it) {
@@ -65,6 +72,21 @@ absl::StatusOr<ModelStore::Served> ModelStore::Find(std::string_view name,
   }
   if (found->second.served != nullptr) return found->second.served;
   return Unavailable(Unknown(name), " version ", *number, " is not at ready state");
+}
+
+std::optional<bool> ModelStore::IsReady(std::string_view service) const {
+  const size_t slash = service.find('/');
+  const std::string_view name = service.substr(0, slash);
+  if (slash != service.npos) {
+    const absl::StatusOr<Served> found = Find(name, service.substr(slash + 1));
+    if (found.ok()) return true;
+    return absl::IsUnavailable(found.status()) ? std::optional(false) : std::nullopt;
+  }
+  std::lock_guard lock(mutex_);
+  const Model* model = FindLocked(name);
+  if (model == nullptr) return std::nullopt;
+  return std::ranges::any_of(model->versions,
+                             [](const auto& entry) { return entry.second.served != nullptr; });
 }
 
 std::vector<ModelStore::Served> ModelStore::AllReady() const {
@@ -126,24 +148,24 @@ void ModelStore::Failed(const std::string& name, int64_t version, std::string re
 }
 
 void ModelStore::Install(const Served& served) {
-  Leaving before;
+  Change change{*this, nullptr};
   std::lock_guard lock(mutex_);
   Model& model = models_[served->name()];
   Version& entry = model.versions[served->version()];
-  before.served = std::exchange(entry.served, served);
+  change.gone = std::exchange(entry.served, served);
   entry.loading = false;
   entry.reason.clear();
 }
 
 void ModelStore::Remove(const std::string& name, int64_t version, std::string reason, bool forget) {
-  Leaving before;
+  Change change{*this, nullptr};
   std::lock_guard lock(mutex_);
   const auto model = models_.find(name);
   if (model == models_.end()) return;
   const auto found = model->second.versions.find(version);
   if (found == model->second.versions.end()) return;
-  before.served = std::exchange(found->second.served, nullptr);
-  if (before.served != nullptr) found->second.leaving = before.served;
+  change.gone = std::exchange(found->second.served, nullptr);
+  if (change.gone != nullptr) found->second.leaving = change.gone;
   found->second.loading = false;
   found->second.reason = std::move(reason);
   if (forget) model->second.versions.erase(found);
@@ -156,8 +178,21 @@ void ModelStore::SetProblem(const std::string& name, std::string reason) {
 
 void ModelStore::RemoveAll(const std::string& name, std::string_view reason, bool forget) {
   for (int64_t version : Versions(name)) Remove(name, version, std::string(reason), forget);
+  const Change change{*this, nullptr};
   std::lock_guard lock(mutex_);
   if (forget) models_.erase(name);
+}
+
+void ModelStore::SetLabels(const std::string& name, Labels labels) {
+  const Change change{*this, nullptr};
+  std::lock_guard lock(mutex_);
+  models_[name].labels = std::move(labels);
+}
+
+ModelStore::Labels ModelStore::GetLabels(std::string_view name) const {
+  std::lock_guard lock(mutex_);
+  const Model* model = FindLocked(name);
+  return model == nullptr ? Labels() : model->labels;
 }
 
 void ModelStore::Clear() {

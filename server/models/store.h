@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <map>
 #include <mutex>
 
@@ -26,12 +27,17 @@ class ModelStore {
  public:
   using Served = std::shared_ptr<const ServedModel>;
 
-  // A version by number, or for "" the highest that is ready. NotFound: no such model or version,
-  // or none that is ready; Unavailable: that one is not; InvalidArgument: not a number. In the
-  // words of Triton.
+  // A version by number or by label, or for "" the highest that is ready. NotFound: no such model
+  // or version, or none that is ready; Unavailable: that one is not; InvalidArgument: neither a
+  // number nor a label. In the words of Triton.
   absl::StatusOr<Served> Find(std::string_view name, std::string_view version) const;
   // All that are ready, by name, then version.
   std::vector<Served> AllReady() const;
+  // Of "MODEL", whether any version is ready; of "MODEL/VERSION" that one, by number or by label.
+  // None: there is no such thing.
+  std::optional<bool> IsReady(std::string_view service) const;
+  // Calls it whenever that may have changed, with no lock held. Before anything is loaded.
+  void Listen(std::function<void()> changed) { changed_ = std::move(changed); }
   // Ready versions, ascending.
   std::vector<int64_t> Ready(std::string_view name) const;
   // By name, then version.
@@ -51,6 +57,10 @@ class ModelStore {
   // Removes all versions, and with `forget` the model.
   void RemoveAll(const std::string& name, std::string_view reason, bool forget);
   std::vector<int64_t> Versions(std::string_view name) const;
+  // The version that each label means, from now on.
+  using Labels = std::map<std::string, int64_t, std::less<>>;
+  void SetLabels(const std::string& name, Labels labels);
+  Labels GetLabels(std::string_view name) const;
   // Lets go of everything: the engine is about to end.
   void Clear();
 
@@ -65,12 +75,22 @@ class ModelStore {
   };
   struct Model {
     std::map<int64_t, Version> versions;
+    Labels labels;
     std::string problem;
   };
+  // Made before the lock is taken: what has changed is told, and what has gone goes, after it.
+  struct Change {
+    const ModelStore& store;
+    Served gone;
+    ~Change();
+  };
   const Model* FindLocked(std::string_view name) const;
+  // Of a version's number or label; none: it is neither.
+  static std::optional<int64_t> NumberOf(const Model* model, std::string_view version);
 
   mutable std::mutex mutex_;
   std::map<std::string, Model, std::less<>> models_;  // guarded by mutex_
+  std::function<void()> changed_ = [] {};
 };
 
 }  // namespace rlx::server

@@ -21,10 +21,10 @@ struct Batch {
 class QueueObserver {
  public:
   virtual ~QueueObserver() = default;
-  virtual void Refused() {}                     // the queue is full
+  virtual void Refused() {}  // the queue is full
   virtual void Began(double seconds_waited) { (void)seconds_waited; }
   virtual void Batched(int64_t rows) { (void)rows; }
-  virtual void Left() {}                        // out of time, or the caller has gone
+  virtual void Left() {}  // out of time, or the caller has gone
 };
 
 // One model's queue at work: at most options.instances batches run at a time, each on a thread that
@@ -66,7 +66,7 @@ class Batcher : public std::enable_shared_from_this<Batcher> {
   QueueObserver nobody_;
   QueueObserver& observer_;
   mutable std::mutex mutex_;
-  BatchQueue queue_;   // guarded by mutex_, as below
+  BatchQueue queue_;  // guarded by mutex_, as below
   int running_ = 0;
   double armed_ = kNever;  // the timer's next call
   // With in_order those who have not been told yet, by arrival; null: nothing is to be told yet.

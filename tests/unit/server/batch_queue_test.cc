@@ -214,7 +214,8 @@ TEST_F(BatchQueueTest, TimeoutsRefuseOrDelay) {
   EXPECT_THAT(Expire(0.4), IsEmpty());
   EXPECT_THAT(Expire(0.5), ElementsAre("own"));
   EXPECT_EQ(own->status.code(), absl::StatusCode::kDeadlineExceeded);
-  EXPECT_THAT(Expire(1), UnorderedElementsAre("late", "longer")) << "a shorter one counts, no longer one";
+  EXPECT_THAT(Expire(1), UnorderedElementsAre("late", "longer"))
+      << "a shorter one counts, no longer one";
   EXPECT_EQ(queue_->NextExpiry(), kNever);
 
   options.policy.delay = true;
