@@ -56,6 +56,12 @@ absl::Status TooManyCalls(Frontend& frontend) {
   return TryLater(ResourceExhausted("too many calls wait already"));
 }
 
+absl::Status CheckWaited(Frontend& frontend, const CancelToken& cancel) {
+  absl::Status status = cancel.Check();
+  if (absl::IsDeadlineExceeded(status)) frontend.metrics.AdmissionRejected("deadline");
+  return status;
+}
+
 Call::Call(Frontend& frontend, const Method& method, const grpc::CallbackServerContext& context,
            Kind kind)
     : frontend_(frontend),
@@ -69,12 +75,6 @@ Call::Call(Frontend& frontend, const Method& method, const grpc::CallbackServerC
 FusionReport& Call::misses() {
   if (misses_ == nullptr) misses_ = std::make_unique<FusionReport>();
   return *misses_;
-}
-
-absl::Status Call::CheckWaited() {
-  absl::Status status = cancel_.Check();
-  if (absl::IsDeadlineExceeded(status)) frontend_.metrics.AdmissionRejected("deadline");
-  return status;
 }
 
 grpc::Status Call::End(const absl::Status& status) {

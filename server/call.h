@@ -35,6 +35,9 @@ int64_t DrainAll(Frontend& frontend, const CancelToken& cancel);
 // What the executor's full queue says; counted.
 absl::Status TooManyCalls(Frontend& frontend);
 
+// cancel.Check() of what waited for a thread and is about to begin: counts what is refused.
+absl::Status CheckWaited(Frontend& frontend, const CancelToken& cancel);
+
 // What surrounds every call, in one place: who asks, the deadline, cancellation, counters, the log
 // line. Made when the call arrives, ended once.
 class Call {
@@ -52,8 +55,7 @@ class Call {
   engine::Engine& engine() { return frontend_.engine; }
   const engine::Principal& who() const { return who_; }
   const CancelToken& cancel() const { return cancel_; }
-  // cancel().Check() of what waited for a thread and is about to begin: counts what is refused.
-  absl::Status CheckWaited();
+  absl::Status CheckWaited() { return server::CheckWaited(frontend_, cancel_); }
   double start_seconds() const { return start_; }
 
   // A message came or goes out, of so many bytes as it travels. Any thread.

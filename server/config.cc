@@ -75,6 +75,8 @@ constexpr Flag kFlags[] = {
      "sizes that a session of a symbolic module keeps ready (16)"},
     {"max_queued_requests", "limits.max_queued_requests",
      "requests that wait in a model's queue, of each priority (1024)"},
+    {"max_queued_bytes", "limits.max_queued_bytes",
+     "inputs of all requests in the queues of models (1073741824)"},
     {"memory_cache_bytes", "budgets.memory_cache_bytes", "compiled modules in memory (268435456)"},
     {"disk_cache_bytes", "budgets.disk_cache_bytes", "compiled modules in cache_dir (10737418240)"},
     {"blob_bytes", "budgets.blob_bytes",
@@ -244,6 +246,7 @@ void FillDefaults(ServerConfig& c) {
   if (!l.has_max_queued_compiles()) l.set_max_queued_compiles(256);
   if (!l.has_max_variants()) l.set_max_variants(16);
   if (!l.has_max_queued_requests()) l.set_max_queued_requests(1024);
+  l.set_max_queued_bytes(Or(l.has_max_queued_bytes(), l.max_queued_bytes(), 1ull << 30));
   config::Budgets& b = *c.mutable_budgets();
   b.set_memory_cache_bytes(Or(b.has_memory_cache_bytes(), b.memory_cache_bytes(), 256ull << 20));
   b.set_disk_cache_bytes(Or(b.has_disk_cache_bytes(), b.disk_cache_bytes(), 10ull << 30));
@@ -503,6 +506,7 @@ WireLimits ToWireLimits(const ServerConfig& config) {
   out.preferred_chunk_bytes =
       static_cast<uint32_t>(std::min<uint64_t>(out.preferred_chunk_bytes, out.max_chunk_bytes));
   out.max_queued_requests = config.limits().max_queued_requests();
+  out.max_queued_bytes = config.limits().max_queued_bytes();
   return out;
 }
 

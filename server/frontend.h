@@ -22,6 +22,7 @@ struct WireLimits {
   uint32_t preferred_chunk_bytes = uint32_t{1} << 20;
   uint32_t max_stream_requests = 64;
   uint32_t max_queued_requests = 1024;  // of one model and priority
+  uint64_t max_queued_bytes = uint64_t{1} << 30;
 };
 
 // What all services share. Outlives them.
@@ -43,8 +44,9 @@ struct Frontend {
   // Stops then too: streams that would wait for their caller's next word end.
   std::stop_source closing;
   Trimmer trimmer{calls};
-  // Of the models that have one.
+  // Of the models that have one, and what the inputs of the requests that have no answer come to.
   Queues queues{executor};
+  std::atomic<uint64_t> queued_bytes{0};
 };
 
 // The right to compute briefly on the thread that received the call, instead of handing over to the

@@ -68,7 +68,7 @@ absl::Status CheckDeadline(Frontend& frontend, const ServedModel& model, uint64_
   const std::optional<double> fast = model.latency().Fast(latency_key);
   if (!fast) return absl::OkStatus();
   const std::chrono::duration<double> left = *cancel.deadline() - CancelToken::Clock::now();
-  if (left.count() >= *fast) return absl::OkStatus();
+  if (left.count() >= *fast || !model.latency().Refuses(latency_key)) return absl::OkStatus();
   frontend.metrics.AdmissionRejected("deadline");
   frontend.metrics.Cancelled("admission");
   return DeadlineExceeded("the deadline cannot be met: ", left.count(),

@@ -65,8 +65,10 @@ void RunQueued(Frontend& frontend, Batch& batch) {
     job.status = job.infer.cancel.Check();
     if (job.status.ok()) {
       jobs.push_back(&job);
+    } else if (absl::IsDeadlineExceeded(job.status)) {
+      frontend.metrics.Expired();
     } else {
-      frontend.metrics.Cancelled("queue");
+      frontend.metrics.Cancelled(engine::Name(engine::RunStage::kQueue));
     }
   }
   if (jobs.size() > 1) {
@@ -132,8 +134,11 @@ void JoinedRun::Gather() {
   for (size_t i = 0; i < inputs_.size(); ++i) inputs_[i].dims = dims_[i];
 }
 
-// The requests' own memory is made before anything runs, when all outputs are known.
+// The requests' own memory is made before anything runs, when all outputs are known. What is more
+// than all answers together may be is some request's fault.
 uint8_t* JoinedRun::Make(const engine::OutputSpec& spec) {
+  whole_bytes_ += spec.bytes;
+  if (whole_bytes_ > frontend_.limits.max_message_bytes * jobs_.size()) return nullptr;
   Whole& whole = wholes_.emplace_back();
   whole.name = spec.name;
   whole.type = spec.type;

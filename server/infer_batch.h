@@ -28,6 +28,21 @@ struct InferJob final : Waiting {
   std::optional<OutputBuffers> buffers;  // of the last try
 
  private:
+  // Its share of what all queues may hold, until it goes.
+  class Held {
+   public:
+    Held() = default;
+    ~Held();
+    Held(const Held&) = delete;
+    Held& operator=(const Held&) = delete;
+    // ResourceExhausted when all of them together would hold too much. Once.
+    absl::Status Take(Frontend& frontend, uint64_t bytes);
+
+   private:
+    Frontend* frontend_ = nullptr;
+    uint64_t bytes_ = 0;
+  };
+  Held held_;
   const engine::Gate::Pass pass_;
   std::optional<std::stop_callback<std::function<void()>>> left_;  // last, so that it goes first
 };
@@ -66,6 +81,7 @@ class JoinedRun {
   std::vector<engine::NamedInput> inputs_;
   std::vector<std::string_view> names_;  // of the outputs, in the model's order
   std::vector<Whole> wholes_;
+  uint64_t whole_bytes_ = 0;
   double input_seconds_ = 0, output_seconds_ = 0;
 };
 

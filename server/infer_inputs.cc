@@ -250,6 +250,12 @@ absl::StatusOr<std::span<const uint8_t>> InferInputs::Copy(const ServedModel& mo
   return copy;
 }
 
+uint64_t InferInputs::bytes() const {
+  uint64_t sum = 0;
+  for (const engine::NamedInput& input : inputs_) sum += input.bytes.size();
+  return sum;
+}
+
 const engine::NamedInput& InferInputs::Get(std::string_view name) const {
   return *std::ranges::find(inputs_, name, &engine::NamedInput::name);
 }

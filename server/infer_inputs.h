@@ -22,6 +22,8 @@ class InferInputs {
   absl::Status Read(const ServedModel& model, const inference::ModelInferRequest& request,
                     const SharedMemory& memory, uint64_t max_copied);
   const std::vector<engine::NamedInput>& all() const { return inputs_; }
+  // Of all of them.
+  uint64_t bytes() const;
   // How many inferences the request is: its batch, or one.
   int64_t batch() const { return std::max<int64_t>(1, batch_); }
   // The input that the model's `name` is.

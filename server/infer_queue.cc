@@ -2,20 +2,40 @@
 #include "server/infer_queue.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "runtime/base/clock.h"
+#include "runtime/base/fault.h"
+#include "server/call.h"
 #include "server/infer.h"
 #include "server/infer_batch.h"
+#include "server/region_parameters.h"
 
 namespace rlx::server {
+namespace {
 
-void QueueInfer(Frontend& frontend, QueuedInfer infer, bool here) {
-  const auto job = std::make_shared<InferJob>(frontend, std::move(infer));
+void Enqueue(const std::shared_ptr<InferJob>& job) {
   job->status = job->Read();
   if (!job->status.ok()) return job->End();
-  job->infer.model->queue()->Push(job, here);
+  job->infer.model->queue()->Push(job);
   job->Watch(job);
+}
+
+// What lies in shared memory is copied, and that takes its time. Where the order counts it is done
+// here all the same.
+bool MayTakeLong(const InferJob& job) {
+  if (job.infer.model->queue()->options().in_order) return false;
+  return std::ranges::any_of(job.infer.request.inputs(),
+                             [](const auto& input) { return NameRegion(input.parameters()); });
+}
+
+}  // namespace
+
+void QueueInfer(Frontend& frontend, QueuedInfer infer) {
+  const auto job = std::make_shared<InferJob>(frontend, std::move(infer));
+  if (!MayTakeLong(*job)) return Enqueue(job);
+  if (frontend.executor.Submit([job] { Enqueue(job); })) return;
+  job->status = TooManyCalls(frontend);
+  job->End();
 }
 
 InferJob::InferJob(Frontend& frontend, QueuedInfer queued)
@@ -26,11 +46,12 @@ InferJob::InferJob(Frontend& frontend, QueuedInfer queued)
 
 absl::Status InferJob::Read() {
   if (!pass_) return Unavailable("the server is draining");
-  RLX_TRY(infer.cancel.Check());
+  RLX_TRY(CheckWaited(frontend, infer.cancel));
   const ServedModel& model = *infer.model;
   RLX_ASSIGN(const QueueParameters parameters, ReadParameters(infer.request));
   RLX_TRY(inputs.Read(model, infer.request, infer.shared, frontend.limits.max_message_bytes));
   RLX_TRY(wanted.Read(model, infer.request, infer.shared));
+  RLX_TRY(held_.Take(frontend, inputs.bytes()));
   latency_key = inputs.LatencyKey(model, inputs.batch());
   RLX_TRY(CheckDeadline(frontend, model, latency_key, infer.cancel));
   const QueueOptions& options = model.queue()->options();
@@ -59,6 +80,23 @@ void InferJob::Watch(const std::shared_ptr<InferJob>& self) {
   left_.emplace(infer.cancel.stop(), [weak = std::weak_ptr(self), &queue] {
     if (const auto job = weak.lock()) queue.Forget(*job);
   });
+}
+
+InferJob::Held::~Held() {
+  if (frontend_ != nullptr) frontend_->queued_bytes.fetch_sub(bytes_, std::memory_order_relaxed);
+}
+
+absl::Status InferJob::Held::Take(Frontend& frontend, uint64_t bytes) {
+  frontend_ = &frontend;
+  bytes_ = bytes;
+  const uint64_t others = frontend.queued_bytes.fetch_add(bytes, std::memory_order_relaxed);
+  const uint64_t most = frontend.limits.max_queued_bytes;
+  if (others == 0 || (others <= most && bytes <= most - others)) return absl::OkStatus();
+  frontend.metrics.AdmissionRejected("queue_full");
+  return TryLater(WithLimit(ResourceExhausted("the requests in the queues of models hold ", others,
+                                              " bytes of inputs, and this one's ", bytes,
+                                              " exceed max_queued_bytes ", most),
+                            "max_queued_bytes", most));
 }
 
 void InferJob::End() {

@@ -22,9 +22,8 @@ struct QueuedInfer {
   CancelToken cancel;
   std::function<void(absl::Status)> done;
 };
-// Reads and checks it, and hands it to the queue. `here`: what can run at once does so on this
-// thread.
-void QueueInfer(Frontend& frontend, QueuedInfer infer, bool here);
+// Reads and checks it, and hands it to the queue. Does not block.
+void QueueInfer(Frontend& frontend, QueuedInfer infer);
 
 // Runs requests that QueueInfer queued, as one run where they are several. One that makes such a
 // run fail fails alone: then each is run by itself.

@@ -55,17 +55,16 @@ void InferStreamReactor::Begin(const Request& request, Response& response, Done 
   const auto model = store_.Find(request.model_name(), request.model_version());
   if (!model.ok() || (*model)->queue() == nullptr) {  // another version has just come
     const auto fill = [this, &request, &response, done] { done(Fill(request, response)); };
-    if (!frontend().executor.Submit(fill)) done(TooManyCalls(frontend()));
-    return;
+    if (frontend().executor.Submit(fill)) return;
+    Refuse(request, TooManyCalls(frontend()), response);
+    return done(absl::OkStatus());
   }
   infer_.metrics.Started();
   auto end = [this, &request, &response, start, done = std::move(done)](absl::Status status) {
     done(End(request, status, start, response));
   };
-  QueueInfer(frontend(),
-             {*model, memory_, request, *response.mutable_infer_response(), call().cancel(),
-              std::move(end)},
-             false);
+  QueueInfer(frontend(), {*model, memory_, request, *response.mutable_infer_response(),
+                          call().cancel(), std::move(end)});
 }
 
 absl::Status InferStreamReactor::End(const Request& request, const absl::Status& status,

@@ -156,8 +156,7 @@ grpc::ServerUnaryReactor* InferenceService::ModelInfer(grpc::CallbackServerConte
   if (model.ok() && (*model)->queue() != nullptr) {
     const auto begin = [&](Call& call, UnaryReactor::Done done) {
       QueueInfer(frontend_,
-                 {*std::move(model), memory_, *request, *response, call.cancel(), std::move(done)},
-                 false);
+                 {*std::move(model), memory_, *request, *response, call.cancel(), std::move(done)});
     };
     return UnaryReactor::Begin(frontend_, infer_, *context, *request, *response, begin);
   }

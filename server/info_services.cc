@@ -67,6 +67,7 @@ void LimitsToWire(const engine::EngineOptions& options, const WireLimits& wire, 
   out.set_max_constraints(static_cast<uint32_t>(options.limits.max_constraints));
   out.set_max_variants(static_cast<uint32_t>(options.max_variants));
   out.set_max_queued_requests(wire.max_queued_requests);
+  out.set_max_queued_bytes(wire.max_queued_bytes);
   out.set_max_sources(static_cast<uint64_t>(options.limits.max_sources));
   out.set_max_module_bytes(static_cast<uint64_t>(options.limits.max_module_bytes));
 }

@@ -93,7 +93,8 @@ class QueueMetrics final : public QueueObserver {
   void Refused() override { all_.AdmissionRejected("queue_full"); }
   void Began(double seconds_waited) override { waited_.Observe(seconds_waited); }
   void Batched(int64_t rows) override { rows_.Observe(static_cast<double>(rows)); }
-  void Left() override { all_.Cancelled(engine::Name(engine::RunStage::kQueue)); }
+  void Expired() override { all_.Expired(); }
+  void Gone() override { all_.Cancelled(engine::Name(engine::RunStage::kQueue)); }
 
  private:
   Metrics& all_;
@@ -394,6 +395,11 @@ class MetricsImpl final : public Metrics {
 
   void Cancelled(std::string_view stage) override {
     infer_cancelled_.Add({{"stage", std::string(stage)}}).Increment();
+  }
+
+  void Expired() override {
+    AdmissionRejected("deadline");
+    Cancelled(engine::Name(engine::RunStage::kQueue));
   }
 
   QueueObserver& Queue(const std::string& model) override {

@@ -41,11 +41,13 @@ class Metrics : public engine::EngineObserver {
   virtual void SetState(bool ready, bool draining) = 0;
   // A version of a model was loaded, or was not.
   virtual void ModelLoadEnded(bool ok, double seconds) = 0;
-  // A call was refused before it began: "queue_full", or "deadline", which passed while it waited or
-  // is known to be too close.
+  // A call was refused before it began: "queue_full", or "deadline", which passed while it waited
+  // or is known to be too close.
   virtual void AdmissionRejected(std::string_view reason) = 0;
   // A request ended at this engine::RunStage because its caller had gone or its time was over.
   virtual void Cancelled(std::string_view stage) = 0;
+  // A request's time was over while it waited in its model's queue: both of these.
+  virtual void Expired() = 0;
   // What happens in the queue of a model, whichever version of it has it. Kept.
   virtual QueueObserver& Queue(const std::string& model) = 0;
   // A call was refused; `limit` is one of Limits or Budgets.

@@ -39,6 +39,8 @@ absl::StatusOr<std::optional<RegionSlice>> RegionOf(const InferParameters& param
   return out;
 }
 
+bool NameRegion(const InferParameters& parameters) { return parameters.contains(kRegion); }
+
 absl::Status WrongParameterType(std::string_view name) {
   return InvalidArgument("invalid value type for '", name, "' parameter");
 }

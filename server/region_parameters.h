@@ -20,6 +20,9 @@ using InferParameters = google::protobuf::Map<std::string, inference::InferParam
 // for parameters of another type, and without a size.
 absl::StatusOr<std::optional<RegionSlice>> RegionOf(const InferParameters& parameters);
 
+// Whether they name a region.
+bool NameRegion(const InferParameters& parameters);
+
 // InvalidArgument: "invalid value type for 'NAME' parameter".
 absl::Status WrongParameterType(std::string_view name);
 

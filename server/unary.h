@@ -52,12 +52,11 @@ class UnaryReactor final : public grpc::ServerUnaryReactor,
     auto self = std::make_shared<UnaryReactor>(frontend, method, context, response, nullptr);
     self->call_.Received(request.ByteSizeLong());
     self->self_ = self;
-    absl::Status status = Refusal(request);
-    if (status.ok()) status = self->call_.cancel().Check();
-    if (status.ok()) {
+    const absl::Status read = Refusal(request);
+    if (read.ok()) {
       begin(self->call_, [self](const absl::Status& end) { self->End(end); });
     } else {
-      self->End(status);
+      self->End(read);
     }
     return self.get();
   }

@@ -193,19 +193,29 @@ absl::Status ServedModel::WarmUp(const inference::ModelWarmup& request,
   return absl::OkStatus();
 }
 
-// One run of zeros at the least sizes. Those are a guess where sizes are free, and may contradict
-// each other: that is no fault of the model's.
+// A run at the least sizes, and where requests run together one of the largest batch: then there is
+// something that holds every batch, and none waits for a compile.
 absl::Status ServedModel::WarmUpByDefault(const CancelToken& cancel) const {
+  RLX_TRY(RunZeros(least_dims_, cancel));
+  if (!config().has_dynamic_batching()) return absl::OkStatus();
+  std::vector<std::vector<int64_t>> most = least_dims_;
+  for (std::vector<int64_t>& dims : most) dims.front() = config().max_batch_size();
+  return RunZeros(most, cancel);
+}
+
+// Sizes that are free were guessed, and may contradict each other: that is no fault of the model's.
+absl::Status ServedModel::RunZeros(const std::vector<std::vector<int64_t>>& sizes,
+                                   const CancelToken& cancel) const {
   std::vector<std::string> bytes;
   bool guessed = false;
   for (size_t i = 0; i < inputs_.size(); ++i) {
     guessed |= std::ranges::count(inputs_[i].dims, -1) > 0;
-    auto elements = Elements(inputs_[i].dtype, least_dims_[i], false,
-                             engine_.options().limits.max_tensor_bytes);
+    auto elements =
+        Elements(inputs_[i].dtype, sizes[i], false, engine_.options().limits.max_tensor_bytes);
     if (!elements.ok()) return Annotate(elements.status(), "input \"", inputs_[i].name, "\"");
     bytes.push_back(*std::move(elements));
   }
-  const absl::Status ran = RunOnce(least_dims_, bytes, cancel);
+  const absl::Status ran = RunOnce(sizes, bytes, cancel);
   return guessed && absl::IsInvalidArgument(ran) ? absl::OkStatus() : ran;
 }
 

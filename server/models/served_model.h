@@ -77,6 +77,8 @@ class ServedModel {
   absl::Status WarmUp(const CancelToken& cancel) const;
   absl::Status WarmUp(const inference::ModelWarmup& request, const CancelToken& cancel) const;
   absl::Status WarmUpByDefault(const CancelToken& cancel) const;
+  absl::Status RunZeros(const std::vector<std::vector<int64_t>>& sizes,
+                        const CancelToken& cancel) const;
   absl::Status RunOnce(const std::vector<std::vector<int64_t>>& dims,
                        const std::vector<std::string>& bytes, const CancelToken& cancel) const;
 

@@ -7,14 +7,20 @@
 
 namespace rlx::server {
 
+absl::Status BatchQueue::Full(size_t waiting, size_t limit) {
+  return TryLater(
+      WithLimit(ResourceExhausted("Exceeds maximum queue size: ", waiting, " requests wait"),
+                "max_queued_requests", limit));
+}
+
+absl::Status BatchQueue::TooLate() {
+  return DeadlineExceeded("the deadline has passed while the request waited");
+}
+
 absl::Status BatchQueue::Push(const WaitingPtr& request, double now) {
   const QueuePolicy& policy = options_.PolicyOf(request->level);
   size_t& size = sizes_[request->level];
-  if (size >= policy.max_size) {
-    return TryLater(WithLimit(
-        ResourceExhausted("Exceeds maximum queue size: ", policy.max_size, " requests wait"),
-        "max_queued_requests", policy.max_size));
-  }
+  if (size >= policy.max_size) return Full(size, policy.max_size);
   ++size;
   request->arrival = now;
   double patience = policy.timeout;
@@ -69,16 +75,17 @@ std::vector<WaitingPtr> BatchQueue::Expire(double now) {
     }
     ended.push_back(Remove(request));
     ended.back()->status =
-        dead ? DeadlineExceeded("the deadline has passed while the request waited")
+        dead ? TooLate()
              : DeadlineExceeded("Request timeout expired: it waited ", now - request.arrival, " s");
   }
   return ended;
 }
 
-void BatchQueue::Join(const WaitingPtr& request, std::vector<Group>& groups) const {
+void BatchQueue::Join(const WaitingPtr& request, double now, std::vector<Group>& groups) const {
   const auto same = [&](const Group& g) { return g.members.front()->shape == request->shape; };
   auto group = std::find_if(groups.begin(), groups.end(), same);
   if (group == groups.end()) {
+    if (!groups.empty() && MayRun(groups.front(), now)) return;
     group = groups.emplace(groups.end());
   } else if (group->full) {
     return;
@@ -98,16 +105,24 @@ void BatchQueue::Join(const WaitingPtr& request, std::vector<Group>& groups) con
                          request->arrival + std::min(left / 2, left - request->run_seconds)});
 }
 
-std::vector<BatchQueue::Group> BatchQueue::Groups() const {
+bool BatchQueue::MayRun(const Group& group, double now) const {
+  return group.preferred > 0 || group.full || hurry_ || group.due <= now;
+}
+
+// Once it is certain who runs, no more than those.
+std::vector<BatchQueue::Group> BatchQueue::Groups(double now) const {
   std::vector<Group> groups;
-  for (const auto& [place, request] : waiting_) Join(request, groups);
+  for (const auto& [place, request] : waiting_) {
+    Join(request, now, groups);
+    if (groups.front().full) break;
+  }
   return groups;
 }
 
 BatchQueue::Taken BatchQueue::Take(double now) {
   Taken taken;
-  for (Group& group : Groups()) {
-    if (group.preferred == 0 && !group.full && !hurry_ && group.due > now) {
+  for (Group& group : Groups(now)) {
+    if (!MayRun(group, now)) {
       taken.look_again = std::min(taken.look_again, group.due);
       continue;
     }

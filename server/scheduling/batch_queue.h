@@ -64,8 +64,10 @@ class BatchQueue {
   const QueueOptions& options() const { return options_; }
   size_t size() const { return waiting_.size(); }
 
-  // ResourceExhausted when its priority has as many as it may.
+  // ResourceExhausted, as Full says it, when its priority has as many as it may.
   absl::Status Push(const WaitingPtr& request, double now);
+  static absl::Status Full(size_t waiting, size_t limit);
+  static absl::Status TooLate();
   // Takes it out; null: it is not here.
   WaitingPtr Remove(Waiting& request);
   // Takes out those whose deadline has passed, or whose time here has where that refuses them. Sets
@@ -94,8 +96,9 @@ class BatchQueue {
     bool full = false;
     double due = kNever;  // when it runs however few they are
   };
-  std::vector<Group> Groups() const;
-  void Join(const WaitingPtr& request, std::vector<Group>& groups) const;
+  std::vector<Group> Groups(double now) const;
+  void Join(const WaitingPtr& request, double now, std::vector<Group>& groups) const;
+  bool MayRun(const Group& group, double now) const;
   void Insert(const WaitingPtr& request);
   WaitingPtr Extract(Waiting& request);
   double ExpiryOf(const Waiting& request) const;

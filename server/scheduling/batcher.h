@@ -21,10 +21,11 @@ struct Batch {
 class QueueObserver {
  public:
   virtual ~QueueObserver() = default;
-  virtual void Refused() {}  // the queue is full
+  virtual void Refused() {}  // the queue is full, or there is no thread for the run
   virtual void Began(double seconds_waited) { (void)seconds_waited; }
   virtual void Batched(int64_t rows) { (void)rows; }
-  virtual void Left() {}  // out of time, or the caller has gone
+  virtual void Expired() {}  // its time was over before it could run
+  virtual void Gone() {}     // its caller had gone by then
 };
 
 // One model's queue at work: at most options.instances batches run at a time, each on a thread that
@@ -45,21 +46,23 @@ class Batcher : public std::enable_shared_from_this<Batcher> {
   Batcher(QueueOptions options, Host host, QueueObserver* observer);
 
   const QueueOptions& options() const { return queue_.options(); }
-  // Ends it, sooner or later. `here`: a batch that is to run at once does so on this thread.
-  void Push(const WaitingPtr& request, bool here);
-  // Its caller has gone: it leaves the queue, or is not waited for.
+  // Ends it, sooner or later. Does not block.
+  void Push(const WaitingPtr& request);
+  // Its caller has gone: it leaves the queue at once, or its run does not wait for it.
   void Forget(Waiting& request);
   // Nobody waits for others any more: the model, or the daemon, is about to go.
   void Hurry();
   size_t waiting() const;
 
  private:
-  void Advance(std::unique_lock<std::mutex> lock, bool here);
+  absl::Status PushLocked(const WaitingPtr& request);
+  void Advance(std::unique_lock<std::mutex> lock);
   std::shared_ptr<Batch> BeginLocked(std::vector<WaitingPtr> requests, double now);
-  void Begin(const std::shared_ptr<Batch>& batch, bool here);
+  void Begin(const std::shared_ptr<Batch>& batch);
   void Run(const std::shared_ptr<Batch>& batch);
   void RefuseAll(const std::shared_ptr<Batch>& batch);
-  void Finish(const std::vector<WaitingPtr>& ended, std::unique_lock<std::mutex> lock);
+  void Finish(const std::vector<WaitingPtr>& ended, bool ran, std::unique_lock<std::mutex> lock);
+  void TellInOrder(std::unique_lock<std::mutex> lock);
   void WakeAt(double when);
 
   const Host host_;
@@ -69,7 +72,7 @@ class Batcher : public std::enable_shared_from_this<Batcher> {
   BatchQueue queue_;  // guarded by mutex_, as below
   int running_ = 0;
   double armed_ = kNever;  // the timer's next call
-  // With in_order those who have not been told yet, by arrival; null: nothing is to be told yet.
+  // With in_order all that were taken and have no answer yet, by arrival; null: it has not run yet.
   std::map<uint64_t, WaitingPtr> order_;
   bool telling_ = false;  // some thread tells what order_ begins with
 };

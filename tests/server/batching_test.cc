@@ -200,6 +200,59 @@ TEST_F(BatchingTest, TimeInTheQueueIsBounded) {
   EXPECT_EQ(late.error_code(), grpc::DEADLINE_EXCEEDED);
   EXPECT_THAT(late.error_message(), HasSubstr("Request timeout expired"));
   EXPECT_TRUE(BecomesEventually("rlxd_infer_cancelled_total{stage=\"queue\"}", 1));
+  EXPECT_EQ(Metric("rlxd_admission_rejections_total{reason=\"deadline\"}"), 1);
+}
+
+TEST_F(BatchingTest, WhatQueuesHoldIsBounded) {
+  ServeDouble(Together(8), {"--max_queued_bytes=1000"});
+  auto first = Later(Request("double", std::vector<float>(4 * 60, 1), {4, 60}));
+  EXPECT_TRUE(Waiting(1));
+  Answer answer;
+  const grpc::Status refused = Call(Request("double", std::vector<float>(60, 1), {1, 60}), answer);
+  EXPECT_EQ(refused.error_code(), grpc::RESOURCE_EXHAUSTED);
+  EXPECT_THAT(refused.error_message(), HasSubstr("max_queued_bytes 1000"));
+  EXPECT_EQ(Metric("rlxd_limit_rejections_total{limit=\"max_queued_bytes\"}"), 1);
+  EXPECT_EQ(Metric("rlxd_admission_rejections_total{reason=\"queue_full\"}"), 1);
+  auto small = Later(Request("double", {1, 2, 3, 4}, {4, 1}));
+  EXPECT_TRUE(Waiting(2)) << "that fits";
+  Stop();
+  EXPECT_EQ(Answered(first).size(), 240u);
+  EXPECT_EQ(Answered(small).size(), 4u);
+}
+
+// What is larger than that by itself runs when nothing else is held.
+TEST_F(BatchingTest, OneRequestIsAlwaysTaken) {
+  ServeDouble("max_batch_size: 16 dynamic_batching {}", {"--max_queued_bytes=1"});
+  for (int i = 0; i < 5; ++i) {
+    // The one before may be held a moment longer than its caller waits.
+    const auto taken = [&] {
+      Answer answer;
+      return Call(Request("double", std::vector<float>(60, 1), {1, 60}), answer).ok();
+    };
+    bool ok = taken();
+    for (int again = 0; again < 500 && !ok; ++again) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      ok = taken();
+    }
+    EXPECT_TRUE(ok);
+  }
+}
+
+TEST_F(BatchingTest, NoBatchWaitsForACompile) {
+  Write("narrow/1/module.txt", R"(mir "narrow" {
+  symbol batch in [1, 64]
+  %0 = input "x" : f32[batch,3]
+  %1 = add(%0, %0)
+  output "y" = %1
+})");
+  Write("narrow/config.pbtxt", "max_batch_size: 16 dynamic_batching {}");
+  Serve();
+  const double before = Metric("rlxd_variant_runs_total{fit=\"waited\"}");
+  for (const int64_t rows : {1, 2, 5, 9, 16}) {
+    const auto count = static_cast<size_t>(rows * 3);
+    EXPECT_EQ(Run(Request("narrow", std::vector<float>(count, 1), {rows, 3})).size(), count);
+  }
+  EXPECT_EQ(Metric("rlxd_variant_runs_total{fit=\"waited\"}"), before);
 }
 
 TEST_F(BatchingTest, ADeadlineEndsTheWaitForAnInstance) {

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <thread>
 
 #include "runtime/base/random.h"
@@ -273,6 +274,36 @@ TEST_F(SharedMemoryTest, CarriesTensorsBothWays) {
   ASSERT_TRUE(Unregister("").ok());
   EXPECT_TRUE(Regions().empty());
   EXPECT_EQ(Call(Shared("r"), answer).error_code(), grpc::NOT_FOUND);
+}
+
+TEST_F(SharedMemoryTest, BelongsToItsOwnerAgainOnceTheRequestWaits) {
+  Write("times/1/module.txt", R"(mir "times" {
+  symbol batch in [1, 8]
+  %0 = input "x" : f32[batch,4]
+  %1 = add(%0, %0)
+  output "y" = %1
+})");
+  Write("times/config.pbtxt",
+        "max_batch_size: 8 dynamic_batching { preferred_batch_size: 2 "
+        "max_queue_delay_microseconds: 600000000 }");
+  Serve({"--system_shared_memory"});
+  Answer first;
+  std::thread caller;
+  {
+    Region region(64);
+    for (int i = 0; i < 16; ++i) region.floats()[i] = static_cast<float>(i);
+    ASSERT_TRUE(Register("r", region.key(), 0, 64).ok());
+    Infer request = Request("times", {}, {1, 4});
+    request.clear_raw_input_contents();
+    Place(*request.mutable_inputs(0)->mutable_parameters(), "r", 16, 16);
+    caller = std::thread([this, request, &first] { EXPECT_TRUE(Call(request, first).ok()); });
+    EXPECT_TRUE(BecomesEventually("rlxd_model_pending{model=\"times\",version=\"1\"}", 1));
+    std::fill_n(region.floats(), 16, -1.0f);
+    EXPECT_TRUE(Unregister("r").ok());
+  }
+  EXPECT_THAT(Run(Request("times", {1, 2, 3, 4}, {1, 4})), ElementsAre(2, 4, 6, 8));
+  caller.join();
+  EXPECT_THAT(FloatsOf(first.raw_output_contents(0)), ElementsAre(8, 10, 12, 14));
 }
 
 TEST_F(SharedMemoryTest, WhatDoesNotFitIsRefused) {

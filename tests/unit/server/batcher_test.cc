@@ -25,13 +25,14 @@ class BatcherTest : public ::testing::Test {
     }
   };
   struct Counting final : QueueObserver {
-    int refused = 0, left = 0;
+    int refused = 0, expired = 0, gone = 0;
     std::vector<double> waited;
     std::vector<int64_t> rows;
     void Refused() override { ++refused; }
     void Began(double seconds) override { waited.push_back(seconds); }
     void Batched(int64_t n) override { rows.push_back(n); }
-    void Left() override { ++left; }
+    void Expired() override { ++expired; }
+    void Gone() override { ++gone; }
   };
 
   static QueueOptions Of(int64_t rows, int instances = 1) {
@@ -62,13 +63,12 @@ class BatcherTest : public ::testing::Test {
     };
     batcher_ = std::make_shared<Batcher>(std::move(options), std::move(host), &counts_);
   }
-  std::shared_ptr<Named> Push(const std::string& name, double deadline = kNever,
-                              bool here = false) {
+  std::shared_ptr<Named> Push(const std::string& name, double deadline = kNever) {
     auto request = std::make_shared<Named>();
     request->name = name;
     request->ended = &ended_;
     request->deadline = deadline;
-    batcher_->Push(request, here);
+    batcher_->Push(request);
     return request;
   }
   // One thread takes one task to its end.
@@ -126,13 +126,6 @@ TEST_F(BatcherTest, InstancesRunSideBySide) {
   EXPECT_THAT(ran_, ElementsAre(ElementsAre("a"), ElementsAre("b"), ElementsAre("c")));
 }
 
-TEST_F(BatcherTest, RunsHereWhereItMay) {
-  Make(Of(4));
-  Push("a", kNever, true);
-  EXPECT_THAT(ended_, ElementsAre("a")) << "before Push returned";
-  EXPECT_TRUE(tasks_.empty());
-}
-
 TEST_F(BatcherTest, TheTimerEndsTheWaitForOthers) {
   QueueOptions options = Of(4);
   options.max_delay = 0.5;
@@ -156,7 +149,7 @@ TEST_F(BatcherTest, DeadlinesEndTheWaitForAnInstance) {
   Push("c");
   Until(1);
   EXPECT_THAT(ended_, ElementsAre("b DEADLINE_EXCEEDED"));
-  EXPECT_EQ(counts_.left, 1);
+  EXPECT_EQ(counts_.expired, 1);
   while (Work()) {
   }
   EXPECT_THAT(ran_, ElementsAre(ElementsAre("a"), ElementsAre("c")));
@@ -173,6 +166,7 @@ TEST_F(BatcherTest, WhoGoesLeavesTheQueueAtOnce) {
   EXPECT_EQ(counts_.refused, 1);
   batcher_->Forget(*gone);
   EXPECT_THAT(ended_, ElementsAre("full RESOURCE_EXHAUSTED", "b CANCELLED"));
+  EXPECT_EQ(counts_.gone, 1);
   Push("c");
   while (Work()) {
   }
@@ -211,6 +205,62 @@ TEST_F(BatcherTest, AnswersLeaveInOrderWhereThatIsAsked) {
   EXPECT_THAT(ended_, ElementsAre("a"));
   Work();
   EXPECT_THAT(ended_, ElementsAre("a", "b", "c"));
+}
+
+TEST_F(BatcherTest, WhoLeavesAnOrderedQueueHoldsNobodyUp) {
+  QueueOptions options = Of(1, 2);
+  options.in_order = true;
+  Make(options);
+  Push("a");
+  Push("b");
+  const auto gone = Push("c");
+  Push("d", 1);
+  Push("e");
+  batcher_->Forget(*gone);
+  Until(1);
+  EXPECT_THAT(ended_, ElementsAre("c CANCELLED", "d DEADLINE_EXCEEDED")) << "at once";
+  while (Work()) {
+  }
+  EXPECT_THAT(ended_, ElementsAre("c CANCELLED", "d DEADLINE_EXCEEDED", "a", "b", "e"));
+}
+
+TEST_F(BatcherTest, AnswersThatWaitForTheirTurnAreBounded) {
+  QueueOptions options = Of(1, 2);
+  options.in_order = true;
+  options.policy.max_size = 2;
+  Make(options);
+  for (const char* name : {"a", "b", "c", "d"}) Push(name);
+  const auto slow = std::move(tasks_.front());  // a's
+  tasks_.pop_front();
+  while (Work()) {
+  }
+  EXPECT_THAT(ended_, IsEmpty());
+  Push("e");
+  EXPECT_THAT(ended_, ElementsAre("e RESOURCE_EXHAUSTED"));
+  slow();
+  EXPECT_THAT(ended_, ElementsAre("e RESOURCE_EXHAUSTED", "a", "b", "c", "d"));
+  Push("f");
+  EXPECT_TRUE(Work());
+  EXPECT_EQ(ended_.back(), "f");
+}
+
+TEST_F(BatcherTest, AlarmsDoNotPileUp) {
+  Make(Of(1));
+  Push("a");  // runs on
+  for (int i = 0; i < 50; ++i) Push("late", 1000.0 - i);
+  EXPECT_LE(alarms_.size(), 2u);
+  Until(1000);
+  EXPECT_EQ(counts_.expired, 50);
+  EXPECT_LE(alarms_.size(), 1u);
+}
+
+TEST_F(BatcherTest, EveryRequestOfARunWithoutAThreadCountsAsRefused) {
+  Make(Of(4));
+  for (const char* name : {"a", "b", "c", "d"}) Push(name);
+  has_threads_ = false;
+  EXPECT_TRUE(Work());
+  EXPECT_EQ(counts_.refused, 3);
+  EXPECT_EQ(ended_.size(), 4u);
 }
 
 TEST_F(BatcherTest, WithoutAThreadARequestIsRefusedAndTheNextIsTriedLater) {

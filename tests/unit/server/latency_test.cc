@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace rlx::server {
 namespace {
 
@@ -24,9 +26,31 @@ TEST(LatencyTable, KnowsAFastRunOnceItHasSeenEnough) {
 TEST(LatencyTable, ShapesThatMeetInASlotAreLearnedAnew) {
   LatencyTable table;
   for (uint32_t i = 0; i < LatencyTable::kEnough; ++i) table.Ran(1, 1.0);
-  table.Ran(65, 2.0);
+  ASSERT_TRUE(table.Fast(1).has_value());
+  for (uint64_t other = 2; other < 2000; ++other) table.Ran(other, 2.0);
   EXPECT_FALSE(table.Fast(1).has_value());
-  EXPECT_FALSE(table.Fast(65).has_value());
+}
+
+TEST(LatencyTable, UsualShapesDoNotAllMeet) {
+  LatencyTable table;
+  std::vector<uint64_t> keys;
+  for (int64_t batch = 1; batch <= 64; batch *= 2) {
+    const uint64_t key = LatencyTable::Fold(LatencyTable::kNoShape, batch);
+    keys.push_back(LatencyTable::Fold(LatencyTable::Fold(key, 128), 768));
+  }
+  for (uint64_t key : keys) {
+    for (uint32_t i = 0; i < LatencyTable::kEnough; ++i) table.Ran(key, 1.0);
+  }
+  EXPECT_GE(std::ranges::count_if(keys, [&](uint64_t key) { return table.Fast(key).has_value(); }),
+            5);
+}
+
+TEST(LatencyTable, NowAndThenOneIsTriedAllTheSame) {
+  LatencyTable table;
+  int refused = 0;
+  for (uint32_t i = 0; i < 4 * LatencyTable::kProbe; ++i) refused += table.Refuses(7);
+  EXPECT_EQ(refused, static_cast<int>(4 * (LatencyTable::kProbe - 1)));
+  EXPECT_TRUE(table.Refuses(7)) << "the first is not";
 }
 
 TEST(LatencyTable, KeysDependOnEveryExtent) {

@@ -89,7 +89,7 @@ TEST(ModelConfig, NamesWhatContradictsTheModel) {
 TEST(ModelConfig, TellsWhatHasNoMeaningFromWhatIsWrong) {
   std::set<std::string> ignored;
   const auto config = ParseModelConfig(
-      "instance_group [{ kind: KIND_CPU count: 2 gpus [0, 1] host_policy: 'p' }]\n"
+      "instance_group [{ kind: KIND_CPU count: 2 gpus: [0, 1] host_policy: 'p' }]\n"
       "optimization { cuda { graphs: true } } response_cache { enable: true }\n"
       "input [{ name: 'a' optional: true }] output { name: 'b' label_filename: 'c' }\n"
       "metric_tags { key: 'a' value: 'b' } runtime: 'r'",
@@ -105,7 +105,7 @@ TEST(ModelConfig, TellsWhatHasNoMeaningFromWhatIsWrong) {
   // With and without colons and blanks, and what only looks like a list.
   for (const char* text :
        {"instance_group[{ count: 1 }]", "instance_group:[{}]",
-        "instance_group\n [\n{ count: 1 }\n]", "# a list [\ninstance_group { gpus [0, 1] }",
+        "instance_group\n [\n{ count: 1 }\n]", "# a list [\ninstance_group { gpus: [0, 1] }",
         "name: 'a [ \\' b' input [{ name: \"[\" }]", "model_warmup [{ inputs: [] }] name: \"\"",
         "optimization { execution_accelerators { gpu_execution_accelerator : [ { name : 'tensorrt' "
         "parameters { key: 'precision_mode' value: 'FP16' } }] }}"}) {
