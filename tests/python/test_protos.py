@@ -16,18 +16,23 @@ FIELD = re.compile(r"(?:optional |repeated )?(?:map<.*>|[\w.]+)\s+(\w+)\s*=\s*\d
 
 
 def fields(text: str) -> list[tuple[str, bool]]:
-    """Each field's name, and whether a comment stands above it or beside it."""
-    found, scopes, above = [], [], False
+    """Each field's name, and whether a comment stands above it or beside it, or above a message
+    around it that says that all of it is ignored."""
+    found, scopes, ignored, above = [], [], [False], ""
     for line in map(str.strip, text.splitlines()):
-        comment, above = above, line.startswith("//")
+        comment, above = above, line if line.startswith("//") else ""
         if opens := OPENS.match(line):
             if not opens[3]:
                 scopes.append((opens[1], opens[2]))
+                ignored.append(ignored[-1] or comment.startswith("// Ignored"))
         elif line.startswith("}"):
             scopes.pop()
+            ignored.pop()
         elif (field := FIELD.match(line)) and scopes[-1][0] != "enum":
-            name = ".".join([name for kind, name in scopes if kind != "oneof"] + [field[1]])
-            found.append((name, comment or "//" in field[2]))
+            name = ".".join(
+                [name for kind, name in scopes if kind != "oneof"] + [field[1]]
+            )
+            found.append((name, bool(comment) or ignored[-1] or "//" in field[2]))
     assert not scopes
     return found
 
@@ -44,8 +49,26 @@ message A {
   enum F { G = 0; }
   map<string, B> h = 4;
 }
+// Ignored: all of it.
+message I {
+  message J {
+    int32 a = 1;
+  }
+  int32 b = 2;
+}
+message K {
+  int32 a = 1;
+}
 """
-    assert fields(text) == [("A.a", True), ("A.b", True), ("A.e", False), ("A.h", False)]
+    assert fields(text) == [
+        ("A.a", True),
+        ("A.b", True),
+        ("A.e", False),
+        ("A.h", False),
+        ("I.J.a", True),
+        ("I.b", True),
+        ("K.a", False),
+    ]
 
 
 def test_every_field_has_its_comment() -> None:
