@@ -41,13 +41,18 @@ class BidiReactor : public grpc::ServerBidiReactor<Request, Response>,
       return Advance(std::move(lock));
     }
     ++running_;
+    handing_over_ = true;
     call_.Received(incoming_.ByteSizeLong());
     Request request = std::move(incoming_);
     incoming_.Clear();
     lock.unlock();
 
     const Way way = WayOf(request);
-    if (way == Way::kQueue) return Queue(std::move(request));
+    if (way == Way::kQueue) Queue(std::move(request));
+    lock.lock();
+    handing_over_ = false;
+    if (way == Way::kQueue) return Advance(std::move(lock));
+    lock.unlock();
     if (way == Way::kHere) {
       const QuickGuard guard(frontend());
       if (guard.held()) return Answer(request);
@@ -120,7 +125,6 @@ class BidiReactor : public grpc::ServerBidiReactor<Request, Response>,
     Begin(work->request, work->response, [self = this->shared_from_this(), work](absl::Status end) {
       self->Push(std::move(work->response), std::move(end));
     });
-    Advance(std::unique_lock(mutex_));
   }
 
   void Push(Response response, absl::Status end) {
@@ -149,7 +153,7 @@ class BidiReactor : public grpc::ServerBidiReactor<Request, Response>,
       answers_.erase(answers_.begin() + (writing_ ? 1 : 0), answers_.end());
     }
     // gRPC may call back before StartRead and StartWrite return, so both happen without the lock.
-    const bool read = !reading_ && !last_read_ && !broken_ && !closing_ &&
+    const bool read = !reading_ && !handing_over_ && !last_read_ && !broken_ && !closing_ &&
                       running_ + answers_.size() < frontend().limits.max_stream_requests;
     const bool write = !writing_ && !answers_.empty();
     // gRPC ends a read that waits when the stream is finished.
@@ -179,6 +183,8 @@ class BidiReactor : public grpc::ServerBidiReactor<Request, Response>,
   std::deque<Response> answers_;  // the front is being written while writing_
   uint32_t running_ = 0;
   bool reading_ = false;
+  // A request is on its way into a queue: the next is read behind it, so that they stand in order.
+  bool handing_over_ = false;
   bool writing_ = false;
   bool last_read_ = false;
   bool broken_ = false;
