@@ -3,12 +3,12 @@
 # Usage: scripts/tidy.sh [--all] [SECONDS]
 # clang-tidy-19 (.clang-tidy) over sources of the release build. Without --all: those that differ from main
 # or from the commit before, then a sample that is another one for every commit, until SECONDS
-# (default 90) have passed. Says how many it read.
+# (default 45) have passed. Says how many it read.
 source "$(dirname "$0")/common.sh"
 
 all=no
 [[ ${1:-} != --all ]] || { all=yes; shift; }
-seconds=${1:-90}
+seconds=${1:-45}
 [[ $seconds =~ ^[0-9]+$ ]] || usage 3 6 "$1"
 [[ -e build/compile_commands.json ]] || fail "no build/compile_commands.json: scripts/build.sh first"
 

@@ -55,7 +55,8 @@ absl::StatusOr<Graph> Retyped(const Graph& body, size_t first, const std::vector
   Rewriter rewriter(out, silent);
   for (NodeId id = 0; id < rewriter.size(); ++id) {
     const Node& node = out.node(id);
-    const bool drops = node.op == OpKind::kCast && retyped[static_cast<size_t>(node.operands[0].node)];
+    const bool drops =
+        node.op == OpKind::kCast && retyped[static_cast<size_t>(node.operands[0].node)];
     if (drops) rewriter.Replace({id, 0}, node.operands[0]);
   }
   RLX_TRY(rewriter.Finish());

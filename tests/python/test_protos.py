@@ -29,9 +29,7 @@ def fields(text: str) -> list[tuple[str, bool]]:
             scopes.pop()
             ignored.pop()
         elif (field := FIELD.match(line)) and scopes[-1][0] != "enum":
-            name = ".".join(
-                [name for kind, name in scopes if kind != "oneof"] + [field[1]]
-            )
+            name = ".".join([name for kind, name in scopes if kind != "oneof"] + [field[1]])
             found.append((name, bool(comment) or ignored[-1] or "//" in field[2]))
     assert not scopes
     return found

@@ -147,14 +147,21 @@ TEST_P(ConvRowsOnIsa, WithoutBiasOrResidual) {
 }
 
 TEST_P(ConvRowsOnIsa, ActivatesTheSumWithTheResidual) {
-  for (Act act : {Act::kRelu, Act::kSilu, Act::kSigmoid, Act::kTanh, Act::kGeluErf}) {
-    for (const Shape& shape : kShapes) {
-      SCOPED_TRACE(testing::Message() << "shape " << &shape - kShapes);
-      Problem p(shape, rng_);
-      p.c.activation.kind = act;
-      p.Run(kernels_, alone_);
-      ASSERT_NO_FATAL_FAILURE(p.Expect());
-    }
+  constexpr Act kActs[] = {Act::kRelu, Act::kSilu, Act::kSigmoid, Act::kTanh, Act::kGeluErf};
+  for (const Shape& shape : kShapes) {  // how a sum is activated does not depend on the shape
+    const auto number = static_cast<size_t>(&shape - kShapes);
+    SCOPED_TRACE(testing::Message() << "shape " << number);
+    Problem p(shape, rng_);
+    p.c.activation.kind = kActs[number % std::size(kActs)];
+    p.Run(kernels_, alone_);
+    ASSERT_NO_FATAL_FAILURE(p.Expect());
+  }
+  for (Act act : kActs) {
+    SCOPED_TRACE(testing::Message() << "activation " << static_cast<int>(act));
+    Problem p(kShapes[0], rng_);
+    p.c.activation.kind = act;
+    p.Run(kernels_, alone_);
+    ASSERT_NO_FATAL_FAILURE(p.Expect());
   }
 }
 
