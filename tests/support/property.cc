@@ -213,7 +213,7 @@ class Shrinker {
 
 // Sanitizers make every graph several times as dear; all of them run without.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr int kShare = 3;
+constexpr int kShare = 2;
 #else
 constexpr int kShare = 1;
 #endif
