@@ -48,10 +48,14 @@ class BidiReactor : public grpc::ServerBidiReactor<Request, Response>,
     lock.unlock();
 
     const Way way = WayOf(request);
-    if (way == Way::kQueue) Queue(std::move(request));
+    if (way == Way::kQueue) {
+      Queue(std::move(request));
+      lock.lock();
+      handing_over_ = false;
+      return Advance(std::move(lock));
+    }
     lock.lock();
     handing_over_ = false;
-    if (way == Way::kQueue) return Advance(std::move(lock));
     lock.unlock();
     if (way == Way::kHere) {
       const QuickGuard guard(frontend());
