@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <future>
 #include <thread>
 
 #include "runtime/base/status.h"
@@ -20,6 +21,7 @@ namespace {
 // of them must not keep a probe from its answer.
 constexpr const char* kThreads = "24";
 constexpr const char* kPatienceMilliseconds = "2000";
+constexpr std::chrono::milliseconds kKnock{2};  // between knocks while the end is awaited
 
 void Answer(mg_connection* connection, int code, const char* reason, const char* type,
             const std::string& body) {
@@ -92,14 +94,15 @@ class HttpEndpointImpl final : public HttpEndpoint {
     server_.addHandler("/readyz$", ready_);
   }
 
-  // civetweb looks for its end only between connections, or every two seconds: one connection ends
-  // the wait.
+  // civetweb looks for its end only between connections, or every two seconds: connections end the
+  // wait. The first may still come before close() has said that this is the end.
   ~HttpEndpointImpl() override {
-    std::thread waker([host = host_, port = port()] {
-      std::this_thread::sleep_for(std::chrono::milliseconds(2));
-      Knock(host, port);
+    std::promise<void> closed;
+    std::thread waker([host = host_, port = port(), end = closed.get_future()] {
+      while (end.wait_for(kKnock) == std::future_status::timeout) Knock(host, port);
     });
     server_.close();
+    closed.set_value();
     waker.join();
   }
 
