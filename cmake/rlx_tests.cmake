@@ -144,10 +144,11 @@ if(sources)
     COMMAND rlx-conformance --backend=cpu --profile=cpu:x86-64 --samples=${few_samples}
     WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
   set_tests_properties(conformance.cpu conformance.cpu_baseline PROPERTIES TIMEOUT 1200 LABELS conformance)
+  set_tests_properties(conformance.cpu PROPERTIES COST 100)
 endif()
 
 # Python: clients/python/tests against a fake daemon, tests/python against the one that was built. The
-# environment is scripts/setup.sh's.
+# environment is scripts/setup.sh's. COST: the longest begin first, or one processor idles at the end.
 set(RLX_PYTHON "${PROJECT_SOURCE_DIR}/.venv/bin/python")
 file(GLOB environment CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/.venv/rlxd-stamp")
 if(environment)
@@ -162,7 +163,7 @@ if(environment)
     add_test(NAME python.server COMMAND "${RLX_PYTHON}" -m pytest -q -p no:cacheprovider tests/python
              WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
     set_tests_properties(python.server PROPERTIES
-      TIMEOUT 1800 LABELS python ENVIRONMENT "RLXD_BINARY=$<TARGET_FILE:rlxd>")
+      TIMEOUT 1800 COST 200 LABELS python ENVIRONMENT "RLXD_BINARY=$<TARGET_FILE:rlxd>")
   endif()
   # The onnx package's node tests, against a table of those that do not pass; of a slow build some.
   if(EXISTS "${PROJECT_SOURCE_DIR}/tests/onnx/node_tests.py" AND TARGET rlxd)
@@ -173,6 +174,6 @@ if(environment)
     add_test(NAME onnx.node_tests COMMAND "${RLX_PYTHON}" tests/onnx/node_tests.py --every ${every}
              WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
     set_tests_properties(onnx.node_tests PROPERTIES
-      TIMEOUT 1800 LABELS onnx ENVIRONMENT "RLXD_BINARY=$<TARGET_FILE:rlxd>")
+      TIMEOUT 1800 COST 200 LABELS onnx ENVIRONMENT "RLXD_BINARY=$<TARGET_FILE:rlxd>")
   endif()
 endif()
