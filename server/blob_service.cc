@@ -175,6 +175,9 @@ class ReadReactor final : public grpc::ServerWriteReactor<v1::ReadResponse> {
 
 }  // namespace
 
+BlobService::BlobService(Frontend& frontend) : frontend_(frontend) {}
+BlobService::~BlobService() = default;
+
 grpc::ServerUnaryReactor* BlobService::FindMissing(grpc::CallbackServerContext* context,
                                                    const v1::FindMissingRequest* request,
                                                    v1::FindMissingResponse* response) {

@@ -9,7 +9,8 @@ namespace rlx::server {
 
 class BlobService final : public v1::Blobs::CallbackService {
  public:
-  explicit BlobService(Frontend& frontend) : frontend_(frontend) {}
+  explicit BlobService(Frontend& frontend);
+  ~BlobService() override;
 
   grpc::ServerUnaryReactor* FindMissing(grpc::CallbackServerContext* context,
                                         const v1::FindMissingRequest* request,

@@ -67,6 +67,9 @@ grpc::Status EndCompile(EventStream& stream, Call& call,
 
 }  // namespace
 
+CompilerService::CompilerService(Frontend& frontend) : frontend_(frontend) {}
+CompilerService::~CompilerService() = default;
+
 grpc::ServerWriteReactor<v1::CompileEvent>* CompilerService::Compile(
     grpc::CallbackServerContext* context, const v1::CompileRequest* request) {
   // The request lives until the reactor is done.

@@ -9,7 +9,8 @@ namespace rlx::server {
 
 class CompilerService final : public v1::Compiler::CallbackService {
  public:
-  explicit CompilerService(Frontend& frontend) : frontend_(frontend) {}
+  explicit CompilerService(Frontend& frontend);
+  ~CompilerService() override;
 
   grpc::ServerWriteReactor<v1::CompileEvent>* Compile(grpc::CallbackServerContext* context,
                                                       const v1::CompileRequest* request) override;

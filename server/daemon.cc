@@ -117,7 +117,8 @@ class DaemonImpl final : public Daemon {
   }
 
  private:
-  // `Contract` is the generated class, whose name the service has.
+  // `Contract` is the generated class, whose name the service has. A service makes and ends itself
+  // in its own source: what gRPC generates for it takes seconds to compile, and is compiled once.
   template <typename Contract, typename Service, typename... Args>
   void Serve(grpc::ServerBuilder& builder, Args&&... args) {
     auto service = std::make_unique<Service>(*frontend_, std::forward<Args>(args)...);

@@ -5,6 +5,9 @@
 
 namespace rlx::server {
 
+HealthService::HealthService(ModelReady model_ready) : model_ready_(std::move(model_ready)) {}
+HealthService::~HealthService() = default;
+
 using grpc::health::v1::HealthCheckRequest;
 using grpc::health::v1::HealthCheckResponse;
 using ServingStatus = HealthCheckResponse::ServingStatus;

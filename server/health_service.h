@@ -22,7 +22,8 @@ class HealthService final : public grpc::health::v1::Health::CallbackService {
  public:
   // Whether a model is ready; none: there is no such model.
   using ModelReady = std::function<std::optional<bool>(const std::string& name)>;
-  explicit HealthService(ModelReady model_ready) : model_ready_(std::move(model_ready)) {}
+  explicit HealthService(ModelReady model_ready);
+  ~HealthService() override;
 
   // Before the server starts.
   void AddService(std::string full_name) { services_.insert(std::move(full_name)); }

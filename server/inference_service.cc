@@ -84,6 +84,15 @@ void StatsToWire(const ServedModel& model, inference::ModelStatistics& out) {
 
 }  // namespace
 
+InferenceService::InferenceService(Frontend& frontend, const ModelStore& store, ModelKeeper& keeper,
+                                   const Readiness& readiness, bool system_shared_memory)
+    : frontend_(frontend),
+      store_(store),
+      keeper_(keeper),
+      readiness_(readiness),
+      memory_(system_shared_memory) {}
+InferenceService::~InferenceService() = default;
+
 grpc::ServerUnaryReactor* InferenceService::ServerLive(grpc::CallbackServerContext* context,
                                                        const inference::ServerLiveRequest* request,
                                                        inference::ServerLiveResponse* response) {

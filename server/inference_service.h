@@ -17,12 +17,8 @@ class InferenceService final : public inference::GRPCInferenceService::CallbackS
  public:
   // All outlive it.
   InferenceService(Frontend& frontend, const ModelStore& store, ModelKeeper& keeper,
-                   const Readiness& readiness, bool system_shared_memory)
-      : frontend_(frontend),
-        store_(store),
-        keeper_(keeper),
-        readiness_(readiness),
-        memory_(system_shared_memory) {}
+                   const Readiness& readiness, bool system_shared_memory);
+  ~InferenceService() override;
 
   grpc::ServerUnaryReactor* ServerLive(grpc::CallbackServerContext* context,
                                        const inference::ServerLiveRequest* request,

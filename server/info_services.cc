@@ -123,6 +123,15 @@ void OpToWire(const OpInfo& info, v1::OpInfo& out) {
 
 }  // namespace
 
+DeviceService::DeviceService(Frontend& frontend) : frontend_(frontend) {}
+DeviceService::~DeviceService() = default;
+
+CapabilityService::~CapabilityService() = default;
+
+AdminService::AdminService(Frontend& frontend, std::function<void()> begin_drain)
+    : frontend_(frontend), begin_drain_(std::move(begin_drain)) {}
+AdminService::~AdminService() = default;
+
 grpc::ServerUnaryReactor* DeviceService::List(grpc::CallbackServerContext* context,
                                               const v1::ListDevicesRequest* request,
                                               v1::ListDevicesResponse* response) {

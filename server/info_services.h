@@ -13,7 +13,8 @@ namespace rlx::server {
 
 class DeviceService final : public v1::Devices::CallbackService {
  public:
-  explicit DeviceService(Frontend& frontend) : frontend_(frontend) {}
+  explicit DeviceService(Frontend& frontend);
+  ~DeviceService() override;
   grpc::ServerUnaryReactor* List(grpc::CallbackServerContext* context,
                                  const v1::ListDevicesRequest* request,
                                  v1::ListDevicesResponse* response) override;
@@ -27,6 +28,7 @@ class DeviceService final : public v1::Devices::CallbackService {
 class CapabilityService final : public v1::Server::CallbackService {
  public:
   explicit CapabilityService(Frontend& frontend);
+  ~CapabilityService() override;
   grpc::ServerUnaryReactor* GetCapabilities(grpc::CallbackServerContext* context,
                                             const v1::GetCapabilitiesRequest* request,
                                             v1::GetCapabilitiesResponse* response) override;
@@ -40,8 +42,8 @@ class CapabilityService final : public v1::Server::CallbackService {
 class AdminService final : public v1::Admin::CallbackService {
  public:
   // `begin_drain` turns readiness off.
-  AdminService(Frontend& frontend, std::function<void()> begin_drain)
-      : frontend_(frontend), begin_drain_(std::move(begin_drain)) {}
+  AdminService(Frontend& frontend, std::function<void()> begin_drain);
+  ~AdminService() override;
   grpc::ServerUnaryReactor* Drain(grpc::CallbackServerContext* context,
                                   const v1::DrainRequest* request,
                                   v1::DrainResponse* response) override;

@@ -83,6 +83,9 @@ std::string ToBytes(const RandomId& id) {
 
 }  // namespace
 
+SessionService::SessionService(Frontend& frontend) : frontend_(frontend) {}
+SessionService::~SessionService() = default;
+
 grpc::ServerUnaryReactor* SessionService::Open(grpc::CallbackServerContext* context,
                                                const v1::OpenRequest* request,
                                                v1::OpenResponse* response) {

@@ -10,7 +10,8 @@ namespace rlx::server {
 
 class SessionService final : public v1::Sessions::CallbackService {
  public:
-  explicit SessionService(Frontend& frontend) : frontend_(frontend) {}
+  explicit SessionService(Frontend& frontend);
+  ~SessionService() override;
 
   grpc::ServerUnaryReactor* Open(grpc::CallbackServerContext* context,
                                  const v1::OpenRequest* request,
