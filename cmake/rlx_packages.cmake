@@ -4,7 +4,11 @@
 
 find_package(Threads REQUIRED)
 find_package(absl REQUIRED CONFIG)
-find_package(OpenSSL REQUIRED COMPONENTS Crypto)
+find_package(OpenSSL REQUIRED COMPONENTS Crypto SSL)
+# Debian's hiredis has no CMake package.
+find_library(RLX_HIREDIS hiredis REQUIRED)
+add_library(hiredis INTERFACE IMPORTED)
+target_link_libraries(hiredis INTERFACE "${RLX_HIREDIS}")
 
 function(rlx_need_protobuf)
   if(NOT TARGET protobuf::libprotobuf)

@@ -21,6 +21,8 @@ using config::ServerConfig;
 using google::protobuf::FieldDescriptor;
 
 constexpr uint64_t kMaxConfigBytes = 1 << 20;
+constexpr uint64_t kMaxSecretBytes = 4096;
+constexpr size_t kMinSecretBytes = 32;
 
 // One flag: a field of the configuration by its path, and what --help says.
 struct Flag {
@@ -60,6 +62,27 @@ constexpr Flag kFlags[] = {
      "let callers name POSIX shared memory that tensors of ModelInfer lie in (false)"},
     {"admit_by_latency", "admit_by_latency",
      "refuse requests at once whose deadline even a fast run of the model would miss (true)"},
+    {"cache_salt", "cache_salt", "disowns every compiled module made under another (empty)"},
+    {"shared_cache", "shared.shared_cache",
+     "Redis that replicas share compiled modules in: redis://[USER@]HOST[:PORT][/DATABASE], "
+     "rediss://..., unix:PATH; empty: none (empty)"},
+    {"shared_cache_key_file", "shared.shared_cache_key_file",
+     "file with the fleet's secret, at least 32 bytes; needed with shared_cache (empty)"},
+    {"shared_cache_password_file", "shared.shared_cache_password_file",
+     "file with Redis' password (empty)"},
+    {"shared_cache_ca_file", "shared.shared_cache_ca_file",
+     "certificates that Redis' must come from; empty: the system's (empty)"},
+    {"shared_cache_cert_file", "shared.shared_cache_cert_file",
+     "certificate to show to Redis (empty)"},
+    {"shared_cache_cert_key_file", "shared.shared_cache_cert_key_file", "its key (empty)"},
+    {"shared_cache_timeout_seconds", "shared.shared_cache_timeout_seconds",
+     "what a caller waits for an answer of Redis; one that is slower counts as gone (0.02)"},
+    {"shared_cache_lease_seconds", "shared.shared_cache_lease_seconds",
+     "when a replica dies in a compile, another takes over after that time (3)"},
+    {"shared_cache_keep_seconds", "shared.shared_cache_keep_seconds",
+     "how long Redis keeps a module since its last use (604800)"},
+    {"shared_cache_max_entry_bytes", "shared.shared_cache_max_entry_bytes",
+     "larger modules are not shared (268435456)"},
     {"max_message_bytes", "limits.max_message_bytes", "one gRPC message (67108864)"},
     {"max_nodes", "limits.max_nodes", "nodes of a module (100000)"},
     {"max_constant_bytes", "limits.max_constant_bytes", "constants of a module (67108864)"},
@@ -212,6 +235,24 @@ uint64_t Or(bool has, T value, uint64_t otherwise) {
   return has ? static_cast<uint64_t>(value) : otherwise;
 }
 
+void FillShared(config::SharedCache& s) {
+  const cache::RedisOptions standard;
+  const google::protobuf::Reflection* reflection = s.GetReflection();
+  for (int i = 0; i < s.GetDescriptor()->field_count(); ++i) {
+    const FieldDescriptor* field = s.GetDescriptor()->field(i);
+    const bool text = field->cpp_type() == FieldDescriptor::CPPTYPE_STRING;
+    if (text && !reflection->HasField(s, field)) reflection->SetString(&s, field, "");
+  }
+  if (!s.has_shared_cache_timeout_seconds()) {
+    s.set_shared_cache_timeout_seconds(standard.timeout_seconds);
+  }
+  if (!s.has_shared_cache_lease_seconds()) s.set_shared_cache_lease_seconds(standard.lease_seconds);
+  if (!s.has_shared_cache_keep_seconds()) s.set_shared_cache_keep_seconds(standard.keep_seconds);
+  s.set_shared_cache_max_entry_bytes(Or(s.has_shared_cache_max_entry_bytes(),
+                                        s.shared_cache_max_entry_bytes(),
+                                        standard.max_entry_bytes));
+}
+
 // Every field set, so that nothing else knows a default.
 void FillDefaults(ServerConfig& c) {
   if (c.listen().empty()) c.add_listen("127.0.0.1:8001");
@@ -232,6 +273,8 @@ void FillDefaults(ServerConfig& c) {
   if (!c.has_strict_readiness()) c.set_strict_readiness(true);
   if (!c.has_system_shared_memory()) c.set_system_shared_memory(false);
   if (!c.has_admit_by_latency()) c.set_admit_by_latency(true);
+  if (!c.has_cache_salt()) c.set_cache_salt("");
+  FillShared(*c.mutable_shared());
   config::Limits& l = *c.mutable_limits();
   l.set_max_message_bytes(Or(l.has_max_message_bytes(), l.max_message_bytes(), 64ull << 20));
   l.set_max_nodes(Or(l.has_max_nodes(), l.max_nodes(), 100'000));
@@ -306,9 +349,63 @@ absl::Status CheckModels(const ServerConfig& c) {
   return absl::OkStatus();
 }
 
+absl::Status CheckBetween(std::string_view flag, double value, double least, double most) {
+  if (value >= least && value <= most) return absl::OkStatus();
+  return Refuse(flag, value, Cat("is not in [", least, ", ", most, "]"));
+}
+
+// A file's text without the line's end that editors leave. A link is followed, since Kubernetes
+// mounts secrets as links.
+absl::StatusOr<std::string> ReadSecret(std::string_view flag, const std::string& path) {
+  const std::unique_ptr<char, decltype(&std::free)> real(realpath(path.c_str(), nullptr),
+                                                         &std::free);
+  auto text = ReadFile(real != nullptr ? std::string(real.get()) : path, kMaxSecretBytes);
+  if (!text.ok()) return Annotate(text.status(), "--", flag);
+  while (text->ends_with('\n') || text->ends_with('\r')) text->pop_back();
+  return text;
+}
+
+// The shared cache as the engine takes it, its secrets read; nothing where none is wanted.
+absl::StatusOr<std::optional<cache::RedisOptions>> ReadShared(const config::SharedCache& s) {
+  if (s.shared_cache().empty()) return std::nullopt;
+  cache::RedisOptions out;
+  auto server = cache::ParseRedisUrl(s.shared_cache());
+  if (!server.ok()) return Annotate(server.status(), "--shared_cache");
+  out.server = *std::move(server);
+  if (s.shared_cache_key_file().empty()) {
+    return InvalidArgument("--shared_cache needs --shared_cache_key_file");
+  }
+  RLX_ASSIGN(out.secret, ReadSecret("shared_cache_key_file", s.shared_cache_key_file()));
+  if (out.secret.size() < kMinSecretBytes) {
+    return Refuse("shared_cache_key_file", out.secret.size(), "bytes are too few for a secret");
+  }
+  if (!s.shared_cache_password_file().empty()) {
+    RLX_ASSIGN(out.server.password,
+               ReadSecret("shared_cache_password_file", s.shared_cache_password_file()));
+  }
+  out.server.ca_file = s.shared_cache_ca_file();
+  out.server.cert_file = s.shared_cache_cert_file();
+  out.server.key_file = s.shared_cache_cert_key_file();
+  if (out.server.cert_file.empty() != out.server.key_file.empty()) {
+    return InvalidArgument("--shared_cache_cert_file and --shared_cache_cert_key_file go together");
+  }
+  if (!out.server.tls && !(out.server.ca_file.empty() && out.server.cert_file.empty())) {
+    return InvalidArgument("--shared_cache_ca_file and --shared_cache_cert_file take rediss://");
+  }
+  out.timeout_seconds = s.shared_cache_timeout_seconds();
+  out.lease_seconds = s.shared_cache_lease_seconds();
+  out.keep_seconds = s.shared_cache_keep_seconds();
+  out.max_entry_bytes = s.shared_cache_max_entry_bytes();
+  RLX_TRY(CheckBetween("shared_cache_timeout_seconds", out.timeout_seconds, 0.001, 10));
+  RLX_TRY(CheckBetween("shared_cache_lease_seconds", out.lease_seconds, 0.1, 3600));
+  RLX_TRY(CheckBetween("shared_cache_keep_seconds", out.keep_seconds, 1, 1e9));
+  return out;
+}
+
 absl::Status CheckRanges(const ServerConfig& c) {
   RLX_TRY(CheckSizes(c.limits()));
   RLX_TRY(CheckSizes(c.budgets()));
+  RLX_TRY(CheckSizes(c.shared()));
   RLX_TRY(CheckSeconds("drain_delay_seconds", c.drain_delay_seconds()));
   RLX_TRY(CheckSeconds("drain_timeout_seconds", c.drain_timeout_seconds()));
   RLX_TRY(CheckSeconds("repository_poll_seconds", c.repository_poll_seconds()));
@@ -438,6 +535,7 @@ absl::StatusOr<Settings> ReadSettings(const std::vector<std::string>& args) {
   FillDefaults(out.config);
   RLX_TRY(CheckAddresses(out.config));
   RLX_TRY(CheckRanges(out.config));
+  RLX_ASSIGN(out.shared_cache, ReadShared(out.config.shared()));
   RLX_TRY(ReadEnvironment(out));
   return out;
 }
@@ -475,6 +573,8 @@ engine::EngineOptions ToEngineOptions(const Settings& settings) {
   out.cache_dir = c.cache_dir();
   out.memory_cache_bytes = c.budgets().memory_cache_bytes();
   out.disk_cache_bytes = c.budgets().disk_cache_bytes();
+  out.shared_cache = settings.shared_cache;
+  out.salt = c.cache_salt();
   out.blobs.max_blob_bytes = c.limits().max_blob_bytes();
   out.blobs.budget_bytes = c.budgets().blob_bytes();
   out.host_memory_bytes = static_cast<int64_t>(c.budgets().host_memory_bytes());

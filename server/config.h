@@ -26,6 +26,7 @@ struct Settings {
   std::string trace_dir;      // RLX_TRACE_PERFETTO
   CompileOptions defaults;    // RLX_KERNEL_DISPATCH …
   CompileOptions metal;       // RLX_METAL_…: on for Metal, whatever a request says
+  std::optional<cache::RedisOptions> shared_cache;  // with the secrets that its files hold
 };
 
 // `args` without the program's name. InvalidArgument naming the flag, or the file and line.

@@ -154,10 +154,15 @@ void CollectTiers(engine::Engine& engine, Snapshot& out) {
   for (const cache::TierStats& t : engine.CacheStats()) {
     const Labels tier = {{"tier", std::string(t.tier)}};
     const auto d = [](uint64_t v) { return static_cast<double>(v); };
-    out.SetGauge("rlxd_cache_size_bytes", "Bytes of artifacts in a cache tier", tier,
-                 d(t.size_bytes));
-    out.SetGauge("rlxd_cache_limit_bytes", "Byte budget of a cache tier", tier, d(t.limit_bytes));
-    out.SetGauge("rlxd_cache_entries", "Artifacts in a cache tier", tier, d(t.entries));
+    if (!t.shared) {
+      out.SetGauge("rlxd_cache_size_bytes", "Bytes of artifacts in a cache tier", tier,
+                   d(t.size_bytes));
+      out.SetGauge("rlxd_cache_limit_bytes", "Byte budget of a cache tier", tier, d(t.limit_bytes));
+      out.SetGauge("rlxd_cache_entries", "Artifacts in a cache tier", tier, d(t.entries));
+      out.SetGauge("rlxd_cache_longest_idle_seconds",
+                   "Time since the entry used longest ago was; 0 without entries", tier,
+                   t.longest_idle_seconds);
+    }
     out.SetCounter("rlxd_cache_hits_total", "Lookups that found their key", tier, d(t.hits));
     out.SetCounter("rlxd_cache_misses_total", "Lookups that did not", tier, d(t.misses));
     out.SetCounter("rlxd_cache_puts_total", "Artifacts written", tier, d(t.puts));
@@ -166,9 +171,6 @@ void CollectTiers(engine::Engine& engine, Snapshot& out) {
     out.SetCounter("rlxd_cache_corrupt_total", "Entries that failed a check and were deleted", tier,
                    d(t.corrupt));
     out.SetCounter("rlxd_cache_errors_total", "Reads and writes that failed", tier, d(t.errors));
-    out.SetGauge("rlxd_cache_longest_idle_seconds",
-                 "Time since the entry used longest ago was; 0 without entries", tier,
-                 t.longest_idle_seconds);
   }
   const cache::BlobStats blobs = engine.blobs().Stats();
   out.SetGauge("rlxd_blobs", "Uploaded blobs", {}, static_cast<double>(blobs.blobs));
@@ -180,6 +182,21 @@ void CollectTiers(engine::Engine& engine, Snapshot& out) {
                  static_cast<double>(blobs.evicted_bytes));
   out.SetCounter("rlxd_blob_corrupt_total", "Blobs whose bytes had changed, and were deleted", {},
                  static_cast<double>(blobs.corrupt));
+}
+
+// What the tier that replicas share does for single flight among them.
+void CollectShared(const engine::EngineStats& s, Snapshot& out) {
+  if (!s.shared_cache) return;
+  out.SetGauge("rlxd_shared_cache_up", "1 while the shared cache answers in time", {},
+               s.shared_cache->up ? 1 : 0);
+  const auto turns = [&](const char* result, uint64_t count) {
+    out.SetCounter("rlxd_shared_cache_turns_total", "Compiles by whose turn they were",
+                   {{"result", result}}, static_cast<double>(count));
+  };
+  turns("taken", s.shared_cache->taken);
+  turns("found", s.shared_cache->found);
+  turns("alone", s.shared_cache->alone);
+  turns("lost", s.shared_cache->lost);
 }
 
 // Sessions of symbolic modules: what is ready for which sizes.
@@ -237,6 +254,7 @@ void CollectEngine(engine::Engine& engine, Snapshot& out) {
   out.SetGauge("rlxd_recalled_bytes", "Bytes of them", {}, d(s.recalled_bytes));
   out.SetGauge("rlxd_compile_queue_length", "Compiles that wait", {}, d(s.compiles_queued));
   CollectVariants(s, out);
+  CollectShared(s, out);
 }
 
 // The budget that weight sets and arenas are taken from is the memory of the one device there is.

@@ -22,6 +22,7 @@ struct TierStats {
   uint64_t corrupt = 0;  // entries that failed a check: deleted, and counted as misses too
   uint64_t errors = 0;   // reads and writes that failed
   std::string trouble;   // what the last write failed with; empty when it did not
+  bool shared = false;   // with other processes: what follows is not known, and 0
   uint64_t entries = 0;
   uint64_t size_bytes = 0;
   uint64_t limit_bytes = 0;

@@ -6,7 +6,9 @@
 #include "runtime/base/status.h"
 #include "runtime/cache/disk_store.h"
 #include "runtime/cache/memory_store.h"
+#include "runtime/cache/redis_store.h"
 #include "runtime/cache/tiered_store.h"
+#include "runtime/device/registry.h"
 #include "runtime/engine/observer.h"
 #include "runtime/stages/pipeline.h"
 
@@ -45,6 +47,14 @@ ModulePtr MakeModule(const Digest256& key, wire::Artifact artifact, size_t encod
       CompiledModule{key, std::move(artifact), memory, static_cast<int64_t>(encoded_bytes)});
 }
 
+// Entries of another build or salt have other keys anyway; so they can also be told apart, counted
+// and removed.
+std::string SpaceOf(const EngineOptions& options) {
+  const Digest256 space =
+      FieldHasher().Add("rlxd artifacts").Add(device::BuildId()).Add(options.salt).Finish();
+  return space.ToHex().substr(0, 16);
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ArtifactCache>> ArtifactCache::Open(const EngineOptions& options,
@@ -55,16 +65,26 @@ absl::StatusOr<std::unique_ptr<ArtifactCache>> ArtifactCache::Open(const EngineO
     RLX_ASSIGN(tiers.emplace_back(), cache::DiskStore::Open(Cat(options.cache_dir, "/artifacts"),
                                                             options.disk_cache_bytes));
   }
+  cache::Turns* turns = nullptr;
+  if (options.shared_cache) {
+    cache::RedisOptions shared = *options.shared_cache;
+    shared.space = SpaceOf(options);
+    auto redis = std::make_unique<cache::RedisStore>(std::move(shared));
+    turns = redis.get();
+    tiers.push_back(std::move(redis));
+  }
   auto store = std::make_unique<cache::TieredStore>(
       std::move(tiers), [&observer](std::string_view tier, std::string_view op, double seconds) {
         observer.CacheOperation(tier, op, seconds);
       });
-  return std::unique_ptr<ArtifactCache>(new ArtifactCache(std::move(store), options));
+  return std::unique_ptr<ArtifactCache>(new ArtifactCache(std::move(store), turns, options));
 }
 
-ArtifactCache::ArtifactCache(std::unique_ptr<cache::Store> store, const EngineOptions& options)
+ArtifactCache::ArtifactCache(std::unique_ptr<cache::Store> store, cache::Turns* turns,
+                             const EngineOptions& options)
     : ready_(options.decoded_cache_bytes),
       store_(std::move(store)),
+      turns_(turns),
       reads_([](std::function<void()> read) {
         read();
         return absl::OkStatus();
@@ -99,6 +119,30 @@ ArtifactCache::Found ArtifactCache::Read(const Digest256& key) {
                             : hit->tier == "disk" ? CacheResult::kDisk
                                                   : CacheResult::kRemote;
   return {std::move(module), cache};
+}
+
+ArtifactCache::Share ArtifactCache::TakeTurn(const Digest256& key) {
+  Share share;
+  if (turns_ == nullptr) return share;
+  switch (turns_->Take(key)) {
+    case cache::Turns::Word::kMine:
+      share.turn = cache::Turn(*turns_, key);
+      break;
+    case cache::Turns::Word::kTheirs:
+      share.theirs = true;
+      break;
+    case cache::Turns::Word::kThere:
+      share.module = Read(key).module;  // null: it went again
+      break;
+    case cache::Turns::Word::kAlone:
+      break;
+  }
+  return share;
+}
+
+std::optional<cache::TurnStats> ArtifactCache::SharedStats() const {
+  if (turns_ == nullptr) return std::nullopt;
+  return turns_->turn_stats();
 }
 
 ModulePtr ArtifactCache::Add(const Digest256& key, wire::Artifact artifact, bool keep) {

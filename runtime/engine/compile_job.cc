@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/engine/compile_job.h"
 
+#include <condition_variable>
+
+#include "runtime/base/clock.h"
 #include "runtime/base/status.h"
 #include "runtime/engine/artifact.h"
 #include "runtime/engine/assert_clean.h"
@@ -30,6 +33,32 @@ stages::CompileRequest StageRequest(DeviceKind device, const CompileOptions& opt
   return request;
 }
 
+constexpr double kLeastPause = 0.01, kMostPause = 0.2;  // between questions whether it is made
+constexpr double kPatience = 300;  // then whoever makes it is not waited for any longer
+
+absl::Status Pause(double seconds, const CancelToken& cancel) {
+  std::mutex mutex;
+  std::condition_variable_any never;
+  std::unique_lock lock(mutex);
+  never.wait_for(lock, cancel.stop(), std::chrono::duration<double>(seconds), [] { return false; });
+  return cancel.Check();
+}
+
+// What another replica has made of it, or the turn to make it. While another makes it, this thread
+// waits and its place in the pool is free.
+absl::StatusOr<ArtifactCache::Share> AwaitTurn(const Digest256& key,
+                                               const CompileEnvironment& environment,
+                                               const CancelToken& cancel) {
+  std::optional<CompilePool::Break> waiting;
+  const double until = MonotonicSeconds() + kPatience;
+  for (double pause = kLeastPause;; pause = std::min(1.5 * pause, kMostPause)) {
+    ArtifactCache::Share share = environment.artifacts.TakeTurn(key);
+    if (!share.theirs || MonotonicSeconds() > until) return share;
+    if (!waiting) waiting.emplace(environment.pool);
+    RLX_TRY(Pause(pause, cancel));
+  }
+}
+
 FlightResult Keep(const Digest256& key, stages::CompileResult result, const device::Target& target,
                   const CompileEnvironment& environment, ProgressHub& progress) {
   progress.Publish(CompilePhase::kLoad, "");
@@ -48,6 +77,11 @@ absl::StatusOr<FlightResult> RunCompile(const Job& job, const CompileEnvironment
     if (ModulePtr module = environment.artifacts.Recall(job.key.key)) {
       return FlightResult{std::move(module), CacheResult::kMemory};
     }
+  }
+  ArtifactCache::Share share;  // its turn ends after what was made has been kept
+  if (environment.look_up && environment.keep) {
+    RLX_ASSIGN(share, AwaitTurn(job.key.key, environment, cancel));
+    if (share.module) return FlightResult{std::move(share.module), CacheResult::kRemote};
   }
   CompileOptions options = job.request;
   options.verbose = true;
@@ -69,6 +103,8 @@ absl::StatusOr<FlightResult> RunSpecialise(const CompiledModule& module, const D
   if (ModulePtr ready = environment.artifacts.Recall(key)) {
     return FlightResult{std::move(ready), CacheResult::kMemory};
   }
+  RLX_ASSIGN(ArtifactCache::Share share, AwaitTurn(key, environment, cancel));
+  if (share.module) return FlightResult{std::move(share.module), CacheResult::kRemote};
   progress.Publish(CompilePhase::kLir, "");
   RLX_ASSIGN(const stages::CompileResult general, FromArtifact(module.artifact, choice.backend));
   RLX_ASSIGN(stages::CompileResult bound,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "runtime/engine/compile_pool.h"
 #include "runtime/engine/key.h"
 #include "runtime/engine/operations.h"
 
@@ -9,6 +10,7 @@ namespace rlx::engine {
 // What a compile may touch besides its job.
 struct CompileEnvironment {
   ArtifactCache& artifacts;
+  CompilePool& pool;  // on a thread of which it runs
   const Limits& limits;
   bool look_up = true;  // someone may have finished the same since the caller looked
   bool keep = true;     // in the caches

@@ -29,6 +29,19 @@ class CompilePool {
   // whoever has the result finds neither the compile in load() nor its place taken.
   void Leave();
 
+  // Made by work that waits for something other than a processor: while it lives, other work may
+  // run in its place. Its end waits until there is one again.
+  class Break {
+   public:
+    explicit Break(CompilePool& pool);
+    ~Break();
+    Break(const Break&) = delete;
+    Break& operator=(const Break&) = delete;
+
+   private:
+    CompilePool& pool_;
+  };
+
   struct Load {
     int64_t running = 0;
     int64_t queued = 0;
@@ -38,11 +51,14 @@ class CompilePool {
  private:
   void Work();
 
+  // That many run at a time; threads beyond are those of work that takes a break.
+  const size_t limit_;
   const size_t max_queued_;
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<std::function<void()>> queue_;
   std::unordered_set<std::thread::id> running_;
+  size_t busy_ = 0;  // threads inside work, breaks too
   bool stopping_ = false;
   std::vector<std::thread> threads_;
 };

@@ -118,8 +118,8 @@ std::shared_ptr<Operation> Compiler::Start(const Principal& who, CompileSpec& sp
   auto ticket = flights_.Join(
       FlightKey(meaning.key, call, look_up), [this, shared_job, look_up, keep = !call.do_not_cache](
                                                  const CancelToken& cancel, ProgressHub& progress) {
-        absl::StatusOr<FlightResult> result =
-            RunCompile(*shared_job, {artifacts_, options_.limits, look_up, keep}, cancel, progress);
+        absl::StatusOr<FlightResult> result = RunCompile(
+            *shared_job, {artifacts_, pool_, options_.limits, look_up, keep}, cancel, progress);
         pool_.Leave();
         return result;
       });
@@ -218,8 +218,8 @@ absl::StatusOr<ModulePtr> Compiler::Specialise(const ModulePtr& module, const Sp
   RLX_ASSIGN(const Targets::Choice choice, targets_.ByFingerprint(module->artifact.target));
   auto ticket = flights_.Join(
       key, [this, module, key, at, choice](const CancelToken& stop, ProgressHub& progress) {
-        absl::StatusOr<FlightResult> result =
-            RunSpecialise(*module, key, at, choice, {artifacts_, options_.limits}, stop, progress);
+        absl::StatusOr<FlightResult> result = RunSpecialise(
+            *module, key, at, choice, {artifacts_, pool_, options_.limits}, stop, progress);
         pool_.Leave();
         return result;
       });

@@ -201,6 +201,7 @@ class EngineImpl final : public Engine {
     stats.compiles_running = load.running;
     stats.compiles_queued = load.queued;
     AddVariants(stats);
+    stats.shared_cache = artifacts_->SharedStats();
     const cache::TierStats decoded = artifacts_->Stats().front();
     stats.decoded_modules = static_cast<int64_t>(decoded.entries);
     stats.decoded_bytes = static_cast<int64_t>(decoded.size_bytes);

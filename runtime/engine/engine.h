@@ -2,7 +2,9 @@
 #pragma once
 
 #include "runtime/cache/blob_store.h"
+#include "runtime/cache/redis_options.h"
 #include "runtime/cache/store.h"
+#include "runtime/cache/turns.h"
 #include "runtime/engine/session.h"
 
 namespace rlx {
@@ -23,6 +25,8 @@ struct EngineOptions {
   uint64_t memory_cache_bytes = uint64_t{256} << 20;   // encoded artifacts
   uint64_t decoded_cache_bytes = uint64_t{256} << 20;  // the same, ready for use
   uint64_t disk_cache_bytes = uint64_t{10} << 30;
+  // The tier that replicas share, but for its space; none: there is none.
+  std::optional<cache::RedisOptions> shared_cache;
   cache::BlobLimits blobs;
   int64_t host_memory_bytes = 0;  // WeightSets and arenas; 0: 3/4 of what the machine has
   int compile_threads = 2;        // compiles at a time
@@ -82,6 +86,7 @@ struct EngineStats {
   int64_t host_memory_used = 0, host_memory_peak = 0, host_memory_limit = 0;
   int64_t contexts_evicted = 0;  // since the start
   int64_t compiles_running = 0, compiles_queued = 0;
+  std::optional<cache::TurnStats> shared_cache;  // where there is such a tier
   int64_t decoded_modules = 0, decoded_bytes = 0;
   int64_t recalled_requests = 0, recalled_bytes = 0;  // callers' words, for hits to speak in
   // Sizes of symbolic modules that are ready; runs by what served them; how many were made.

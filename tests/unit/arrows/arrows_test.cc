@@ -45,6 +45,7 @@ const Library kLibraries[] = {
     {"oneDNN", {"oneapi/", "dnnl"}, {"backends/cpu/", "bench/"}},
     {"CUDA", {"cuda", "nvrtc", "cublas", "cudnn", "nccl"}, {"backends/cuda/", "tests/unit/cuda"}},
     {"HIP", {"hip/", "rocblas", "hipblas"}, {"backends/rocm/", "tests/unit/rocm"}},
+    {"hiredis", {"hiredis/"}, {"runtime/cache/"}},
     {"Vulkan", {"vulkan/"}, {"backends/vulkan/", "tests/unit/vulkan"}},
     {"gRPC",
      {"grpc/", "grpcpp/", "grpc++/"},
