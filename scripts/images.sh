@@ -25,7 +25,8 @@ created=$(date -u -d "@$epoch" +%Y-%m-%dT%H:%M:%SZ)
 version=$(sed -n 's/^project(rlxd VERSION \([0-9.]*\).*/\1/p' CMakeLists.txt)+${revision:0:12}
 [[ -z $(git status --porcelain) ]] || say "the working tree differs from the commit; the images are the commit's"
 
-# A minimal Debian as an image, made once.
+# A minimal Debian as an image, made once. It has none of what docker/finish.sh removes and all that a build mounts files
+# over: a layer above it then holds no time of its own making.
 make_base() {
   base=rlxd-base:bookworm
   docker image inspect "$base" >/dev/null 2>&1 && return
@@ -33,7 +34,9 @@ make_base() {
   say "base image $base by mmdebstrap"
   # sorted, and with the commit's time: mmdebstrap does both for SOURCE_DATE_EPOCH
   SOURCE_DATE_EPOCH=$epoch mmdebstrap --quiet --variant=minbase --components=main \
-    --customize-hook='rm -rf "$1"/usr/share/doc/*/changelog* "$1"/usr/share/man "$1"/usr/share/locale' \
+    --customize-hook='cd "$1" && rm -rf usr/share/doc/*/changelog* usr/share/man usr/share/locale var/lib/apt/lists/* var/cache/apt/* \
+      var/cache/debconf/* var/cache/ldconfig/* var/log/* var/lib/dpkg/*-old' \
+    --customize-hook='touch "$1"/etc/resolv.conf "$1"/etc/hosts "$1"/etc/hostname' \
     bookworm - | docker import - "$base" >/dev/null
 }
 
