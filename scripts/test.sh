@@ -1,19 +1,21 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Usage: scripts/test.sh [--preset NAME]... [--no-setup] [--no-lint] [-- CTEST_ARGUMENT...]
+# Usage: scripts/test.sh [--preset NAME]... [--no-setup] [--no-lint] [--integration] [-- CTEST_ARGUMENT...]
 # Everything a change must pass: set-up, format, the release and asan builds with the same tests in both, and
 # clang-tidy on a part of the sources. --preset (release, debug, asan, tsan) names the builds instead.
+# --integration adds scripts/integration.sh: images, and the compose stack from outside.
 # Goes on after a failure, ends with ctest's summary of every build, and exits 0 only if all was well.
 source "$(dirname "$0")/common.sh"
 
-presets=() setup=yes lint=yes
+presets=() setup=yes lint=yes integration=no
 while (($#)); do
   case $1 in
     --preset) presets+=("${2:?--preset needs a name}"); shift 2 ;;
     --no-setup) setup=no; shift ;;
     --no-lint) lint=no; shift ;;
+    --integration) integration=yes; shift ;;
     --) shift; break ;;
-    *) usage 3 6 "$1" ;;
+    *) usage 3 7 "$1" ;;
   esac
 done
 ((${#presets[@]})) || presets=(release asan)
@@ -55,6 +57,8 @@ for preset in "${presets[@]}"; do
   fi
   if [[ $preset == release && $lint == yes ]]; then stage "clang-tidy" scripts/tidy.sh || true; fi
 done
+
+[[ $integration == no ]] || stage "integration" scripts/integration.sh || true
 
 say "done in $((SECONDS / 60)) min $((SECONDS % 60)) s"
 ((${#failed[@]} == 0)) || say "failed: $(printf '%s, ' "${failed[@]}" | sed 's/, $//')"
