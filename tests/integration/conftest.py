@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The stack of docker/compose.yaml, from outside. scripts/integration.sh brings the engine and the images."""
+"""docker/compose.yaml from outside; scripts/integration.sh brings the engine and the images."""
 
 import json
 import os
