@@ -38,7 +38,10 @@ struct Port {
 // Says the same to whatever it is told.
 class Parrot {
  public:
-  explicit Parrot(std::string words) : words_(std::move(words)), server_([this] { Serve(); }) {}
+  explicit Parrot(std::string words) : words_(std::move(words)) {
+    EXPECT_EQ(listen(port_.fd, 16), 0);
+    server_ = std::thread([this] { Serve(); });
+  }
   ~Parrot() {
     ending_ = true;
     server_.join();
@@ -47,7 +50,6 @@ class Parrot {
 
  private:
   void Serve() {
-    EXPECT_EQ(listen(port_.fd, 16), 0);
     std::vector<int> clients;
     while (!ending_) {
       std::vector<pollfd> watched = {{port_.fd, POLLIN, 0}};
