@@ -17,9 +17,12 @@ function(rlx_pch target list_var)
 endfunction()
 rlx_pch(rlx_pch RLX_PCH)
 
-# rlx_sources(<variable> <folder>): every *.cc below the folder.
+# rlx_sources(<variable> <folder>): every *.cc below the folder, but those that lack a package.
 function(rlx_sources variable folder)
   file(GLOB_RECURSE found CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/${folder}/*.cc")
+  if(RLX_LEFT_OUT)
+    list(FILTER found EXCLUDE REGEX "${RLX_LEFT_OUT}")
+  endif()
   set(${variable} "${found}" PARENT_SCOPE)
 endfunction()
 

@@ -11,6 +11,7 @@
 
 #include "runtime/base/file.h"
 #include "runtime/base/status.h"
+#include "runtime/cache/shared_store.h"
 #include "server/address.h"
 #include "server/models/keeper.h"
 
@@ -23,6 +24,7 @@ using google::protobuf::FieldDescriptor;
 constexpr uint64_t kMaxConfigBytes = 1 << 20;
 constexpr uint64_t kMaxSecretBytes = 4096;
 constexpr size_t kMinSecretBytes = 32;
+constexpr std::string_view kShared = "shared.";  // paths of fields that need cache::HasSharedStore
 
 // One flag: a field of the configuration by its path, and what --help says.
 struct Flag {
@@ -368,6 +370,10 @@ absl::StatusOr<std::string> ReadSecret(std::string_view flag, const std::string&
 // The shared cache as the engine takes it, its secrets read; nothing where none is wanted.
 absl::StatusOr<std::optional<cache::RedisOptions>> ReadShared(const config::SharedCache& s) {
   if (s.shared_cache().empty()) return std::nullopt;
+  if (!cache::HasSharedStore()) {
+    return InvalidArgument(
+        "--shared_cache: this build has none, since it was made without hiredis");
+  }
   cache::RedisOptions out;
   auto server = cache::ParseRedisUrl(s.shared_cache());
   if (!server.ok()) return Annotate(server.status(), "--shared_cache");
@@ -550,7 +556,10 @@ std::string HelpText() {
       "  --config FILE  rlx.config.ServerConfig as protobuf text; flags win over it\n"
       "  --help, --version\n"
       "\n";
-  for (const Flag& flag : kFlags) out += Cat("  --", flag.name, "\n      ", flag.doc, "\n");
+  for (const Flag& flag : kFlags) {
+    if (flag.path.starts_with(kShared) && !cache::HasSharedStore()) continue;
+    out += Cat("  --", flag.name, "\n      ", flag.doc, "\n");
+  }
   out +=
       "\nenvironment, read once at start; what a request says wins, but for the RLX_METAL_ ones:\n"
       "  RLX_FUSION_REPORT=1         log the fusion report of every compile\n"

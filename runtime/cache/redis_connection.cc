@@ -9,7 +9,8 @@ namespace rlx::cache {
 namespace {
 
 constexpr size_t kReadBytes = 64 << 10;
-constexpr int kMaxItems = 4096;  // of a list: whoever sends more is no server of ours
+constexpr size_t kMaxReplyBytes = 4 << 20;  // four times what we ask for
+constexpr int kMaxItems = 4096;             // of a list: whoever sends more is no server of ours
 
 // hiredis asks for an object at each step of a reply, and keeps the outermost; an item of a list
 // lies in its list, which has its size from the start.
@@ -67,23 +68,26 @@ std::string Format(const std::vector<std::string_view>& words) {
   return out;
 }
 
+RedisTime::duration TimeOf(size_t bytes) {
+  return std::chrono::nanoseconds(
+      static_cast<int64_t>(static_cast<double>(bytes) / RedisConnection::kLeastRate * 1e9));
+}
+
 }  // namespace
 
 void RedisConnection::FreeReader::operator()(redisReader* reader) const { redisReaderFree(reader); }
 
-RedisConnection::RedisConnection(RedisSocket socket, double patience)
+RedisConnection::RedisConnection(RedisSocket socket)
     : socket_(std::move(socket)),
-      patience_(patience),
       reader_(redisReaderCreateWithFunctions(&functions)),
       buffer_(kReadBytes) {}
 
 RedisConnection::~RedisConnection() = default;
 
 absl::StatusOr<std::unique_ptr<RedisConnection>> RedisConnection::Open(const RedisEndpoint& to,
-                                                                       RedisTime deadline,
-                                                                       double patience) {
+                                                                       RedisTime deadline) {
   RLX_ASSIGN(RedisSocket socket, RedisSocket::Connect(to, deadline));
-  std::unique_ptr<RedisConnection> out(new RedisConnection(std::move(socket), patience));
+  std::unique_ptr<RedisConnection> out(new RedisConnection(std::move(socket)));
   const RedisServer& server = to.server;
   if (!server.user.empty()) {
     RLX_TRY(out->Call({"AUTH", server.user, server.password}, deadline).status());
@@ -97,28 +101,18 @@ absl::StatusOr<std::unique_ptr<RedisConnection>> RedisConnection::Open(const Red
 }
 
 absl::StatusOr<RedisReply> RedisConnection::Call(const std::vector<std::string_view>& words,
-                                                 RedisTime deadline) {
+                                                 RedisTime& deadline) {
   const std::string command = Format(words);
-  const double sending = static_cast<double>(command.size()) / kLeastRate;
-  const RedisTime begins =
-      deadline + std::chrono::microseconds(static_cast<int64_t>(sending * 1e6));
-  RLX_TRY(socket_.Write(command, begins));
-  return ReadReply(begins);
-}
-
-absl::StatusOr<RedisReply> RedisConnection::ReadReply(RedisTime deadline) {
-  const auto after = [](RedisTime begun, double seconds) {
-    return begun + std::chrono::microseconds(static_cast<int64_t>(seconds * 1e6));
-  };
-  RedisTime begun;
+  deadline += TimeOf(command.size());
+  RLX_TRY(socket_.Write(command, deadline));
   size_t received = 0;
   for (;;) {
     RLX_ASSIGN(const size_t got, socket_.Read(buffer_, deadline));
-    if (received == 0) begun = std::chrono::steady_clock::now();
+    deadline += TimeOf(got);
     received += got;
-    deadline = after(begun, patience_ + static_cast<double>(received) / kLeastRate);
     void* object = nullptr;
-    if (redisReaderFeed(reader_.get(), buffer_.data(), got) != REDIS_OK ||
+    if (received > kMaxReplyBytes ||
+        redisReaderFeed(reader_.get(), buffer_.data(), got) != REDIS_OK ||
         redisReaderGetReply(reader_.get(), &object) != REDIS_OK) {
       return DataLoss("the shared cache's server: what it says is no reply of Redis");
     }

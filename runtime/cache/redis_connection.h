@@ -26,29 +26,27 @@ struct RedisReply {
 // DataLoss, what came is no reply.
 class RedisConnection {
  public:
-  // Bytes a second below which a reply that has begun is given up.
+  // Bytes a second below which the server counts as gone.
   static constexpr double kLeastRate = 50e6;
 
-  // Connects, and says who we are and which database is meant. `patience`: seconds, see Call.
+  // Connects, and says who we are and which database is meant.
   static absl::StatusOr<std::unique_ptr<RedisConnection>> Open(const RedisEndpoint& to,
-                                                               RedisTime deadline, double patience);
+                                                               RedisTime deadline);
   ~RedisConnection();
   RedisConnection(const RedisConnection&) = delete;
   RedisConnection& operator=(const RedisConnection&) = delete;
 
-  // The reply begins by `deadline`; once it has, it may take `patience` and what its bytes take at
-  // kLeastRate. The same holds for what is sent.
-  absl::StatusOr<RedisReply> Call(const std::vector<std::string_view>& words, RedisTime deadline);
+  // All of the reply is here by `deadline`, but for the time that what was sent and received takes
+  // at kLeastRate: that much `deadline` moves, for the next call too.
+  absl::StatusOr<RedisReply> Call(const std::vector<std::string_view>& words, RedisTime& deadline);
 
  private:
   struct FreeReader {
     void operator()(redisReader* reader) const;
   };
-  RedisConnection(RedisSocket socket, double patience);
-  absl::StatusOr<RedisReply> ReadReply(RedisTime deadline);
+  explicit RedisConnection(RedisSocket socket);
 
   RedisSocket socket_;
-  const double patience_;
   std::unique_ptr<redisReader, FreeReader> reader_;
   std::vector<char> buffer_;
 };

@@ -39,43 +39,40 @@ std::shared_ptr<const RedisEndpoint> RedisLink::endpoint() const {
   return endpoint_;
 }
 
-std::unique_ptr<RedisConnection> RedisLink::TakeIdle(Idle& idle) {
+std::unique_ptr<RedisConnection> RedisLink::TakeIdle() {
   std::lock_guard lock(mutex_);
-  if (idle.empty()) return nullptr;
-  std::unique_ptr<RedisConnection> connection = std::move(idle.back());
-  idle.pop_back();
+  if (idle_.empty()) return nullptr;
+  std::unique_ptr<RedisConnection> connection = std::move(idle_.back());
+  idle_.pop_back();
   return connection;
 }
 
-void RedisLink::KeepIdle(Idle& idle, std::unique_ptr<RedisConnection> connection) {
+void RedisLink::KeepIdle(std::unique_ptr<RedisConnection> connection) {
   std::lock_guard lock(mutex_);
-  if (up() && idle.size() < kMaxIdle) idle.push_back(std::move(connection));
+  if (up() && idle_.size() < kMaxIdle) idle_.push_back(std::move(connection));
 }
 
 void RedisLink::Open(const absl::Status& why) {
-  Idle closed, closed_too;
+  std::vector<std::unique_ptr<RedisConnection>> closed;
   {
     std::lock_guard lock(mutex_);
     up_.store(false, std::memory_order_release);
     trouble_ = Message(why);
     closed.swap(idle_);
-    closed_too.swap(background_idle_);
   }
   changed_.notify_all();
 }
 
-absl::Status RedisLink::RunInBackground(Work work) {
-  return RunWithin(kBackgroundSeconds, background_idle_, work);
-}
+absl::Status RedisLink::RunInBackground(Work work) { return RunWithin(kBackgroundSeconds, work); }
 
-absl::Status RedisLink::RunWithin(double seconds, Idle& idle, Work work) {
+absl::Status RedisLink::RunWithin(double seconds, Work work) {
   if (!up()) return Unavailable("the shared cache's server is not there");
-  const RedisTime deadline = SecondsFromNow(seconds);
-  std::unique_ptr<RedisConnection> connection = TakeIdle(idle);
+  RedisTime deadline = SecondsFromNow(seconds);
+  std::unique_ptr<RedisConnection> connection = TakeIdle();
   absl::Status done = Unavailable("not connected");
   if (connection != nullptr) done = work(*connection, deadline);
   if (absl::IsUnavailable(done)) {  // or it was closed while it was idle
-    auto opened = RedisConnection::Open(*endpoint(), deadline, seconds);
+    auto opened = RedisConnection::Open(*endpoint(), deadline);
     done = opened.status();
     if (opened.ok()) {
       connection = *std::move(opened);
@@ -85,21 +82,20 @@ absl::Status RedisLink::RunWithin(double seconds, Idle& idle, Work work) {
   if (!done.ok() && !absl::IsFailedPrecondition(done)) {
     Open(done);
   } else if (connection != nullptr) {
-    KeepIdle(idle, std::move(connection));
+    KeepIdle(std::move(connection));
   }
   return done;
 }
 
 // What everybody would meet. The best of a few, since this machine may be what is slow.
 absl::Status RedisLink::Probe(std::unique_ptr<RedisConnection>& connection) {
-  const RedisTime deadline = SecondsFromNow(kBackgroundSeconds);
   if (connection == nullptr) {
     RLX_ASSIGN(std::shared_ptr<const RedisEndpoint> found, RedisEndpoint::Look(server_));
-    RLX_ASSIGN(connection, RedisConnection::Open(*found, SecondsFromNow(kBackgroundSeconds),
-                                                 kBackgroundSeconds));
+    RLX_ASSIGN(connection, RedisConnection::Open(*found, SecondsFromNow(kBackgroundSeconds)));
     std::lock_guard lock(mutex_);
     endpoint_ = std::move(found);
   }
+  RedisTime deadline = SecondsFromNow(kBackgroundSeconds);
   double seconds = 0;
   for (int i = 0; i < kProbes; ++i) {
     const double began = MonotonicSeconds();

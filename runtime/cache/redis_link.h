@@ -21,7 +21,7 @@ namespace rlx::cache {
 class RedisLink {
  public:
   // What is done on a connection: everything by the deadline, as RedisConnection::Call has it.
-  using Work = FunctionRef<absl::Status(RedisConnection&, RedisTime deadline)>;
+  using Work = FunctionRef<absl::Status(RedisConnection&, RedisTime& deadline)>;
 
   // `timeout_seconds`: what callers give the server, and what it must answer in to count as up.
   // Waits a moment for the first answer, so that who starts finds what is there.
@@ -35,17 +35,15 @@ class RedisLink {
   // `work` on a connection, connecting included within the time. It may be done twice, where the
   // first connection had been closed. Unavailable at once unless up. FailedPrecondition (the server
   // refused) leaves the circuit as it is; every other error opens it.
-  absl::Status Run(Work work) { return RunWithin(timeout_seconds_, idle_, work); }
+  absl::Status Run(Work work) { return RunWithin(timeout_seconds_, work); }
   // The same where nobody waits.
   absl::Status RunInBackground(Work work);
 
  private:
-  // Connections have the patience of those who use them: who waits, and the background.
-  using Idle = std::vector<std::unique_ptr<RedisConnection>>;
-  absl::Status RunWithin(double seconds, Idle& idle, Work work);
+  absl::Status RunWithin(double seconds, Work work);
   std::shared_ptr<const RedisEndpoint> endpoint() const;
-  std::unique_ptr<RedisConnection> TakeIdle(Idle& idle);
-  void KeepIdle(Idle& idle, std::unique_ptr<RedisConnection> connection);
+  std::unique_ptr<RedisConnection> TakeIdle();
+  void KeepIdle(std::unique_ptr<RedisConnection> connection);
   void Open(const absl::Status& why);  // the circuit
   void Watch(const std::stop_token& stop);
   absl::Status Probe(std::unique_ptr<RedisConnection>& connection);
@@ -57,7 +55,7 @@ class RedisLink {
   std::condition_variable_any changed_;
   std::string trouble_;                            // guarded by mutex_, as below
   std::shared_ptr<const RedisEndpoint> endpoint_;  // null until it was found
-  Idle idle_, background_idle_;
+  std::vector<std::unique_ptr<RedisConnection>> idle_;
   std::jthread watcher_;  // last: it uses all the others
 };
 

@@ -13,6 +13,11 @@ constexpr size_t kMaxProlonged = 65536;
 constexpr double kFenceSeconds = 86400;
 constexpr std::chrono::seconds kLastWords{3};
 constexpr double kClearSeconds = 10;
+constexpr double kCallSeconds = 1;  // each of many in the background
+
+// Ends of GETRANGE: a byte more than there may be, so that nobody's garbage is read to its end.
+const std::string kMostHead = Cat(kSharedHeadBytes + kSharedChunkBytes);
+const std::string kMostChunk = Cat(kSharedChunkBytes);
 
 // KEYS: head, lease, fence. ARGV: owner, milliseconds, the fence's. {1, number}: taken; {2}: the
 // entry is there; {0}: someone else's. Asked twice, it answers the same.
@@ -89,7 +94,7 @@ std::optional<Hit> RedisStore::Get(const Digest256& key) {
   std::optional<SharedBytes> value;
   bool corrupt = false;
   const bool up = link_.up();
-  const absl::Status done = link_.Run([&](RedisConnection& server, RedisTime deadline) {
+  const absl::Status done = link_.Run([&](RedisConnection& server, RedisTime& deadline) {
     return Read(server, deadline, key, value, corrupt);
   });
   if (corrupt) RemoveCorrupt(key);
@@ -102,10 +107,10 @@ std::optional<Hit> RedisStore::Get(const Digest256& key) {
 }
 
 // `value` where it is there, whole, and put by one of us; `corrupt` where something else is.
-absl::Status RedisStore::Read(RedisConnection& server, RedisTime deadline, const Digest256& key,
+absl::Status RedisStore::Read(RedisConnection& server, RedisTime& deadline, const Digest256& key,
                               std::optional<SharedBytes>& value, bool& corrupt) const {
-  RLX_ASSIGN(RedisReply reply, server.Call({"GET", HeadName(key)}, deadline));
-  if (reply.kind == RedisReply::Kind::kNil) return absl::OkStatus();
+  RLX_ASSIGN(RedisReply reply, server.Call({"GETRANGE", HeadName(key), "0", kMostHead}, deadline));
+  if (reply.text.empty()) return absl::OkStatus();
   const std::optional<SharedHead> head = ParseSharedHead(reply.text, key);
   corrupt = !head;
   // One that another replica's larger limit let in is its own matter.
@@ -116,9 +121,9 @@ absl::Status RedisStore::Read(RedisConnection& server, RedisTime deadline, const
     bytes.erase(0, kSharedHeadBytes);
   }
   for (uint32_t i = 0; i < head->chunks; ++i) {
-    RLX_ASSIGN(const RedisReply chunk, server.Call({"GET", ChunkName(head->mac, i)},
-                                                   SecondsFromNow(options_.timeout_seconds)));
-    if (chunk.kind == RedisReply::Kind::kNil) return absl::OkStatus();  // evicted in part
+    RLX_ASSIGN(const RedisReply chunk,
+               server.Call({"GETRANGE", ChunkName(head->mac, i), "0", kMostChunk}, deadline));
+    if (chunk.text.empty()) return absl::OkStatus();  // evicted in part
     bytes += chunk.text;
     if (bytes.size() > head->length) break;  // no entry of ours
   }
@@ -134,13 +139,13 @@ void RedisStore::Put(const Digest256& key, const SharedBytes& value) {
     std::lock_guard lock(mutex_);
     if (const auto held = held_.find(key); held != held_.end()) number = held->second.number;
   }
-  Later({value.size(), [this, key, value, number](RedisConnection& server, RedisTime deadline) {
+  Later({value.size(), [this, key, value, number](RedisConnection& server, RedisTime& deadline) {
            return Write(server, deadline, key, value, number);
          }});
 }
 
 // The chunks first: a head speaks of what is there.
-absl::Status RedisStore::Write(RedisConnection& server, RedisTime deadline, const Digest256& key,
+absl::Status RedisStore::Write(RedisConnection& server, RedisTime& deadline, const Digest256& key,
                                const SharedBytes& value, int64_t number) {
   std::string entry = SharedEntryHead(options_.secret, key, value.view());
   const std::string keep = Milliseconds(options_.keep_seconds);
@@ -149,9 +154,8 @@ absl::Status RedisStore::Write(RedisConnection& server, RedisTime deadline, cons
   for (uint32_t i = 0; i < head.chunks; ++i) {
     const std::string_view chunk =
         value.view().substr(size_t{i} * kSharedChunkBytes, kSharedChunkBytes);
-    RLX_TRY(server.Call({"SET", ChunkName(head.mac, i), chunk, "PX", keep}, SecondsFromNow(1))
-                .status());
-    deadline = SecondsFromNow(1);
+    RLX_TRY(server.Call({"SET", ChunkName(head.mac, i), chunk, "PX", keep}, deadline).status());
+    deadline = SecondsFromNow(kCallSeconds);
   }
   RLX_ASSIGN(const RedisReply reply, server.Call({"EVAL", kPut, "2", HeadName(key),
                                                   Name("f", key.ToHex()), entry, keep, Cat(number)},
@@ -171,12 +175,12 @@ void RedisStore::Touch(const Digest256& key) {
     if (!added && now - place->second < kProlongSeconds) return;
     place->second = now;
   }
-  Later({0, [this, key](RedisConnection& server, RedisTime deadline) {
+  Later({0, [this, key](RedisConnection& server, RedisTime& deadline) {
            return Prolong(server, deadline, key);
          }});
 }
 
-absl::Status RedisStore::Prolong(RedisConnection& server, RedisTime deadline,
+absl::Status RedisStore::Prolong(RedisConnection& server, RedisTime& deadline,
                                  const Digest256& key) const {
   const std::string keep = Milliseconds(options_.keep_seconds);
   const std::string last = Cat(kSharedHeadBytes - 1);
@@ -184,14 +188,16 @@ absl::Status RedisStore::Prolong(RedisConnection& server, RedisTime deadline,
   const std::optional<SharedHead> head = ParseSharedHead(reply.text, key);
   if (!head || head->length > options_.max_entry_bytes) return absl::OkStatus();
   for (uint32_t i = 0; i < head->chunks; ++i) {
-    RLX_TRY(server.Call({"PEXPIRE", ChunkName(head->mac, i), keep}, SecondsFromNow(1)).status());
+    deadline = SecondsFromNow(kCallSeconds);
+    RLX_TRY(server.Call({"PEXPIRE", ChunkName(head->mac, i), keep}, deadline).status());
   }
-  return server.Call({"PEXPIRE", HeadName(key), keep}, SecondsFromNow(1)).status();
+  deadline = SecondsFromNow(kCallSeconds);
+  return server.Call({"PEXPIRE", HeadName(key), keep}, deadline).status();
 }
 
 void RedisStore::Remove(const Digest256& key) {
   if (!link_.up()) return;
-  Count(link_.Run([&](RedisConnection& server, RedisTime deadline) {
+  Count(link_.Run([&](RedisConnection& server, RedisTime& deadline) {
     return server.Call({"UNLINK", HeadName(key)}, deadline).status();
   }));
 }
@@ -205,9 +211,9 @@ void RedisStore::RemoveCorrupt(const Digest256& key) {
 // Everything of this build and salt, chunks and turns too; other spaces stay.
 Cleared RedisStore::Clear() {
   Cleared cleared;
-  const RedisTime end = SecondsFromNow(kClearSeconds);
+  RedisTime end = SecondsFromNow(kClearSeconds);
   const std::string entries = Name("h", "");
-  Count(link_.RunInBackground([&](RedisConnection& server, RedisTime) {
+  Count(link_.RunInBackground([&](RedisConnection& server, RedisTime&) {
     std::string cursor = "0";
     do {
       RLX_ASSIGN(
@@ -245,7 +251,7 @@ Turns::Word RedisStore::Take(const Digest256& key) {
   const std::string hex = key.ToHex();
   int64_t word = -1, number = 0;
   const bool up = link_.up();
-  const absl::Status done = link_.Run([&](RedisConnection& server, RedisTime deadline) {
+  const absl::Status done = link_.Run([&](RedisConnection& server, RedisTime& deadline) {
     RLX_ASSIGN(
         const RedisReply reply,
         server.Call({"EVAL", kTake, "3", HeadName(key), Name("l", hex), Name("f", hex), owner,
@@ -284,14 +290,14 @@ void RedisStore::GiveBack(const Digest256& key) {
     held_.erase(found);
   }
   if (!link_.up()) return;  // it passes on by itself
-  Later({0, [this, key, held](RedisConnection& server, RedisTime deadline) {
+  Later({0, [this, key, held](RedisConnection& server, RedisTime& deadline) {
            return server
                .Call({"EVAL", kGiveBack, "1", Name("l", key.ToHex()), held.owner}, deadline)
                .status();
          }});
 }
 
-absl::Status RedisStore::Renew(RedisConnection& server, RedisTime deadline) {
+absl::Status RedisStore::Renew(RedisConnection& server, RedisTime& deadline) {
   std::map<Digest256, Held> held;
   {
     std::lock_guard lock(mutex_);
@@ -342,7 +348,7 @@ void RedisStore::WriteQueued(const std::stop_token& stop) {
     writing_ = true;
     lock.unlock();
     Count(link_.RunInBackground(
-        [&](RedisConnection& server, RedisTime deadline) { return task.work(server, deadline); }));
+        [&](RedisConnection& server, RedisTime& deadline) { return task.work(server, deadline); }));
     lock.lock();
     writing_ = false;
     changed_.notify_all();
@@ -363,7 +369,7 @@ void RedisStore::RenewHeld(const std::stop_token& stop) {
     if (!link_.up()) continue;
     lock.unlock();
     Count(link_.RunInBackground(
-        [this](RedisConnection& server, RedisTime deadline) { return Renew(server, deadline); }));
+        [this](RedisConnection& server, RedisTime& deadline) { return Renew(server, deadline); }));
     lock.lock();
   }
 }

@@ -6,8 +6,7 @@
 #include <map>
 
 #include "runtime/cache/redis_link.h"
-#include "runtime/cache/store.h"
-#include "runtime/cache/turns.h"
+#include "runtime/cache/shared_store.h"
 
 namespace rlx::cache {
 
@@ -19,11 +18,11 @@ namespace rlx::cache {
 //   rlx1:SPACE:f:KEY     fence: how many have had a turn. Each has its number, and what it puts
 //                        counts only as long as there is no higher one
 //
-// Whatever the server does costs a miss and a counter: no call waits for it longer than twice the
-// timeout and what a value takes at RedisConnection::kLeastRate. What is put is written by a thread
+// Whatever the server does costs a miss and a counter: no call waits for it longer than the timeout
+// and what a value takes at RedisConnection::kLeastRate. What is put is written by a thread
 // of its own. How much the server holds at most is its own setting (maxmemory), so entries and
 // sizes are not known here, and List is empty.
-class RedisStore : public Store, public Turns {
+class RedisStore : public SharedStore {
  public:
   explicit RedisStore(RedisOptions options);
   ~RedisStore() override;  // writes what waits, for a few seconds at most
@@ -53,19 +52,19 @@ class RedisStore : public Store, public Turns {
   };
   struct Task {
     uint64_t bytes = 0;
-    std::function<absl::Status(RedisConnection&, RedisTime)> work;
+    std::function<absl::Status(RedisConnection&, RedisTime&)> work;
   };
 
   std::string Name(std::string_view kind, std::string_view rest) const;
   std::string HeadName(const Digest256& key) const { return Name("h", key.ToHex()); }
   std::string ChunkName(const Digest256& mac, uint32_t chunk) const;
 
-  absl::Status Read(RedisConnection& server, RedisTime deadline, const Digest256& key,
+  absl::Status Read(RedisConnection& server, RedisTime& deadline, const Digest256& key,
                     std::optional<SharedBytes>& value, bool& corrupt) const;
-  absl::Status Write(RedisConnection& server, RedisTime deadline, const Digest256& key,
+  absl::Status Write(RedisConnection& server, RedisTime& deadline, const Digest256& key,
                      const SharedBytes& value, int64_t number);
-  absl::Status Prolong(RedisConnection& server, RedisTime deadline, const Digest256& key) const;
-  absl::Status Renew(RedisConnection& server, RedisTime deadline);
+  absl::Status Prolong(RedisConnection& server, RedisTime& deadline, const Digest256& key) const;
+  absl::Status Renew(RedisConnection& server, RedisTime& deadline);
   void Count(const absl::Status& done);
   void Later(Task task);
   void WriteQueued(const std::stop_token& stop);

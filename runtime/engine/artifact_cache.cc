@@ -6,7 +6,7 @@
 #include "runtime/base/status.h"
 #include "runtime/cache/disk_store.h"
 #include "runtime/cache/memory_store.h"
-#include "runtime/cache/redis_store.h"
+#include "runtime/cache/shared_store.h"
 #include "runtime/cache/tiered_store.h"
 #include "runtime/device/registry.h"
 #include "runtime/engine/observer.h"
@@ -69,9 +69,10 @@ absl::StatusOr<std::unique_ptr<ArtifactCache>> ArtifactCache::Open(const EngineO
   if (options.shared_cache) {
     cache::RedisOptions shared = *options.shared_cache;
     shared.space = SpaceOf(options);
-    auto redis = std::make_unique<cache::RedisStore>(std::move(shared));
-    turns = redis.get();
-    tiers.push_back(std::move(redis));
+    auto tier = cache::OpenSharedStore(std::move(shared));
+    if (tier == nullptr) return Unimplemented("this build has no shared cache");
+    turns = tier.get();
+    tiers.push_back(std::move(tier));
   }
   auto store = std::make_unique<cache::TieredStore>(
       std::move(tiers), [&observer](std::string_view tier, std::string_view op, double seconds) {

@@ -8,6 +8,7 @@
 #include "runtime/base/file.h"
 #include "runtime/base/sha256.h"
 #include "runtime/base/text.h"
+#include "runtime/cache/shared_store.h"
 #include "tests/server/fixture.h"
 
 namespace rlx::server {
@@ -67,6 +68,13 @@ TEST(Environment, HelpListsWhatIsRead) {
                            "RLX_METAL_NO_FUSION", "RLX_METAL_UNFUSE_REGIONS"}) {
     EXPECT_THAT(help, HasSubstr(Cat("  ", name)));
   }
+}
+
+TEST(Environment, ABuildWithoutSharedCacheSaysSo) {
+  const bool has = cache::HasSharedStore();
+  EXPECT_EQ(HelpText().find("--shared_cache") != std::string::npos, has);
+  const auto settings = ReadSettings({"--shared_cache=redis://a"});
+  EXPECT_THAT(Message(settings.status()), HasSubstr(has ? "key_file" : "without hiredis"));
 }
 
 // What a switch takes for off: nothing, 0, false, off, no.

@@ -99,6 +99,20 @@ TEST(RedisStoreHostile, WhatIsNoRedisIsNotUp) {
   }
 }
 
+// A reply that never ends is not kept until the memory does.
+TEST(RedisStoreHostile, EndlessRepliesAreGivenUp) {
+  Parrot parrot("$1000000000\r\n" + std::string(6 << 20, 'x'));
+  RedisOptions options = Options(parrot.url());
+  options.timeout_seconds = 60;
+  const RedisStore store(options);
+  EXPECT_FALSE(store.turn_stats().up);
+  const double until = MonotonicSeconds() + 60;
+  while (store.Stats().trouble == "not reached yet" && MonotonicSeconds() < until) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  EXPECT_THAT(store.Stats().trouble, HasSubstr("no reply of Redis"));
+}
+
 // One that pings well, and then answers with the same.
 TEST(RedisStoreHostile, APongIsNoEntry) {
   Parrot parrot("+PONG\r\n");
@@ -174,6 +188,9 @@ TEST_F(RedisTlsTest, BothSidesShowWhoTheyAre) {
 
 TEST_F(RedisTlsTest, StrangersAreRefusedOnEitherSide) {
   EXPECT_THAT(Trouble(Trusting("stranger", "client")), HasSubstr("certificate"));
+  RedisOptions other_name = Trusting("server", "client");
+  other_name.server.host = "localhost";
+  EXPECT_THAT(Trouble(other_name), HasSubstr("mismatch"));
   EXPECT_NE(Trouble(Trusting("server", "stranger")), "");
   EXPECT_NE(Trouble(Trusting("server", "")), "");
   RedisOptions plain = Options(Cat("redis://127.0.0.1:", port_));

@@ -64,9 +64,10 @@ class RedisStoreTest : public testing::Test {
   // What redis-cli would do.
   RedisReply Ask(const std::vector<std::string_view>& words) const {
     const auto endpoint = RedisEndpoint::Look(*ParseRedisUrl(redis_->url()));
-    auto connection = RedisConnection::Open(**endpoint, SecondsFromNow(30), 30);
+    RedisTime deadline = SecondsFromNow(30);
+    auto connection = RedisConnection::Open(**endpoint, deadline);
     EXPECT_TRUE(connection.ok()) << Message(connection.status());
-    auto reply = (*connection)->Call(words, SecondsFromNow(30));
+    auto reply = (*connection)->Call(words, deadline);
     EXPECT_TRUE(reply.ok()) << Message(reply.status());
     return *reply;
   }
@@ -121,7 +122,8 @@ TEST_F(RedisStoreTest, RefusesDeletesAndCountsWhatTheFleetDidNotWrite) {
   store->Put(Key(1), Value("one"));
   store->Flush();
   const std::string entry = Ask({"GET", HeadName(1)}).text;
-  std::vector<std::string> bad = {"", "garbage", entry.substr(0, 80), entry + "x"};
+  std::vector<std::string> bad = {"", "garbage", entry.substr(0, 80), entry + "x",
+                                  entry + std::string(20 << 20, 'x')};
   for (size_t at = 0; at < entry.size(); ++at) {  // any one bit
     bad.push_back(entry);
     bad.back()[at] = static_cast<char>(bad.back()[at] ^ 1);
@@ -130,9 +132,10 @@ TEST_F(RedisStoreTest, RefusesDeletesAndCountsWhatTheFleetDidNotWrite) {
   for (const std::string& bytes : bad) {
     Ask({"SET", HeadName(1), bytes});
     EXPECT_FALSE(store->Get(Key(1)).has_value()) << bytes.size();
-    // A length beyond the limit or chunks that are not there are a miss alone.
+    // Nothing, a length beyond the limit and chunks that are not there are a miss alone.
     const auto head = ParseSharedHead(bytes, Key(1));
-    const bool elsewhere = head && (head->chunks > 0 || head->length > (256u << 20));
+    const bool elsewhere =
+        bytes.empty() || (head && (head->chunks > 0 || head->length > (256u << 20)));
     if (!elsewhere) ++corrupt;
     EXPECT_EQ(store->Stats().corrupt, corrupt) << bytes.size();
     EXPECT_EQ(Ask({"EXISTS", HeadName(1)}).number, elsewhere ? 1 : 0);
