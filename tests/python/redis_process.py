@@ -49,6 +49,10 @@ class RedisProcess:
         assert isinstance(found, list)
         return [str(name) for name in found]
 
+    def signal(self, number: signal.Signals) -> None:
+        """SIGSTOP makes it hang, SIGCONT goes on."""
+        self._process.send_signal(number)
+
     def stop(self) -> None:
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()

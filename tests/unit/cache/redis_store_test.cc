@@ -299,7 +299,9 @@ TEST_F(RedisStoreTest, AServerThatIsAlwaysLateCountsAsGone) {
 
 TEST_F(RedisStoreTest, SaysWhoItIs) {
   redis_ = std::make_unique<RedisProcess>(std::vector<std::string>{
-      "--requirepass", "letmein", "--user", "rlxd", "on", ">word", "~rlx1:*", "+@all"});
+      "--requirepass", "letmein", "--user",    "rlxd",     "on",      ">word",   "~rlx1:*",
+      "+get",          "+set",    "+getrange", "+pexpire", "+unlink", "+exists", "+eval",
+      "+scan",         "+strlen", "+ping",     "+select",  "+incr",   "+del"});
   RedisOptions options = Options(redis_->url());
   RedisStore nobody(options);
   EXPECT_FALSE(nobody.turn_stats().up);
@@ -315,6 +317,16 @@ TEST_F(RedisStoreTest, SaysWhoItIs) {
   standard->Put(Key(1), Value("one"));
   standard->Flush();
   EXPECT_EQ(user->Get(Key(1))->value.view(), "one");
+  // The commands that docs/operations.md names are enough for all there is to do.
+  ASSERT_EQ(user->Take(Key(2)), Turns::Word::kMine);
+  user->Put(Key(2), Value(Large()));
+  user->GiveBack(Key(2));
+  user->Flush();
+  EXPECT_TRUE(user->Get(Key(2))->value.view() == Large());
+  user->Flush();  // it prolonged what was used
+  user->Remove(Key(1));
+  EXPECT_EQ(user->Clear().entries, 1u);
+  EXPECT_EQ(user->Stats().errors, 0u) << user->Stats().trouble;
 }
 
 // --- Turns
