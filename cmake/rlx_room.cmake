@@ -225,7 +225,8 @@ function(rlx_backend name)
     LINKER_LANGUAGE CXX
     LIBRARY_OUTPUT_DIRECTORY "${CMAKE_LIBRARY_OUTPUT_DIRECTORY}/rlxd/backends"
     INSTALL_RPATH "$ORIGIN/../..")
-  install(TARGETS rlxd_backend_${name} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/rlxd/backends)
+  # OPTIONAL: an image has the back ends that were built for it.
+  install(TARGETS rlxd_backend_${name} OPTIONAL LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/rlxd/backends)
 endfunction()
 
 # rlx_server(): server/ as library rlx_server (tests link it) and bin/rlxd from server/main.cc.
