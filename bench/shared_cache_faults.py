@@ -2,11 +2,11 @@
 """What a shared cache that is not well adds to a compile.
 
     ninja -C build rlxd rlxd_backend_cpu
-    PYTHONPATH=scripts:tests/python:clients/python/src .venv/bin/python -m bench.shared_cache_faults
+    PYTHONPATH=scripts:tests/python .venv/bin/python -m bench.shared_cache_faults
 
-One daemon without a shared cache and one for each state of Redis compile the same modules in turn, no two
-alike. Prints the median and the greatest time of a compile beyond the first daemon's on the same module.
-Redis answers through a relay that takes its time; the timeout is the standard one.
+One daemon without a shared cache and one for each state of Redis compile the same modules in turn,
+no two alike. Prints the median and the greatest time of a compile beyond the first daemon's on the
+same module. Redis answers through a relay that takes its time; the timeout is the standard one.
 """
 
 import contextlib
@@ -112,9 +112,7 @@ def nothing(_redis: RedisProcess, _i: int) -> None:
 
 
 def main() -> None:
-    print(
-        f"milliseconds beyond a daemon that shares nothing, {MODULES} modules, {os.cpu_count()} cores"
-    )
+    print(f"milliseconds beyond a daemon without one, {MODULES} modules, {os.cpu_count()} cores")
     print(f"{'Redis':28} {'median':>7} {'most':>7}")
     each("there", 0, nothing)
     each("5 ms away", 0.005, nothing)
