@@ -79,7 +79,10 @@ class DaemonImpl final : public Daemon {
     hooks.load_ended = [this](bool ok, double seconds) { metrics_->ModelLoadEnded(ok, seconds); };
     hooks.make_queue = [this](const std::string& model, QueueOptions options) {
       const auto run = [this](Batch& batch) { RunQueued(*frontend_, batch); };
-      return frontend_->queues.Make(std::move(options), run, &metrics_->Queue(model));
+      ModelQueue queue;
+      queue.batcher = frontend_->queues.Make(options, run, &metrics_->Queue(model));
+      if (options.sequences > 0) queue.sequencer = frontend_->queues.MakeSequencer(queue.batcher);
+      return queue;
     };
     RLX_ASSIGN(keeper_, ModelKeeper::Start(ToKeeperOptions(settings_.config), *engine_, models_,
                                            log_, std::move(hooks)));

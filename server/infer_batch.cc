@@ -50,6 +50,20 @@ CancelToken TokenOf(std::span<InferJob* const> jobs, std::stop_token stop) {
   return CancelToken(std::move(stop), last);
 }
 
+void WriteControl(const SequencePlan::Control& control, const InferJob& job, uint8_t* at) {
+  using Wire = inference::ModelSequenceBatching::Control;
+  if (control.kind == Wire::CONTROL_SEQUENCE_CORRID) {  // little-endian, and known to fit
+    const int64_t number = ParseInt(job.sequence_id).value_or(0);
+    std::memcpy(at, &number, static_cast<size_t>(ByteWidth(control.dtype)));
+    return;
+  }
+  const bool yes = control.kind == Wire::CONTROL_SEQUENCE_READY ||
+                   (control.kind == Wire::CONTROL_SEQUENCE_START && job.starts) ||
+                   (control.kind == Wire::CONTROL_SEQUENCE_END && job.ends);
+  const std::string& bytes = yes ? control.yes : control.no;
+  std::memcpy(at, bytes.data(), bytes.size());
+}
+
 // May be one request's fault.
 bool IsOnesFault(const absl::Status& status) {
   return !absl::IsCancelled(status) && !absl::IsDeadlineExceeded(status) &&
@@ -71,30 +85,47 @@ void RunQueued(Frontend& frontend, Batch& batch) {
       frontend.metrics.Cancelled(engine::Name(engine::RunStage::kQueue));
     }
   }
-  if (jobs.size() > 1) {
+  if (jobs.empty()) return;
+  const bool sequences = jobs.front()->sequence != nullptr;
+  if (jobs.size() > 1 || sequences) {
     const absl::Status ran = JoinedRun(frontend, jobs).Run(TokenOf(jobs, batch.stop.get_token()));
     if (ran.ok()) return;
-    if (!IsOnesFault(ran)) {
+    if (jobs.size() == 1 || !IsOnesFault(ran)) {
       for (InferJob* job : jobs) job->status = ran;
       return;
     }
   }
-  for (InferJob* job : jobs) job->status = RunAlone(frontend, *job);
+  for (InferJob*& job : jobs) {
+    if (!sequences) {
+      job->status = RunAlone(frontend, *job);
+      continue;
+    }
+    job->status = absl::OkStatus();
+    const absl::Status ran = JoinedRun(frontend, std::span(&job, 1)).Run(job->infer.cancel);
+    if (!ran.ok()) job->status = ran;
+  }
 }
 
 JoinedRun::JoinedRun(Frontend& frontend, std::span<InferJob* const> jobs)
-    : frontend_(frontend), jobs_(jobs), model_(*jobs.front()->infer.model) {
+    : frontend_(frontend),
+      jobs_(jobs),
+      model_(*jobs.front()->infer.model),
+      batched_(model_.config().max_batch_size() > 0) {
   for (const InferJob* job : jobs_) rows_ += job->rows;
   for (const ServedTensor& output : model_.outputs()) {
     const auto wants = [&](const InferJob* job) { return job->wanted.Has(output.name); };
     if (std::ranges::any_of(jobs_, wants)) names_.push_back(output.name);
   }
+  own_names_ = names_.size();
+  for (const auto& state : model_.sequence_plan().states) names_.push_back(state.output);
   wholes_.reserve(names_.size());
 }
 
 absl::Status JoinedRun::Run(const CancelToken& cancel) {
   const double began = MonotonicSeconds();
   Gather();
+  GatherHidden();
+  for (size_t i = 0; i < inputs_.size(); ++i) inputs_[i].dims = dims_[i];
   const double gathered = MonotonicSeconds();
   input_seconds_ = gathered - began;
   const auto memory = [this](const engine::OutputSpec& spec) { return Make(spec); };
@@ -108,6 +139,7 @@ absl::Status JoinedRun::Run(const CancelToken& cancel) {
     if (job->status.ok()) job->status = job->buffers->Deliver(job->infer.shared);
     if (job->status.ok()) SignAnswer(model_, job->infer.request, job->infer.response);
   }
+  KeepStates();
   output_seconds_ = std::max(
       0.0, MonotonicSeconds() - gathered - timing->queue_seconds - timing->compute_seconds);
   Count(*timing);
@@ -118,20 +150,66 @@ void JoinedRun::Gather() {
   for (const ServedTensor& declared : model_.inputs()) {
     size_t bytes = 0;
     for (const InferJob* job : jobs_) bytes += job->inputs.Get(declared.name).bytes.size();
-    uint8_t* at = gathered_.emplace_back(std::make_unique_for_overwrite<uint8_t[]>(bytes)).get();
+    const auto first = jobs_.front()->inputs.Get(declared.name).dims;
+    Add(declared.name, declared.dtype, {first.begin() + (batched_ ? 1 : 0), first.end()}, bytes);
+    uint8_t* at = gathered_.back().get();
     for (const InferJob* job : jobs_) {
       const std::span<const uint8_t> part = job->inputs.Get(declared.name).bytes;
       if (!part.empty()) std::memcpy(at, part.data(), part.size());
       at += part.size();
     }
-    const auto first = jobs_.front()->inputs.Get(declared.name).dims;
-    dims_.emplace_back(first.begin(), first.end()).front() = rows_;
-    inputs_.push_back({.name = declared.name,
-                       .dtype = declared.dtype,
-                       .dims = {},
-                       .bytes = {gathered_.back().get(), bytes}});
   }
-  for (size_t i = 0; i < inputs_.size(); ++i) inputs_[i].dims = dims_[i];
+}
+
+// Memory for one input; `dims` without the batch.
+void JoinedRun::Add(std::string_view name, DType dtype, std::vector<int64_t> dims, size_t bytes) {
+  gathered_.push_back(std::make_unique_for_overwrite<uint8_t[]>(bytes));
+  if (batched_) dims.insert(dims.begin(), rows_);
+  dims_.push_back(std::move(dims));
+  inputs_.push_back(
+      {.name = name, .dtype = dtype, .dims = {}, .bytes = {gathered_.back().get(), bytes}});
+}
+
+void JoinedRun::GatherHidden() {
+  const SequencePlan& plan = model_.sequence_plan();
+  for (const SequencePlan::Control& control : plan.controls) {
+    const auto width = static_cast<size_t>(ByteWidth(control.dtype));
+    Add(control.input, control.dtype, control.dims, width * jobs_.size());
+    uint8_t* at = gathered_.back().get();
+    for (const InferJob* job : jobs_) {
+      WriteControl(control, *job, at);
+      at += width;
+    }
+  }
+  for (size_t s = 0; s < plan.states.size(); ++s) {
+    const SequencePlan::State& state = plan.states[s];
+    Add(state.input, state.dtype, state.dims, state.bytes * jobs_.size());
+    uint8_t* at = gathered_.back().get();
+    for (const InferJob* job : jobs_) {
+      const std::vector<std::string>& kept = job->sequence->states;
+      if (kept.empty()) {
+        std::memset(at, 0, state.bytes);
+      } else {
+        std::memcpy(at, kept[s].data(), state.bytes);
+      }
+      at += state.bytes;
+    }
+  }
+}
+
+// Those whose request has its answer: who asks again for one that failed finds its state as it was.
+void JoinedRun::KeepStates() const {
+  const SequencePlan& plan = model_.sequence_plan();
+  for (size_t i = 0; i < jobs_.size() && !plan.states.empty(); ++i) {
+    if (!jobs_[i]->status.ok()) continue;
+    std::vector<std::string>& states = jobs_[i]->sequence->states;
+    states.resize(plan.states.size());
+    for (size_t s = 0; s < states.size(); ++s) {
+      const size_t bytes = plan.states[s].bytes;
+      const auto* from = wholes_[own_names_ + s].memory.get() + i * bytes;
+      states[s].assign(reinterpret_cast<const char*>(from), bytes);
+    }
+  }
 }
 
 // The requests' own memory is made before anything runs, when all outputs are known. What is more
@@ -160,12 +238,13 @@ bool JoinedRun::MakeParts(size_t job) {
   InferJob& to = *jobs_[job];
   to.infer.response.Clear();
   to.buffers.emplace(to.wanted, frontend_.limits.max_message_bytes, to.infer.response);
-  const std::vector<std::string_view>& names =
-      to.wanted.names().empty() ? names_ : to.wanted.names();
+  const std::span<const std::string_view> names =
+      to.wanted.names().empty() ? std::span<const std::string_view>(names_).first(own_names_)
+                                : std::span<const std::string_view>(to.wanted.names());
   for (size_t position = 0; position < names.size(); ++position) {
     Whole& whole = *std::ranges::find(wholes_, names[position], &Whole::name);
     TensorType own = whole.type;
-    own.shape.front() = Dim(to.rows);
+    if (batched_) own.shape.front() = Dim(to.rows);
     const size_t row_bytes = whole.bytes / static_cast<size_t>(rows_);
     const engine::OutputSpec spec{position, whole.name, own,
                                   row_bytes * static_cast<size_t>(to.rows)};

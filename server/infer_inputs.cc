@@ -270,6 +270,16 @@ uint64_t InferInputs::LatencyKey(const ServedModel& model, int64_t inferences) c
   return key;
 }
 
+// Empty for 0 and for an empty word, which name no sequence.
+std::string SequenceId(const InferParameter& value) {
+  if (value.has_string_param()) {
+    return value.string_param().empty() ? "" : Cat("\"", value.string_param(), "\"");
+  }
+  const std::string number =
+      value.has_uint64_param() ? Cat(value.uint64_param()) : Cat(value.int64_param());
+  return number == "0" ? "" : number;
+}
+
 absl::StatusOr<QueueParameters> ReadParameters(const ModelInferRequest& request) {
   QueueParameters out;
   for (const auto& [name, value] : request.parameters()) {
@@ -277,11 +287,14 @@ absl::StatusOr<QueueParameters> ReadParameters(const ModelInferRequest& request)
     if (name == "sequence_start" || name == "sequence_end" ||
         name == "triton_enable_empty_final_response") {
       if (kind != InferParameter::kBoolParam) return WrongParameterType(name);
+      out.sequence_start |= name == "sequence_start" && value.bool_param();
+      out.sequence_end |= name == "sequence_end" && value.bool_param();
     } else if (name == "sequence_id") {
       if (kind != InferParameter::kInt64Param && kind != InferParameter::kUint64Param &&
           kind != InferParameter::kStringParam) {
         return WrongParameterType(name);
       }
+      out.sequence_id = SequenceId(value);
     } else if (name == "priority" || name == "timeout") {
       if (kind != InferParameter::kInt64Param && kind != InferParameter::kUint64Param) {
         return WrongParameterType(name);

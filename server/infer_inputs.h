@@ -50,10 +50,12 @@ class InferInputs {
   int64_t batch_ = -1;  // of the first input, where the model has one
 };
 
-// The request's own parameters that count where the model has a queue.
+// The request's own parameters that count where the model has a queue, or sequences.
 struct QueueParameters {
   uint64_t priority = 0;        // 0: the model's default
   uint64_t timeout_micros = 0;  // 0: none
+  std::string sequence_id;      // a number, or a word in quotes; empty: none
+  bool sequence_start = false, sequence_end = false;
 };
 // InvalidArgument for parameters of another type, and names that are reserved.
 absl::StatusOr<QueueParameters> ReadParameters(const inference::ModelInferRequest& request);

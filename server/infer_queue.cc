@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "runtime/base/checked.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/fault.h"
 #include "server/call.h"
@@ -16,7 +17,7 @@ namespace {
 void Enqueue(const std::shared_ptr<InferJob>& job) {
   job->status = job->Read();
   if (!job->status.ok()) return job->End();
-  job->infer.model->queue()->Push(job);
+  job->Begin(job);
   job->Watch(job);
 }
 
@@ -36,6 +37,43 @@ void QueueInfer(Frontend& frontend, QueuedInfer infer) {
   if (frontend.executor.Submit([job] { Enqueue(job); })) return;
   job->status = TooManyCalls(frontend);
   job->End();
+}
+
+void InferJob::Begin(const std::shared_ptr<InferJob>& self) {
+  const ServedModel& model = *infer.model;
+  if (model.sequencer() == nullptr) return model.queue()->Push(self);
+  const absl::Status pushed = model.sequencer()->Push(self);
+  if (pushed.ok()) return;
+  if (absl::IsResourceExhausted(pushed)) frontend.metrics.AdmissionRejected("queue_full");
+  status = pushed;
+  End();
+}
+
+absl::Status InferJob::ReadSequence(const QueueParameters& parameters) {
+  const ServedModel& model = *infer.model;
+  if (parameters.sequence_id.empty()) {
+    return InvalidArgument("inference request to model '", model.name(),
+                           "' must specify a non-zero or non-empty correlation ID");
+  }
+  if (inputs.batch() != 1) {
+    return InvalidArgument("inference request to model '", model.name(),
+                           "' must specify batch-size 1 due to requirements of sequence batcher");
+  }
+  sequence_id = parameters.sequence_id;
+  starts = parameters.sequence_start;
+  ends = parameters.sequence_end;
+  for (const SequencePlan::Control& control : model.sequence_plan().controls) {
+    if (control.kind != inference::ModelSequenceBatching::Control::CONTROL_SEQUENCE_CORRID)
+      continue;
+    const auto number = ParseInt(sequence_id);
+    const bool fits = number && (control.dtype == DType::kI64 ||
+                                 (control.dtype == DType::kI32 && CheckedCast<int32_t>(*number)) ||
+                                 (control.dtype == DType::kU32 && CheckedCast<uint32_t>(*number)));
+    if (!fits) {
+      return InvalidArgument("model '", model.name(), "' takes correlation IDs of ", control.dtype);
+    }
+  }
+  return absl::OkStatus();
 }
 
 InferJob::InferJob(Frontend& frontend, QueuedInfer queued)
@@ -64,7 +102,8 @@ absl::Status InferJob::Read() {
     deadline = MonotonicSeconds() + left.count();
   }
   run_seconds = model.latency().Fast(latency_key).value_or(0);
-  if (model.config().has_dynamic_batching()) {
+  if (model.sequencer() != nullptr) RLX_TRY(ReadSequence(parameters));
+  if (model.queue()->options().max_rows > 1) {
     rows = inputs.batch();
     for (const ServedTensor& declared : model.inputs()) {
       const auto dims = inputs.Get(declared.name).dims.subspan(1);
@@ -78,7 +117,14 @@ absl::Status InferJob::Read() {
 void InferJob::Watch(const std::shared_ptr<InferJob>& self) {
   Batcher& queue = *infer.model->queue();
   left_.emplace(infer.cancel.stop(), [weak = std::weak_ptr(self), &queue] {
-    if (const auto job = weak.lock()) queue.Forget(*job);
+    const auto job = weak.lock();
+    if (job == nullptr) return;
+    Sequencer* const sequencer = job->infer.model->sequencer();
+    if (sequencer != nullptr && sequencer->Forget(*job)) {
+      job->frontend.metrics.Cancelled("queue");
+    } else {
+      queue.Forget(*job);
+    }
   });
 }
 
@@ -101,9 +147,11 @@ absl::Status InferJob::Held::Take(Frontend& frontend, uint64_t bytes) {
 
 void InferJob::End() {
   if (!status.ok()) infer.response.Clear();
-  CountRequest(*infer.model, status.ok(), start);
+  const bool ok = status.ok();
+  CountRequest(*infer.model, ok, start);
   const auto done = std::exchange(infer.done, nullptr);
   done(std::move(status));
+  if (sequence != nullptr) infer.model->sequencer()->Ended(*this, ok);
 }
 
 }  // namespace rlx::server

@@ -20,7 +20,7 @@ using inference::ModelMetadataResponse;
 // Triton's names of what is here besides the protocol itself, sorted.
 constexpr const char* kExtensions[] = {"binary_tensor_data", "logging",    "model_configuration",
                                        "model_repository",   "parameters", "schedule_policy",
-                                       "statistics",         "trace"};
+                                       "sequence",           "statistics", "trace"};
 constexpr const char* kSharedMemoryExtension = "system_shared_memory";
 
 void TensorsToWire(const std::vector<ServedTensor>& tensors,

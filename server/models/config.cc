@@ -8,6 +8,7 @@
 
 #include "runtime/base/status.h"
 #include "server/models/files.h"
+#include "server/models/sequence_plan.h"
 #include "server/scheduling/options.h"
 
 namespace rlx::server {
@@ -55,6 +56,8 @@ constexpr std::string_view kIgnored[] = {
     "ModelInstanceGroup.secondary_devices",
     "ModelOutput.is_non_linear_format_io",
     "ModelOutput.label_filename",
+    "State.use_growable_memory",
+    "State.use_same_buffer_for_input_output",
 };
 
 bool IsIgnored(const google::protobuf::FieldDescriptor& field) {
@@ -142,7 +145,7 @@ absl::Status CheckBatched(const BufferPlan& model) {
                                  other.shape.end());
     if (first && rest) return absl::OkStatus();
     return FailedPrecondition("\"", entry.name, "\" is ", entry.type,
-                              ": dynamic_batching takes a first extent that is the batch, and no "
+                              ": a batch takes a first extent that is the batch, and no "
                               "other that depends on it");
   };
   for (const IoEntry& input : model.inputs) RLX_TRY(check(input));
@@ -251,9 +254,14 @@ absl::Status CompleteModelConfig(std::string_view name, const BufferPlan& model,
     return FailedPrecondition("config.pbtxt calls the model \"", config.name(), "\"");
   }
   const bool batched = config.max_batch_size() > 0;
-  RLX_TRY(CompleteAll("input", model.inputs, batched, *config.mutable_input()));
-  RLX_TRY(CompleteAll("output", model.outputs, batched, *config.mutable_output()));
-  return config.has_dynamic_batching() ? CheckBatched(model) : absl::OkStatus();
+  RLX_ASSIGN(const SequencePlan sequences, ReadSequencePlan(config, model));
+  std::vector<IoEntry> inputs = model.inputs, outputs = model.outputs;
+  std::erase_if(inputs, [&](const IoEntry& e) { return sequences.HidesInput(e.name); });
+  std::erase_if(outputs, [&](const IoEntry& e) { return sequences.HidesOutput(e.name); });
+  RLX_TRY(CompleteAll("input", inputs, batched, *config.mutable_input()));
+  RLX_TRY(CompleteAll("output", outputs, batched, *config.mutable_output()));
+  const bool joined = config.has_dynamic_batching() || (config.has_sequence_batching() && batched);
+  return joined ? CheckBatched(model) : absl::OkStatus();
 }
 
 }  // namespace rlx::server

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/models/served_model.h"
 
+#include <deque>
+
 #include "runtime/base/cancel.h"
 #include "runtime/base/checked.h"
 #include "runtime/base/status.h"
@@ -124,9 +126,11 @@ ServedModel::~ServedModel() {
 absl::Status ServedModel::Complete(const engine::Opened& opened) {
   const LirModule& lir = opened.compiled.module->artifact.lir;
   RLX_TRY(CompleteModelConfig(name(), lir.plan, source_.config));
+  RLX_ASSIGN(plan_, ReadSequencePlan(config(), lir.plan));
   const bool batched = config().max_batch_size() > 0;
-  for (size_t i = 0; i < lir.plan.inputs.size(); ++i) {
-    const IoEntry& entry = lir.plan.inputs[i];
+  for (const IoEntry& entry : lir.plan.inputs) {
+    if (plan_.HidesInput(entry.name)) continue;
+    const auto i = inputs_.size();
     inputs_.push_back(ToServed(entry, config().input(static_cast<int>(i)), batched));
     least_dims_.push_back(LeastDims(entry.type, lir.graph.symbols));
     // Extents that config.pbtxt gives are given.
@@ -134,9 +138,10 @@ absl::Status ServedModel::Complete(const engine::Opened& opened) {
       if (inputs_[i].dims[d] >= 0) least_dims_[i][d] = inputs_[i].dims[d];
     }
   }
-  for (size_t i = 0; i < lir.plan.outputs.size(); ++i) {
+  for (const IoEntry& entry : lir.plan.outputs) {
+    if (plan_.HidesOutput(entry.name)) continue;
     outputs_.push_back(
-        ToServed(lir.plan.outputs[i], config().output(static_cast<int>(i)), batched));
+        ToServed(entry, config().output(static_cast<int>(outputs_.size())), batched));
   }
   return absl::OkStatus();
 }
@@ -146,7 +151,7 @@ absl::Status ServedModel::MakeItsQueue(const engine::Opened& opened, const MakeQ
   if (!options) return absl::OkStatus();
   const LirModule& lir = opened.compiled.module->artifact.lir;
   for (const IoEntry& input : lir.plan.inputs) {
-    if (!config().has_dynamic_batching()) break;
+    if (options->max_rows == 1) break;
     const int64_t most = input.type.shape[0].UpperBound(lir.graph.symbols);
     if (most >= options->max_rows) continue;
     return FailedPrecondition("max_batch_size ", options->max_rows, " is above what input \"",
@@ -157,7 +162,7 @@ absl::Status ServedModel::MakeItsQueue(const engine::Opened& opened, const MakeQ
 }
 
 void ServedModel::Leave() const {
-  if (queue_ != nullptr) queue_->Hurry();
+  if (queue() != nullptr) queue()->Hurry();
 }
 
 absl::Status ServedModel::WarmUp(const CancelToken& cancel) const {
@@ -229,6 +234,20 @@ absl::Status ServedModel::RunOnce(const std::vector<std::vector<int64_t>>& dims,
                       dims[i],
                       {reinterpret_cast<const uint8_t*>(bytes[i].data()), bytes[i].size()}});
   }
+  // What callers do not see is nothing yet.
+  const bool batched = config().max_batch_size() > 0;
+  const int64_t rows = batched && !dims.empty() ? dims[0][0] : 1;
+  std::deque<std::pair<std::vector<int64_t>, std::string>> hidden;
+  const auto hide = [&](const std::string& name, DType dtype, const std::vector<int64_t>& own) {
+    auto& [extents, zeros] = hidden.emplace_back(own, "");
+    if (batched) extents.insert(extents.begin(), rows);
+    const int64_t count = CheckedProduct(extents).value_or(0);
+    zeros.resize(static_cast<size_t>(count * ByteWidth(dtype)));
+    inputs.push_back(
+        {name, dtype, extents, {reinterpret_cast<const uint8_t*>(zeros.data()), zeros.size()}});
+  };
+  for (const auto& control : plan_.controls) hide(control.input, control.dtype, control.dims);
+  for (const auto& state : plan_.states) hide(state.input, state.dtype, state.dims);
   std::vector<std::unique_ptr<uint8_t[]>> outputs;
   const auto memory = [&](const engine::OutputSpec& spec) {
     outputs.push_back(std::make_unique_for_overwrite<uint8_t[]>(spec.bytes));

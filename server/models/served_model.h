@@ -11,15 +11,20 @@
 #include "server/models/latency.h"
 #include "server/models/model_stats.h"
 #include "server/models/readers.h"
+#include "server/models/sequence_plan.h"
 #include "server/scheduling/options.h"
 
 namespace rlx::server {
 
 class Batcher;
+class Sequencer;
 
-// Makes the queue of a model.
-using MakeQueue =
-    std::function<std::shared_ptr<Batcher>(const std::string& model, QueueOptions options)>;
+// Where a model's requests wait; for a model with sequences also who says whose turn it is.
+struct ModelQueue {
+  std::shared_ptr<Batcher> batcher;
+  std::shared_ptr<Sequencer> sequencer;
+};
+using MakeQueue = std::function<ModelQueue(const std::string& model, QueueOptions options)>;
 
 // An input or output as KServe v2 speaks of it.
 struct ServedTensor {
@@ -64,7 +69,11 @@ class ServedModel {
   ModelStats& stats() const { return stats_; }
   LatencyTable& latency() const { return latency_; }
   // Where its requests wait for others, or for an instance; null: they run as they come.
-  Batcher* queue() const { return queue_.get(); }
+  Batcher* queue() const { return queue_.batcher.get(); }
+  // Null: its requests are of no sequence.
+  Sequencer* sequencer() const { return queue_.sequencer.get(); }
+  // What inputs() and outputs() leave out.
+  const SequencePlan& sequence_plan() const { return plan_; }
   // The store has let go of it: who waits in its queue waits for nobody else.
   void Leave() const;
 
@@ -89,7 +98,8 @@ class ServedModel {
   std::vector<ServedTensor> inputs_, outputs_;
   mutable ModelStats stats_;
   mutable LatencyTable latency_;
-  std::shared_ptr<Batcher> queue_;
+  ModelQueue queue_;
+  SequencePlan plan_;
   // At each symbol's least: what an input is warmed up with. By input.
   std::vector<std::vector<int64_t>> least_dims_;
 };

@@ -2,6 +2,7 @@
 #include "server/scheduling/options.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "runtime/base/status.h"
 
@@ -12,6 +13,7 @@ using inference::ModelConfig;
 using inference::ModelDynamicBatching;
 using inference::ModelInstanceGroup;
 using inference::ModelQueuePolicy;
+using inference::ModelSequenceBatching;
 
 constexpr int kMaxInstances = 256;
 
@@ -70,22 +72,62 @@ absl::Status CheckOrder(const QueueOptions& options) {
   return InvalidArgument("preserve_ordering takes one priority level, and no timeout_action DELAY");
 }
 
-absl::Status ReadBatching(const ModelConfig& config, const QueueDefaults& defaults,
-                          QueueOptions& out) {
-  const ModelDynamicBatching& said = config.dynamic_batching();
-  out.max_rows = config.max_batch_size();
-  if (out.max_rows < 1) return InvalidArgument("takes a max_batch_size above 0");
-  for (int32_t size : said.preferred_batch_size()) {
+absl::Status ReadPreferred(const google::protobuf::RepeatedField<int32_t>& sizes,
+                           QueueOptions& out) {
+  for (int32_t size : sizes) {
     if (size < 1 || size > out.max_rows) {
       return InvalidArgument("preferred_batch_size ", size, " is not in [1, ", out.max_rows, "]");
     }
     out.preferred.push_back(size);
   }
   std::ranges::sort(out.preferred);
+  return absl::OkStatus();
+}
+
+absl::Status ReadBatching(const ModelConfig& config, const QueueDefaults& defaults,
+                          QueueOptions& out) {
+  const ModelDynamicBatching& said = config.dynamic_batching();
+  out.max_rows = config.max_batch_size();
+  if (out.max_rows < 1) return InvalidArgument("takes a max_batch_size above 0");
+  RLX_TRY(ReadPreferred(said.preferred_batch_size(), out));
   out.max_delay = Seconds(said.max_queue_delay_microseconds());
   out.in_order = said.preserve_ordering();
   RLX_TRY(ReadPriorities(said, defaults, out));
   return CheckOrder(out);
+}
+
+absl::Status ReadSequences(const ModelConfig& config, QueueOptions& out) {
+  const ModelSequenceBatching& said = config.sequence_batching();
+  out.max_rows = std::max(1, config.max_batch_size());
+  out.sequences = static_cast<size_t>(out.max_rows) * static_cast<size_t>(out.instances);
+  const uint64_t idle = said.max_sequence_idle_microseconds();
+  if (idle > 0) out.max_idle = Seconds(idle);
+  for (const auto& state : said.state()) {
+    for (const auto& initial : state.initial_state()) {
+      if (!initial.zero_data()) return InvalidArgument("initial_state takes zero_data: true");
+    }
+  }
+  if (said.has_oldest()) {
+    const auto& oldest = said.oldest();
+    if (oldest.max_candidate_sequences() < 0) {
+      return InvalidArgument("max_candidate_sequences ", oldest.max_candidate_sequences());
+    }
+    if (oldest.max_candidate_sequences() > 0) {
+      out.sequences = static_cast<size_t>(oldest.max_candidate_sequences());
+    }
+    out.max_delay = Seconds(oldest.max_queue_delay_microseconds());
+    out.in_order = oldest.preserve_ordering();
+    return ReadPreferred(oldest.preferred_batch_size(), out);
+  }
+  const float share = said.direct().minimum_slot_utilization();
+  if (!(share >= 0 && share <= 1)) {
+    return InvalidArgument("minimum_slot_utilization ", share, " is not in [0, 1]");
+  }
+  if (share == 0) return absl::OkStatus();
+  out.max_delay = Seconds(said.direct().max_queue_delay_microseconds());
+  out.preferred.push_back(
+      std::max<int64_t>(1, std::llround(std::ceil(share * static_cast<float>(out.max_rows)))));
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -98,6 +140,8 @@ absl::StatusOr<std::optional<QueueOptions>> ReadQueueOptions(const ModelConfig& 
   out.instances = std::max(1, InstancesOf(config));
   if (config.has_dynamic_batching()) {
     RLX_TRY(Annotate(ReadBatching(config, defaults, out), "dynamic_batching"));
+  } else if (config.has_sequence_batching()) {
+    RLX_TRY(Annotate(ReadSequences(config, out), "sequence_batching"));
   } else if (config.instance_group().empty()) {
     return std::optional<QueueOptions>();
   }

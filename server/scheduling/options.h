@@ -31,6 +31,8 @@ struct QueueOptions {
   uint64_t default_level = 1;
   QueuePolicy policy;
   std::map<uint64_t, QueuePolicy> by_level;  // of these instead
+  size_t sequences = 0;                      // at a time; 0: its requests are of none
+  double max_idle = 1;                       // of a sequence
 
   const QueuePolicy& PolicyOf(uint64_t level) const {
     const auto found = by_level.find(level);

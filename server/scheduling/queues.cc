@@ -20,6 +20,16 @@ std::shared_ptr<Batcher> Queues::Make(QueueOptions options, std::function<void(B
   return made;
 }
 
+std::shared_ptr<Sequencer> Queues::MakeSequencer(const std::shared_ptr<Batcher>& batcher) {
+  const QueueOptions& said = batcher->options();
+  Sequencer::Host host;
+  host.now = MonotonicSeconds;
+  host.at = [this](double when, std::function<void()> call) { timer_.At(when, std::move(call)); };
+  host.push = [batcher](const SequencedPtr& request) { batcher->Push(request, false); };
+  return std::make_shared<Sequencer>(
+      Sequencer::Options{said.sequences, said.policy.max_size, said.max_idle}, std::move(host));
+}
+
 int64_t Queues::Drain(const CancelToken& cancel) {
   if (!admitted_.shut()) {
     admitted_.Shut();

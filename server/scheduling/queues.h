@@ -6,6 +6,7 @@
 
 #include "runtime/engine/gate.h"
 #include "server/scheduling/batcher.h"
+#include "server/scheduling/sequencer.h"
 #include "server/scheduling/timer.h"
 
 namespace rlx::server {
@@ -21,6 +22,9 @@ class Queues {
   // `run` as Batcher::Host has it.
   std::shared_ptr<Batcher> Make(QueueOptions options, std::function<void(Batch&)> run,
                                 QueueObserver* observer);
+
+  // For requests of sequences, which end in `batcher`; its options say how many.
+  std::shared_ptr<Sequencer> MakeSequencer(const std::shared_ptr<Batcher>& batcher);
 
   // Each request holds a pass from before it is queued until it has its answer. Refused once
   // drained.

@@ -114,7 +114,7 @@ TEST_F(ModelsTest, WhatCannotBeLoadedSaysWhy) {
   Write("field/1/module.txt", Times("2"));
   Write("field/config.pbtxt", "nmae: \"field\"");
   Write("sequence/1/module.txt", Times("2"));
-  Write("sequence/config.pbtxt", "sequence_batching { oldest { } }");
+  Write("sequence/config.pbtxt", "ensemble_scheduling { step: [] }");
   Write("name/1/module.txt", Times("2"));
   Write("name/config.pbtxt", "name: \"another\"");
   Write("platform/1/module.txt", Times("2"));
@@ -160,7 +160,7 @@ TEST_F(ModelsTest, WhatCannotBeLoadedSaysWhy) {
   // Those whose config says nothing of any version.
   for (const auto& [model, reason] : std::map<std::string, std::string>{
            {"field", "has no field named \"nmae\""},
-           {"sequence", "has no field named \"sequence_batching\""},
+           {"sequence", "has no field named \"ensemble_scheduling\""},
            {"platform", "platform \"tensorrt_plan\" is not served here"},
            {"absent", "there is no version 4"},
            {"versionless", "there is no version"}}) {
