@@ -8,6 +8,7 @@
 #include "server/infer.h"
 #include "server/infer_queue.h"
 #include "server/infer_stream.h"
+#include "server/models/load_override.h"
 #include "server/settings.h"
 #include "server/unary.h"
 #include "server/version.h"
@@ -260,11 +261,8 @@ grpc::ServerUnaryReactor* InferenceService::RepositoryModelLoad(
     inference::RepositoryModelLoadResponse* response) {
   const auto handle = [this, request](Call& call) -> absl::Status {
     RLX_TRY(CheckRepository(request->repository_name()));
-    if (!request->parameters().empty()) {
-      return InvalidArgument("load parameter '", request->parameters().begin()->first.substr(0, 64),
-                             "' is not known here");
-    }
-    return keeper_.Load(request->model_name(), call.cancel());
+    RLX_ASSIGN(auto said, ReadLoadParameters(request->parameters()));
+    return keeper_.Load(request->model_name(), std::move(said), call.cancel());
   };
   return UnaryReactor::Start(frontend_, load_, *context, *request, *response, Where::kExecutor,
                              handle);

@@ -7,6 +7,7 @@
 #include "runtime/base/clock.h"
 #include "runtime/base/status.h"
 #include "server/models/config.h"
+#include "server/models/load_override.h"
 
 namespace rlx::server {
 namespace {
@@ -131,17 +132,20 @@ absl::Status ModelKeeper::CheckExplicit() const {
       "--model_control_mode=explicit");
 }
 
-absl::Status ModelKeeper::Load(const std::string& name, const CancelToken& cancel) {
+absl::Status ModelKeeper::Load(const std::string& name, std::shared_ptr<const LoadOverride> said,
+                               const CancelToken& cancel) {
   RLX_TRY(CheckExplicit());
-  const std::vector<std::string> there = List();  // the only names that become paths
-  if (std::ranges::count(there, name) == 0) {
-    if (!IsModelName(name)) return InvalidArgument("a model has no such name");
+  const std::vector<std::string> there = List();  // the only names that become paths there
+  if (!IsModelName(name)) return InvalidArgument("a model has no such name");
+  const bool brought = said != nullptr && !said->files.empty();
+  if (!brought && std::ranges::count(there, name) == 0) {
     return NotFound("failed to load '", name, "', no such model in the repository");
   }
   JobPtr job;
   {
     std::lock_guard lock(mutex_);
     job = EnqueueLocked(name, Job::Kind::kLoad);
+    job->said = std::move(said);  // nobody begins it before the lock is free
   }
   return Annotate(Wait(job, cancel), "failed to load '", name, "'");
 }
@@ -191,7 +195,7 @@ void ModelKeeper::Work() {
     next_.pop_front();
     const JobPtr job = strands_[name].jobs.front();
     lock.unlock();
-    absl::Status status = Do(name, job->kind);
+    absl::Status status = Do(name, *job);
     Settled(name, status.ok());
     lock.lock();
     job->status = std::move(status);
@@ -234,17 +238,20 @@ void ModelKeeper::Look() {
   }
 }
 
-absl::Status ModelKeeper::Do(const std::string& name, Job::Kind kind) {
-  if (kind == Job::Kind::kUnload) {
+absl::Status ModelKeeper::Do(const std::string& name, const Job& job) {
+  if (job.kind == Job::Kind::kUnload) {
     store_.RemoveAll(name, "unloaded", false);
     log_.Info("model unloaded", {{"model", name}});
     return absl::OkStatus();
   }
-  return Update(name, kind == Job::Kind::kLoad);
+  return Update(name, job.kind == Job::Kind::kLoad, job.said.get());
 }
 
-absl::Status ModelKeeper::Update(const std::string& name, bool again) {
-  const absl::StatusOr<ModelFolder> folder = ReadModelFolder(options_.root, name);
+absl::Status ModelKeeper::Update(const std::string& name, bool again, const LoadOverride* said) {
+  OverriddenFolder overridden;  // its files stay until they are loaded
+  const absl::StatusOr<ModelFolder> folder = said == nullptr
+                                                 ? ReadModelFolder(options_.root, name)
+                                                 : overridden.Read(options_.root, name, *said);
   if (absl::IsNotFound(folder.status())) {  // taken away
     store_.RemoveAll(name, "its folder is gone", true);
     std::lock_guard lock(mutex_);

@@ -13,6 +13,8 @@
 
 namespace rlx::server {
 
+struct LoadOverride;
+
 enum class ControlMode : uint8_t { kNone, kPoll, kExplicit };
 
 struct KeeperOptions {
@@ -49,15 +51,17 @@ class ModelKeeper {
 
   // Models of the folder, whether loaded or not.
   std::vector<std::string> List() const;
-  // Loads what the folder holds now and waits for it. NotFound: no such model. Unavailable unless
-  // explicit. Else why it cannot be loaded.
-  absl::Status Load(const std::string& name, const CancelToken& cancel);
+  // Loads what the folder holds now, or what is `said` instead (may be null), and waits for it.
+  // NotFound: no such model. Unavailable unless explicit. Else why it cannot be loaded.
+  absl::Status Load(const std::string& name, std::shared_ptr<const LoadOverride> said,
+                    const CancelToken& cancel);
   absl::Status Unload(const std::string& name, const CancelToken& cancel);
 
  private:
   struct Job {
     enum class Kind : uint8_t { kUpdate, kLoad, kUnload };
     Kind kind = Kind::kUpdate;
+    std::shared_ptr<const LoadOverride> said;  // of kLoad
     bool done = false;
     absl::Status status;
   };
@@ -85,8 +89,8 @@ class ModelKeeper {
   void Work();
   void Poll();
   void Look();
-  absl::Status Do(const std::string& name, Job::Kind kind);
-  absl::Status Update(const std::string& name, bool again);
+  absl::Status Do(const std::string& name, const Job& job);
+  absl::Status Update(const std::string& name, bool again, const LoadOverride* said);
   absl::Status LoadVersion(const std::string& name, int64_t version, const VersionFiles& files,
                            const inference::ModelConfig& config, const Digest256& fingerprint,
                            Memory& memory, bool again);
