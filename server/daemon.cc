@@ -81,7 +81,9 @@ class DaemonImpl final : public Daemon {
       const auto run = [this](Batch& batch) { RunQueued(*frontend_, batch); };
       ModelQueue queue;
       queue.batcher = frontend_->queues.Make(options, run, &metrics_->Queue(model));
-      if (options.sequences > 0) queue.sequencer = frontend_->queues.MakeSequencer(queue.batcher);
+      if (options.sequences > 0) {
+        queue.sequencer = frontend_->queues.MakeSequencer(queue.batcher, &metrics_->Queue(model));
+      }
       return queue;
     };
     RLX_ASSIGN(keeper_, ModelKeeper::Start(ToKeeperOptions(settings_.config), *engine_, models_,

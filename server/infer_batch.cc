@@ -215,8 +215,9 @@ void JoinedRun::KeepStates() const {
 // The requests' own memory is made before anything runs, when all outputs are known. What is more
 // than all answers together may be is some request's fault.
 uint8_t* JoinedRun::Make(const engine::OutputSpec& spec) {
-  whole_bytes_ += spec.bytes;
-  if (whole_bytes_ > frontend_.limits.max_message_bytes * jobs_.size()) return nullptr;
+  if (wholes_.size() < own_names_) whole_bytes_ += spec.bytes;
+  const bool several = jobs_.size() > 1;  // one by itself is told what it did
+  if (several && whole_bytes_ > frontend_.limits.max_message_bytes * jobs_.size()) return nullptr;
   Whole& whole = wholes_.emplace_back();
   whole.name = spec.name;
   whole.type = spec.type;

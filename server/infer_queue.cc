@@ -14,6 +14,8 @@
 namespace rlx::server {
 namespace {
 
+constexpr size_t kMaxSequenceId = 128;
+
 void Enqueue(const std::shared_ptr<InferJob>& job) {
   job->status = job->Read();
   if (!job->status.ok()) return job->End();
@@ -24,7 +26,8 @@ void Enqueue(const std::shared_ptr<InferJob>& job) {
 // What lies in shared memory is copied, and that takes its time. Where the order counts it is done
 // here all the same.
 bool MayTakeLong(const InferJob& job) {
-  if (job.infer.model->queue()->options().in_order) return false;
+  const ServedModel& model = *job.infer.model;
+  if (model.queue()->options().in_order || model.sequencer() != nullptr) return false;
   return std::ranges::any_of(job.infer.request.inputs(),
                              [](const auto& input) { return NameRegion(input.parameters()); });
 }
@@ -44,7 +47,6 @@ void InferJob::Begin(const std::shared_ptr<InferJob>& self) {
   if (model.sequencer() == nullptr) return model.queue()->Push(self);
   const absl::Status pushed = model.sequencer()->Push(self);
   if (pushed.ok()) return;
-  if (absl::IsResourceExhausted(pushed)) frontend.metrics.AdmissionRejected("queue_full");
   status = pushed;
   End();
 }
@@ -54,6 +56,10 @@ absl::Status InferJob::ReadSequence(const QueueParameters& parameters) {
   if (parameters.sequence_id.empty()) {
     return InvalidArgument("inference request to model '", model.name(),
                            "' must specify a non-zero or non-empty correlation ID");
+  }
+  if (parameters.sequence_id.size() > kMaxSequenceId) {
+    return InvalidArgument("the correlation ID of a request to model '", model.name(),
+                           "' is longer than ", kMaxSequenceId, " bytes");
   }
   if (inputs.batch() != 1) {
     return InvalidArgument("inference request to model '", model.name(),
@@ -120,11 +126,7 @@ void InferJob::Watch(const std::shared_ptr<InferJob>& self) {
     const auto job = weak.lock();
     if (job == nullptr) return;
     Sequencer* const sequencer = job->infer.model->sequencer();
-    if (sequencer != nullptr && sequencer->Forget(*job)) {
-      job->frontend.metrics.Cancelled("queue");
-    } else {
-      queue.Forget(*job);
-    }
+    if (sequencer == nullptr || !sequencer->Forget(*job)) queue.Forget(*job);
   });
 }
 

@@ -5,7 +5,7 @@
 #include "server/metrics.h"
 #include "server/metrics_snapshot.h"
 #include "server/models/store.h"
-#include "server/scheduling/batcher.h"
+#include "server/scheduling/sequencer.h"
 
 namespace rlx::server {
 namespace {
@@ -61,7 +61,9 @@ void CollectQueues(const ModelStore& models, Snapshot& out) {
     if (model->queue() == nullptr) continue;
     const bool known = pending.size() < Metrics::kMostModels;
     pending[known ? std::pair(model->name(), model->version_text())
-                  : std::pair<std::string, std::string>("other", "")] += model->queue()->waiting();
+                  : std::pair<std::string, std::string>("other", "")] +=
+        model->queue()->waiting() +
+        (model->sequencer() != nullptr ? model->sequencer()->waiting() : 0);
   }
   for (const auto& [name, waiting] : pending) {
     out.SetGauge("rlxd_model_pending", "Requests in the queue of a version of a model",

@@ -8,7 +8,7 @@
 #include "runtime/base/status.h"
 #include "runtime/ir/lir.h"
 #include "server/models/config.h"
-#include "server/scheduling/batcher.h"
+#include "server/scheduling/sequencer.h"
 
 namespace rlx::server {
 namespace {
@@ -163,6 +163,7 @@ absl::Status ServedModel::MakeItsQueue(const engine::Opened& opened, const MakeQ
 
 void ServedModel::Leave() const {
   if (queue() != nullptr) queue()->Hurry();
+  if (sequencer() != nullptr) sequencer()->Hurry();
 }
 
 absl::Status ServedModel::WarmUp(const CancelToken& cancel) const {
@@ -202,7 +203,7 @@ absl::Status ServedModel::WarmUp(const inference::ModelWarmup& request,
 // something that holds every batch, and none waits for a compile.
 absl::Status ServedModel::WarmUpByDefault(const CancelToken& cancel) const {
   RLX_TRY(RunZeros(least_dims_, cancel));
-  if (!config().has_dynamic_batching()) return absl::OkStatus();
+  if (queue() == nullptr || queue()->options().max_rows == 1) return absl::OkStatus();
   std::vector<std::vector<int64_t>> most = least_dims_;
   for (std::vector<int64_t>& dims : most) dims.front() = config().max_batch_size();
   return RunZeros(most, cancel);

@@ -20,26 +20,34 @@ std::shared_ptr<Batcher> Queues::Make(QueueOptions options, std::function<void(B
   return made;
 }
 
-std::shared_ptr<Sequencer> Queues::MakeSequencer(const std::shared_ptr<Batcher>& batcher) {
+std::shared_ptr<Sequencer> Queues::MakeSequencer(const std::shared_ptr<Batcher>& batcher,
+                                                 QueueObserver* observer) {
   const QueueOptions& said = batcher->options();
   Sequencer::Host host;
   host.now = MonotonicSeconds;
   host.at = [this](double when, std::function<void()> call) { timer_.At(when, std::move(call)); };
-  host.push = [batcher](const SequencedPtr& request) { batcher->Push(request, false); };
-  return std::make_shared<Sequencer>(
-      Sequencer::Options{said.sequences, said.policy.max_size, said.max_idle}, std::move(host));
+  host.push = [batcher](const SequencedPtr& request) { batcher->Push(request); };
+  auto made = std::make_shared<Sequencer>(
+      Sequencer::Options{said.sequences, said.policy.max_size, said.max_idle}, std::move(host),
+      observer);
+  const std::lock_guard lock(mutex_);
+  std::erase_if(sequencers_, [](const auto& sequencer) { return sequencer.expired(); });
+  sequencers_.push_back(made);
+  return made;
 }
 
 int64_t Queues::Drain(const CancelToken& cancel) {
   if (!admitted_.shut()) {
     admitted_.Shut();
-    std::vector<std::weak_ptr<Batcher>> all;
-    {
-      const std::lock_guard lock(mutex_);
-      all = all_;
-    }
+    std::unique_lock lock(mutex_);
+    const auto all = all_;
+    const auto sequencers = sequencers_;
+    lock.unlock();
     for (const auto& weak : all) {
       if (const auto batcher = weak.lock()) batcher->Hurry();
+    }
+    for (const auto& weak : sequencers) {
+      if (const auto sequencer = weak.lock()) sequencer->Hurry();
     }
   }
   return admitted_.WaitEmpty(cancel);

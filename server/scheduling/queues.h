@@ -24,7 +24,8 @@ class Queues {
                                 QueueObserver* observer);
 
   // For requests of sequences, which end in `batcher`; its options say how many.
-  std::shared_ptr<Sequencer> MakeSequencer(const std::shared_ptr<Batcher>& batcher);
+  std::shared_ptr<Sequencer> MakeSequencer(const std::shared_ptr<Batcher>& batcher,
+                                           QueueObserver* observer);
 
   // Each request holds a pass from before it is queued until it has its answer. Refused once
   // drained.
@@ -40,7 +41,8 @@ class Queues {
   engine::Gate admitted_;
   Timer timer_;
   std::mutex mutex_;
-  std::vector<std::weak_ptr<Batcher>> all_;  // guarded by mutex_
+  std::vector<std::weak_ptr<Batcher>> all_;  // guarded by mutex_, as below
+  std::vector<std::weak_ptr<Sequencer>> sequencers_;
 };
 
 }  // namespace rlx::server

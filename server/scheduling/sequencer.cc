@@ -9,17 +9,20 @@ namespace rlx::server {
 
 absl::Status Sequencer::Push(const SequencedPtr& request) {
   std::unique_lock lock(mutex_);
+  absl::Status status = PushLocked(request);
+  HandOver(std::move(lock));
+  if (absl::IsResourceExhausted(status)) observer_.Refused();
+  return status;
+}
+
+absl::Status Sequencer::PushLocked(const SequencedPtr& request) {
   auto found = sequences_.find(request->sequence_id);
   const bool open = found != sequences_.end() && found->second->open;
   if (!open && !request->starts) {
     return InvalidArgument("inference request for sequence ", request->sequence_id.substr(0, 64),
                            " must specify the START flag on the first request of the sequence");
   }
-  if (waiting_ >= options_.max_waiting) {
-    return TryLater(WithLimit(
-        ResourceExhausted("Exceeds maximum queue size: ", waiting_, " requests of sequences wait"),
-        "max_queued_requests", options_.max_waiting));
-  }
+  if (waiting_ >= options_.max_waiting) return BatchQueue::Full(waiting_, options_.max_waiting);
   if (found == sequences_.end()) {
     auto made = std::make_shared<Sequence>();
     made->id = request->sequence_id;
@@ -31,42 +34,50 @@ absl::Status Sequencer::Push(const SequencedPtr& request) {
   sequence.open = !request->ends;
   sequence.behind.push_back(request);
   ++waiting_;
-  const SequencedPtr turn = NextLocked(sequence);
-  lock.unlock();
-  if (turn != nullptr) Hand({turn});
+  TurnLocked(sequence);
   return absl::OkStatus();
 }
 
-// Whose turn it is; null: nobody's now.
-SequencedPtr Sequencer::NextLocked(Sequence& sequence) {
-  if (!sequence.active || sequence.busy || sequence.behind.empty()) return nullptr;
-  const SequencedPtr next = sequence.behind.front();
+// The next one's turn, where there is one and it may be.
+void Sequencer::TurnLocked(Sequence& sequence) {
+  if (!sequence.active || sequence.busy || sequence.behind.empty()) return;
+  SequencedPtr next = std::move(sequence.behind.front());
   sequence.behind.pop_front();
   --waiting_;
   sequence.busy = true;
   next->sequence = sequences_.at(sequence.id);
-  return next;
+  turns_.push_back(std::move(next));
 }
 
-void Sequencer::Hand(const std::vector<SequencedPtr>& turns) {
-  for (const SequencedPtr& turn : turns) {
+// One thread at a time, which goes on with what others, and what it ends itself, add meanwhile: a
+// long row of requests that end at once does not nest. Takes the lock over.
+void Sequencer::HandOver(std::unique_lock<std::mutex> lock) {
+  if (std::exchange(handing_, true)) return;
+  while (!turns_.empty()) {
+    SequencedPtr turn = std::move(turns_.front());
+    turns_.pop_front();
     Sequence& sequence = *turn->sequence;
     if (turn->starts) {
       sequence.started = true;
       sequence.states.clear();
     }
-    if (sequence.started) {
+    const bool started = sequence.started;
+    lock.unlock();
+    if (started) {
       host_.push(turn);
     } else {
       turn->status =
           InvalidArgument("the start of sequence ", turn->sequence_id.substr(0, 64), " has failed");
       turn->End();
     }
+    turn = nullptr;  // with all that it holds: not under the lock
+    lock.lock();
   }
+  handing_ = false;
 }
 
 // The next that wait take its place.
-void Sequencer::EraseLocked(Sequence& sequence, std::vector<SequencedPtr>& turns) {
+void Sequencer::EraseLocked(Sequence& sequence) {
   const SequencePtr gone = sequences_.at(sequence.id);
   sequences_.erase(gone->id);
   if (!gone->active) {
@@ -79,12 +90,11 @@ void Sequencer::EraseLocked(Sequence& sequence, std::vector<SequencedPtr>& turns
     inactive_.pop_front();
     next->active = true;
     ++active_;
-    if (SequencedPtr turn = NextLocked(*next)) turns.push_back(std::move(turn));
+    TurnLocked(*next);
   }
 }
 
 void Sequencer::Ended(SequencedRequest& request, bool ok) {
-  std::vector<SequencedPtr> turns;
   std::unique_lock lock(mutex_);
   Sequence& sequence = *request.sequence;
   sequence.busy = false;
@@ -92,20 +102,18 @@ void Sequencer::Ended(SequencedRequest& request, bool ok) {
   if (request.ends || (request.starts && !ok)) sequence.started = false;
   bool arm = false;
   if (!sequence.behind.empty()) {
-    turns.push_back(NextLocked(sequence));
-  } else if (!sequence.started) {
-    EraseLocked(sequence, turns);
+    TurnLocked(sequence);
+  } else if (!sequence.started || hurried_) {
+    EraseLocked(sequence);
   } else {
     arm = !std::exchange(armed_, true);
   }
   const double when = sequence.used + options_.max_idle;
-  lock.unlock();
+  HandOver(std::move(lock));
   if (arm) WakeAt(when);
-  Hand(turns);
 }
 
 bool Sequencer::Forget(SequencedRequest& request) {
-  std::vector<SequencedPtr> turns;
   std::unique_lock lock(mutex_);
   const auto found = sequences_.find(request.sequence_id);
   if (found == sequences_.end()) return false;
@@ -117,12 +125,13 @@ bool Sequencer::Forget(SequencedRequest& request) {
   behind.erase(place);
   --waiting_;
   if (behind.empty() && !found->second->busy && !found->second->started) {
-    EraseLocked(*found->second, turns);
+    EraseLocked(*found->second);
   }
-  lock.unlock();
-  taken->status = Cancelled("the caller has gone");
+  const bool late = host_.now() >= taken->deadline;
+  taken->status = late ? BatchQueue::TooLate() : Cancelled("the caller has gone");
+  HandOver(std::move(lock));
   taken->End();
-  Hand(turns);
+  late ? observer_.Expired() : observer_.Gone();
   return true;
 }
 
@@ -132,28 +141,43 @@ void Sequencer::WakeAt(double when) {
   });
 }
 
-// Those that nobody has gone on with.
-void Sequencer::Sweep() {
-  std::vector<SequencedPtr> turns;
-  std::unique_lock lock(mutex_);
+// Ends those that nobody has gone on with; says when the next will be one.
+double Sequencer::SweepLocked() {
   const double now = host_.now();
   double next = kNever;
   std::vector<SequencePtr> idle;
   for (const auto& [id, sequence] : sequences_) {
     if (!sequence->active || sequence->busy) continue;
     const double until = sequence->used + options_.max_idle;
-    until <= now ? idle.push_back(sequence) : void(next = std::min(next, until));
+    until <= now || hurried_ ? idle.push_back(sequence) : void(next = std::min(next, until));
   }
-  for (const SequencePtr& sequence : idle) EraseLocked(*sequence, turns);
+  for (const SequencePtr& sequence : idle) EraseLocked(*sequence);
+  return next;
+}
+
+void Sequencer::Sweep() {
+  std::unique_lock lock(mutex_);
+  const double next = SweepLocked();
   armed_ = next < kNever;
-  lock.unlock();
+  HandOver(std::move(lock));
   if (next < kNever) WakeAt(next);
-  Hand(turns);
+}
+
+void Sequencer::Hurry() {
+  std::unique_lock lock(mutex_);
+  hurried_ = true;
+  SweepLocked();
+  HandOver(std::move(lock));
 }
 
 size_t Sequencer::size() const {
   const std::lock_guard lock(mutex_);
   return sequences_.size();
+}
+
+size_t Sequencer::waiting() const {
+  const std::lock_guard lock(mutex_);
+  return waiting_;
 }
 
 }  // namespace rlx::server

@@ -7,7 +7,7 @@
 #include <string>
 #include <unordered_map>
 
-#include "server/scheduling/batch_queue.h"
+#include "server/scheduling/batcher.h"
 
 namespace rlx::server {
 
@@ -53,31 +53,44 @@ class Sequencer : public std::enable_shared_from_this<Sequencer> {
     // Ends it sooner or later; its End then calls Ended.
     std::function<void(const SequencedPtr&)> push;
   };
-  Sequencer(Options options, Host host) : options_(options), host_(std::move(host)) {}
+  // `observer` may be null; outlives it. Its queue's own: it hears of those that never came there.
+  Sequencer(Options options, Host host, QueueObserver* observer)
+      : options_(options), host_(std::move(host)), observer_(observer ? *observer : nobody_) {}
 
   // InvalidArgument for a sequence that has not begun, ResourceExhausted when too many wait:
   // the request then does not run.
   absl::Status Push(const SequencedPtr& request);
-  // Its caller has gone. Takes it out where it waits for its sequence; false: it does not.
+  // Its caller has gone. Ends it where it waits for its sequence; false: it does not.
   bool Forget(SequencedRequest& request);
   // It has ended: the next one's turn.
   void Ended(SequencedRequest& request, bool ok);
 
-  size_t size() const;  // sequences
+  // Nobody goes on with a sequence any more but who waits already: idle ones end at once.
+  void Hurry();
+
+  size_t size() const;     // sequences
+  size_t waiting() const;  // requests
 
  private:
   using SequencePtr = std::shared_ptr<Sequence>;
-  SequencedPtr NextLocked(Sequence& sequence);
-  void EraseLocked(Sequence& sequence, std::vector<SequencedPtr>& turns);
-  void Hand(const std::vector<SequencedPtr>& turns);
+  absl::Status PushLocked(const SequencedPtr& request);
+  void TurnLocked(Sequence& sequence);
+  void EraseLocked(Sequence& sequence);
+  double SweepLocked();
+  void HandOver(std::unique_lock<std::mutex> lock);
   void Sweep();
   void WakeAt(double when);
 
   const Options options_;
   const Host host_;
+  QueueObserver nobody_;
+  QueueObserver& observer_;
   mutable std::mutex mutex_;
   std::unordered_map<std::string, SequencePtr> sequences_;  // guarded by mutex_, as below
   std::deque<SequencePtr> inactive_;                        // in the order in which they began
+  std::deque<SequencedPtr> turns_;  // whose turn it is, on their way to the queue
+  bool handing_ = false;            // some thread hands them over
+  bool hurried_ = false;
   size_t active_ = 0;
   size_t waiting_ = 0;
   bool armed_ = false;

@@ -25,6 +25,12 @@ class SequencerTest : public ::testing::Test {
       if (sequence != nullptr) test->sequencer_->Ended(*this, status.ok());
     }
   };
+  struct Counting final : QueueObserver {
+    int refused = 0, expired = 0, gone = 0;
+    void Refused() override { ++refused; }
+    void Expired() override { ++expired; }
+    void Gone() override { ++gone; }
+  };
   enum : int { kStart = 1, kEnd = 2 };
 
   void Make(Sequencer::Options options) {
@@ -33,8 +39,12 @@ class SequencerTest : public ::testing::Test {
     host.at = [this](double when, std::function<void()> call) {
       alarms_.emplace(when, std::move(call));
     };
-    host.push = [this](const SequencedPtr& request) { queue_.push_back(request); };
-    sequencer_ = std::make_shared<Sequencer>(options, std::move(host));
+    host.push = [this](const SequencedPtr& request) {
+      if (!full_) return queue_.push_back(request);
+      request->status = ResourceExhausted("full");
+      request->End();
+    };
+    sequencer_ = std::make_shared<Sequencer>(options, std::move(host), &counts_);
   }
   std::shared_ptr<Named> Request(const std::string& name, const std::string& id, int flags = 0) {
     auto request = std::make_shared<Named>();
@@ -73,9 +83,11 @@ class SequencerTest : public ::testing::Test {
   }
 
   double now_ = 0;
+  bool full_ = false;
   std::multimap<double, std::function<void()>> alarms_;
   std::vector<SequencedPtr> queue_;
   std::vector<std::string> ran_, ended_;
+  Counting counts_;
   std::shared_ptr<Sequencer> sequencer_;
 };
 
@@ -160,6 +172,46 @@ TEST_F(SequencerTest, WhoWaitsIsBoundedAndMayGo) {
   ASSERT_TRUE(Push("a3", "a", kEnd).ok());
   while (!queue_.empty()) Run();
   EXPECT_THAT(ran_, ElementsAre("a1", "a3", "b1"));
+  EXPECT_EQ(counts_.refused, 1);
+  EXPECT_EQ(counts_.gone, 1);
+}
+
+TEST_F(SequencerTest, WhoGoesAtItsDeadlineWasTooLate) {
+  Make({.max_active = 1});
+  ASSERT_TRUE(Push("a1", "a", kStart).ok());
+  const auto late = Request("a2", "a");
+  late->deadline = 1;
+  ASSERT_TRUE(sequencer_->Push(late).ok());
+  now_ = 1;
+  EXPECT_TRUE(sequencer_->Forget(*late));
+  EXPECT_EQ(late->status.code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(counts_.expired, 1);
+}
+
+// Each refusal is the next one's turn: as deep as the stack is a row of them is not.
+TEST_F(SequencerTest, ALongRowThatIsRefusedDoesNotNest) {
+  Make({.max_active = 1, .max_waiting = 200'000});
+  ASSERT_TRUE(Push("first", "a", kStart).ok());
+  for (int i = 0; i < 100'000; ++i) ASSERT_TRUE(Push("next", "a").ok());
+  full_ = true;
+  Run();
+  EXPECT_EQ(ended_.size(), 100'001u);
+  EXPECT_EQ(sequencer_->waiting(), 0u);
+}
+
+TEST_F(SequencerTest, InAHurryIdleOnesMakeRoomAtOnce) {
+  Make({.max_active = 1, .max_idle = 1000});
+  ASSERT_TRUE(Push("a1", "a", kStart).ok());
+  Run();
+  ASSERT_TRUE(Push("b1", "b", kStart).ok());
+  ASSERT_TRUE(Push("c1", "c", kStart).ok());
+  EXPECT_THAT(Queued(), IsEmpty());
+  sequencer_->Hurry();
+  EXPECT_THAT(Queued(), ElementsAre("b1"));
+  Run();
+  EXPECT_THAT(Queued(), ElementsAre("c1")) << "nobody goes on with b";
+  Run();
+  EXPECT_EQ(sequencer_->size(), 0u);
 }
 
 }  // namespace
