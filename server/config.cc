@@ -8,6 +8,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
+#include <filesystem>
 
 #include "runtime/base/file.h"
 #include "runtime/base/status.h"
@@ -630,6 +631,9 @@ KeeperOptions ToKeeperOptions(const ServerConfig& config) {
   out.load_at_start.insert(config.load_model().begin(), config.load_model().end());
   out.strict = config.strict_readiness();
   out.queues.max_size = config.limits().max_queued_requests();
+  std::error_code none;
+  out.scratch = std::filesystem::temp_directory_path(none).string();  // by TMPDIR
+  if (none) out.scratch = "/tmp";
   return out;
 }
 

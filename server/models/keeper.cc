@@ -248,7 +248,7 @@ absl::Status ModelKeeper::Do(const std::string& name, const Job& job) {
 }
 
 absl::Status ModelKeeper::Update(const std::string& name, bool again, const LoadOverride* said) {
-  OverriddenFolder overridden;  // its files stay until they are loaded
+  OverriddenFolder overridden(options_.scratch);  // its files stay until they are loaded
   const absl::StatusOr<ModelFolder> folder = said == nullptr
                                                  ? ReadModelFolder(options_.root, name)
                                                  : overridden.Read(options_.root, name, *said);

@@ -25,6 +25,7 @@ struct KeeperOptions {
   bool strict = true;                   // ready once every model of the start serves
   int threads = 2;                      // loads at a time
   QueueDefaults queues;
+  std::string scratch = "/tmp";  // for files that a request to load brings
 };
 
 // Keeps what serves in step with the repository's folder: reads, compiles, opens and warms up on

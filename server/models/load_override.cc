@@ -68,12 +68,10 @@ OverriddenFolder::~OverriddenFolder() {
 }
 
 absl::Status OverriddenFolder::Write(const std::string& name, const LoadOverride& said) {
-  std::error_code failed;
-  std::string made = (std::filesystem::temp_directory_path(failed) / "rlxd-load-XXXXXX").string();
-  if (failed || mkdtemp(made.data()) == nullptr) {
-    return ErrnoStatus(failed ? failed.value() : errno, "make", made);
-  }
+  std::string made = Cat(scratch_, "/rlxd-load-XXXXXX");
+  if (mkdtemp(made.data()) == nullptr) return ErrnoStatus(errno, "make", made);
   folder_ = made;
+  std::error_code failed;
   for (const auto& [version, files] : said.files) {
     const std::string folder = Cat(folder_, "/", name, "/", version);
     std::filesystem::create_directories(folder, failed);

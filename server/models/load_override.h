@@ -24,16 +24,20 @@ absl::StatusOr<std::shared_ptr<const LoadOverride>> ReadLoadParameters(
     const LoadParameters& parameters);
 
 // The model's folder as `said` has it, instead of the one under `root`. Its files lie in a folder
-// of their own as long as this lives: whoever loads them copies them.
+// of their own in `scratch` as long as this lives: whoever loads them copies them.
 class OverriddenFolder {
  public:
+  explicit OverriddenFolder(std::string scratch) : scratch_(std::move(scratch)) {}
   ~OverriddenFolder();
+  OverriddenFolder(const OverriddenFolder&) = delete;
+  OverriddenFolder& operator=(const OverriddenFolder&) = delete;
   absl::StatusOr<ModelFolder> Read(const std::string& root, const std::string& name,
                                    const LoadOverride& said);
 
  private:
   absl::Status Write(const std::string& name, const LoadOverride& said);
 
+  const std::string scratch_;
   std::string folder_;
 };
 

@@ -31,6 +31,8 @@ absl::Status Sequencer::PushLocked(const SequencedPtr& request) {
     found = sequences_.emplace(made->id, made).first;
   }
   Sequence& sequence = *found->second;
+  if (request->starts) ++sequence.begun;
+  request->start_ = sequence.begun;
   sequence.open = !request->ends;
   sequence.behind.push_back(request);
   ++waiting_;
@@ -58,16 +60,16 @@ void Sequencer::HandOver(std::unique_lock<std::mutex> lock) {
     turns_.pop_front();
     Sequence& sequence = *turn->sequence;
     if (turn->starts) {
-      sequence.started = true;
+      sequence.running = turn->start_;
       sequence.states.clear();
     }
-    const bool started = sequence.started;
+    const bool started = sequence.running == turn->start_;
     lock.unlock();
     if (started) {
       host_.push(turn);
     } else {
       turn->status =
-          InvalidArgument("the start of sequence ", turn->sequence_id.substr(0, 64), " has failed");
+          InvalidArgument("the start of sequence ", turn->sequence_id.substr(0, 64), " did not run");
       turn->End();
     }
     turn = nullptr;  // with all that it holds: not under the lock
@@ -99,11 +101,11 @@ void Sequencer::Ended(SequencedRequest& request, bool ok) {
   Sequence& sequence = *request.sequence;
   sequence.busy = false;
   sequence.used = host_.now();
-  if (request.ends || (request.starts && !ok)) sequence.started = false;
+  if (request.ends || (request.starts && !ok)) sequence.running = 0;
   bool arm = false;
   if (!sequence.behind.empty()) {
     TurnLocked(sequence);
-  } else if (!sequence.started || hurried_) {
+  } else if (!sequence.GoesOn() || hurried_) {
     EraseLocked(sequence);
   } else {
     arm = !std::exchange(armed_, true);
@@ -124,7 +126,7 @@ bool Sequencer::Forget(SequencedRequest& request) {
   const SequencedPtr taken = *place;
   behind.erase(place);
   --waiting_;
-  if (behind.empty() && !found->second->busy && !found->second->started) {
+  if (behind.empty() && !found->second->busy && !found->second->GoesOn()) {
     EraseLocked(*found->second);
   }
   const bool late = host_.now() >= taken->deadline;

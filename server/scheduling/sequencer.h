@@ -21,12 +21,16 @@ struct Sequence {
  private:
   friend class Sequencer;
   std::string id;
-  bool open = false;     // as things will be after all that has come: it may go on
-  bool started = false;  // its start has run, or runs
+  uint64_t begun = 0;    // starts that have come
+  uint64_t running = 0;  // the one that its requests go on with: it has run, or runs; 0: none
+  bool open = false;     // after all that has come: its end has not
   bool active = false;   // one of max_active
   bool busy = false;     // one of its requests is with the queue
   std::deque<std::shared_ptr<SequencedRequest>> behind;
   double used = 0;
+
+  // Whether a request that comes now may run.
+  bool GoesOn() const { return open && running == begun; }
 };
 
 // One request of a sequence.
@@ -34,6 +38,10 @@ struct SequencedRequest : Waiting {
   std::string sequence_id;
   bool starts = false, ends = false;
   std::shared_ptr<Sequence> sequence;  // set when it is its turn
+
+ private:
+  friend class Sequencer;
+  uint64_t start_ = 0;  // the start that it follows, by number; its own
 };
 using SequencedPtr = std::shared_ptr<SequencedRequest>;
 

@@ -23,6 +23,22 @@ IDENTITY = """mir "identity" {
   output "y" = %0
 }
 """
+# A model whose sequences it makes by itself: ids, starts and ends.
+SUM = """mir "sum" {
+  symbol batch in [1, 8]
+  %0 = input "x" : f32[batch,16]
+  %1 = input "before" : f32[batch,16]
+  %2 = add(%0, %1)
+  output "y" = %2
+  output "after" = %2
+}
+"""
+SUM_CONFIG = """max_batch_size: 8
+sequence_batching {
+  oldest { max_candidate_sequences: 8 }
+  state { input_name: "before" output_name: "after" data_type: TYPE_FP32 dims: 16 }
+}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +58,12 @@ def perf_analyzer() -> Path:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     folder = tmp_path_factory.mktemp("perf")
-    version = folder / "models" / "identity" / "1"
-    version.mkdir(parents=True)
-    (version / "module.txt").write_text(IDENTITY)
-    (version.parent / "config.pbtxt").write_text("max_batch_size: 8")
+    models = (("identity", IDENTITY, "max_batch_size: 8"), ("sum", SUM, SUM_CONFIG))
+    for name, text, config in models:
+        version = folder / "models" / name / "1"
+        version.mkdir(parents=True)
+        (version / "module.txt").write_text(text)
+        (version.parent / "config.pbtxt").write_text(config)
     flags = (f"--model_repository={folder / 'models'}", "--system_shared_memory")
     with Daemon(default_binary(), folder / "cache", folder / "rlxd.log", *flags) as running:
         running.wait_ready(60)
@@ -62,11 +80,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
         ("--concurrency-range", "2", "--async"),
         ("--concurrency-range", "2", "--shared-memory", "system"),
         ("--request-rate-range", "50"),
+        ("-m", "sum", "--concurrency-range", "4", "--streaming", "--sequence-length", "5"),
     ],
     ids=" ".join,
 )
 def test_perf_analyzer(perf_analyzer: Path, server: Daemon, flags: tuple[str, ...]) -> None:
-    command = [str(perf_analyzer), "-m", "identity", "-i", "grpc", "-u", server.address]
+    model = () if "-m" in flags else ("-m", "identity")
+    command = [str(perf_analyzer), *model, "-i", "grpc", "-u", server.address]
     # Short windows: it is to work, not to measure. 999 %: any two of them agree.
     command += ["-p", "300", "-s", "999", "-r", "20", *flags]
     libraries = str(FOLDER / "nvidia" / "cuda_runtime" / "lib")

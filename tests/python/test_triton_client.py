@@ -41,6 +41,29 @@ TYPES = {
     "FP32": ("f32", np.float32),
     "FP64": ("f64", np.float64),
 }
+# The sum of what a sequence has said so far, from 100 on at its start.
+SUM = """mir "sum" {
+  symbol batch in [1, 8]
+  %0 = input "x" : f32[batch,1]
+  %1 = input "start" : f32[batch,1]
+  %2 = input "before" : f32[batch,1]
+  %3 = add(%0, %2)
+  %4 = add(%3, %1)
+  output "y" = %4
+  output "after" = %4
+}
+"""
+SUM_CONFIG = """max_batch_size: 8
+sequence_batching {
+  max_sequence_idle_microseconds: 60000000
+  oldest { max_candidate_sequences: 4 }
+  control_input {
+    name: "start"
+    control { kind: CONTROL_SEQUENCE_START fp32_false_true: [0, 100] }
+  }
+  state { input_name: "before" output_name: "after" data_type: TYPE_FP32 dims: 1 }
+}
+"""
 WEIGHTS = np.arange(12, dtype=np.float32).reshape(4, 3)
 
 
@@ -58,6 +81,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     root = folder / "models"
     write(root, "dense", DENSE, 'max_batch_size: 8 input { name: "x" dims: 4 }')
     save_file({"w": WEIGHTS}, root / "dense/1/weights.safetensors")
+    write(root, "sum", SUM, SUM_CONFIG)
     for name, _ in TYPES.values():
         write(root, f"same-{name}", SAME.format(name))
     write(root, "same-bf16", SAME.format("bf16"))
@@ -201,6 +225,60 @@ def test_system_shared_memory(client: triton.InferenceServerClient) -> None:
     finally:
         shared_memory.destroy_shared_memory_region(given)
         shared_memory.destroy_shared_memory_region(taken)
+
+
+def sum_input(x: float) -> list[triton.InferInput]:
+    return dense_input(np.array([[x]], dtype=np.float32))
+
+
+def test_sequences(client: triton.InferenceServerClient) -> None:
+    assert [i.name for i in client.get_model_metadata("sum").inputs] == ["x"]
+    for sequence in (5, 2**63 + 5, "five"):
+        for step, total in ((1, 101), (2, 103), (3, 106)):
+            result = client.infer(
+                "sum",
+                sum_input(step),
+                sequence_id=sequence,
+                sequence_start=step == 1,
+                sequence_end=step == 3,
+            )
+            assert result.as_numpy("y").item() == total
+        with pytest.raises(InferenceServerException, match="must specify the START flag"):
+            client.infer("sum", sum_input(4), sequence_id=sequence)
+
+
+def test_sequences_of_a_stream(client: triton.InferenceServerClient) -> None:
+    answers: queue.Queue = queue.Queue()
+    client.start_stream(callback=lambda result, error: answers.put((result, error)))
+    steps = 10
+    for step in range(steps):
+        for sequence in range(1, 7):  # two more than run side by side
+            client.async_stream_infer(
+                "sum",
+                sum_input(sequence),
+                request_id=str(sequence),
+                sequence_id=sequence,
+                sequence_start=step == 0,
+                sequence_end=step == steps - 1,
+            )
+    sums: dict[int, list[float]] = {}
+    for _ in range(6 * steps):
+        result, error = answers.get(timeout=30)
+        assert error is None
+        sums.setdefault(int(result.get_response().id), []).append(result.as_numpy("y").item())
+    client.stop_stream()
+    for sequence, said in sums.items():
+        assert said == [100 + sequence * (step + 1) for step in range(steps)]
+
+
+def test_models_are_brought(client: triton.InferenceServerClient) -> None:
+    files = {"file:3/module.txt": SAME.format("f32").encode()}
+    client.load_model("brought", config='{"parameters": {"a": {"stringValue": "b"}}}', files=files)
+    assert client.get_model_metadata("brought").versions == ["3"]
+    assert client.get_model_config("brought").config.parameters["a"].string_value == "b"
+    client.unload_model("brought")
+    with pytest.raises(InferenceServerException, match="no such model in the repository"):
+        client.load_model("brought")
 
 
 def test_statistics(client: triton.InferenceServerClient) -> None:

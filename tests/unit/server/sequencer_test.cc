@@ -5,8 +5,11 @@
 #include <gmock/gmock.h>
 
 #include <map>
+#include <random>
+#include <set>
 
 #include "runtime/base/status.h"
+#include "runtime/base/text.h"
 
 namespace rlx::server {
 namespace {
@@ -212,6 +215,94 @@ TEST_F(SequencerTest, InAHurryIdleOnesMakeRoomAtOnce) {
   EXPECT_THAT(Queued(), ElementsAre("c1")) << "nobody goes on with b";
   Run();
   EXPECT_EQ(sequencer_->size(), 0u);
+}
+
+// What has gone before it ran is no start, and no end that never comes.
+TEST_F(SequencerTest, AStartThatHasGoneLeavesNothingToGoOnWith) {
+  Make({.max_active = 1});
+  ASSERT_TRUE(Push("old1", "a", kStart).ok());
+  const auto start = Request("new1", "a", kStart);
+  ASSERT_TRUE(sequencer_->Push(start).ok());
+  ASSERT_TRUE(Push("new2", "a").ok());
+  ASSERT_TRUE(Push("b1", "b", kStart).ok());
+  EXPECT_TRUE(sequencer_->Forget(*start));
+  Run();
+  EXPECT_THAT(ended_, ElementsAre("new1!", "old1", "new2!")) << "not with the old one's states";
+  EXPECT_THAT(Queued(), ElementsAre("b1")) << "nobody can go on with a";
+  EXPECT_FALSE(Push("new3", "a").ok());
+}
+
+TEST_F(SequencerTest, AnEndThatHasGoneIsAnEnd) {
+  Make({.max_active = 1, .max_idle = 1000});
+  ASSERT_TRUE(Push("a1", "a", kStart).ok());
+  const auto end = Request("a2", "a", kEnd);
+  ASSERT_TRUE(sequencer_->Push(end).ok());
+  ASSERT_TRUE(Push("b1", "b", kStart).ok());
+  EXPECT_TRUE(sequencer_->Forget(*end));
+  Run();
+  EXPECT_THAT(Queued(), ElementsAre("b1"));
+}
+
+// Whatever comes in whatever order: each request ends once, one of a sequence at a time, of no more
+// sequences than may be, with the states of its own start and of no other's, in the order in which
+// they came; and nothing stays.
+TEST_F(SequencerTest, NoOrderOfEventsMixesOrLosesAny) {
+  for (uint32_t seed = 1; seed <= 200; ++seed) {
+    std::mt19937 random(seed);
+    const auto one_of = [&](uint32_t n) { return random() % n; };
+    const size_t most = 1 + one_of(3);
+    Make({.max_active = most, .max_waiting = 12, .max_idle = 3});
+    queue_.clear();
+    alarms_.clear();
+    ended_.clear();
+    std::map<std::string, int> starts;          // by id: how many have come
+    std::map<std::string, int> last;            // by id: the last that ran
+    std::map<std::string, std::string> follow;  // by request: its start
+    std::vector<std::shared_ptr<Named>> pushed;
+    for (int step = 0; step < 120; ++step) {
+      const uint32_t what = one_of(10);
+      if (what < 5) {
+        const std::string id(1, static_cast<char>('a' + one_of(5)));
+        const int flags = (one_of(3) == 0 ? kStart : 0) | (one_of(4) == 0 ? kEnd : 0);
+        const auto request = Request(Cat(pushed.size()), id, flags);
+        if (!sequencer_->Push(request).ok()) continue;
+        if (request->starts) ++starts[id];
+        follow[request->name] = Cat(id, starts[id]);
+        pushed.push_back(request);
+      } else if (what < 8 && !queue_.empty()) {
+        const auto place = queue_.begin() + one_of(static_cast<uint32_t>(queue_.size()));
+        const SequencedPtr request = *place;
+        queue_.erase(place);
+        auto& named = static_cast<Named&>(*request);
+        auto& states = named.sequence->states;
+        if (states.empty()) {
+          ASSERT_TRUE(named.starts) << named.name;
+          states = {follow[named.name]};
+        }
+        ASSERT_THAT(states, ElementsAre(follow[named.name])) << "seed " << seed;
+        const int number = std::stoi(named.name);
+        ASSERT_GE(number, std::exchange(last[named.sequence_id], number));
+        if (one_of(5) == 0) named.status = Internal("it broke");
+        named.End();
+      } else if (what == 8 && !pushed.empty()) {
+        sequencer_->Forget(*pushed[one_of(static_cast<uint32_t>(pushed.size()))]);
+      } else if (what == 9) {
+        Until(now_ + one_of(3));
+      }
+      std::set<std::string> running;
+      for (const auto& queued : queue_) {
+        ASSERT_TRUE(running.insert(queued->sequence_id).second) << "seed " << seed;
+      }
+      ASSERT_LE(running.size(), most);
+    }
+    while (!queue_.empty() || !alarms_.empty()) {
+      Run();
+      Until(now_ + 1);
+    }
+    ASSERT_EQ(ended_.size(), pushed.size()) << "seed " << seed;
+    ASSERT_EQ(sequencer_->size(), 0u) << "seed " << seed;
+    ASSERT_EQ(sequencer_->waiting(), 0u) << "seed " << seed;
+  }
 }
 
 }  // namespace
