@@ -68,8 +68,8 @@ void Sequencer::HandOver(std::unique_lock<std::mutex> lock) {
     if (started) {
       host_.push(turn);
     } else {
-      turn->status =
-          InvalidArgument("the start of sequence ", turn->sequence_id.substr(0, 64), " did not run");
+      turn->status = InvalidArgument("the start of sequence ", turn->sequence_id.substr(0, 64),
+                                     " did not run");
       turn->End();
     }
     turn = nullptr;  // with all that it holds: not under the lock

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <future>
+#include <set>
 #include <thread>
 
 #include "runtime/base/text.h"
@@ -123,6 +124,65 @@ TEST_F(SequenceTest, IdleSequencesAreForgotten) {
   EXPECT_THAT(Run(Say(1, 1, true)), ElementsAre(101));
   EXPECT_THAT(Run(Say(2, 2, true)), ElementsAre(102)) << "once the other was idle for too long";
   EXPECT_EQ(Refused(Say(1, 1)).error_code(), grpc::INVALID_ARGUMENT);
+}
+
+// Nobody's word is lost, whoever says it, and nobody's is counted twice.
+TEST_F(SequenceTest, ManyCallersOfOneSequenceTakeTurns) {
+  ServeSum("oldest { max_candidate_sequences: 2 }");
+  ASSERT_THAT(Run(Say(7, 0, true)), ElementsAre(100));
+  constexpr int kCallers = 6, kEach = 30;
+  std::vector<std::future<std::vector<float>>> callers;
+  for (int caller = 0; caller < kCallers; ++caller) {
+    callers.push_back(std::async(std::launch::async, [&] {
+      std::vector<float> sums;
+      for (int i = 0; i < kEach; ++i) sums.push_back(Run(Say(7, 1)).at(0));
+      return sums;
+    }));
+  }
+  std::set<float> all;
+  for (auto& caller : callers) {
+    const std::vector<float> sums = caller.get();
+    EXPECT_TRUE(std::ranges::is_sorted(sums));
+    all.insert(sums.begin(), sums.end());
+  }
+  EXPECT_EQ(all.size(), static_cast<size_t>(kCallers * kEach));
+  EXPECT_EQ(*all.rbegin(), 100 + kCallers * kEach);
+}
+
+// Two callers of different sequences fail and leave in the middle: the others' sums are theirs.
+TEST_F(SequenceTest, WhoGoesLeavesTheOthersAlone) {
+  ServeSum("max_sequence_idle_microseconds: 60000000 oldest { max_candidate_sequences: 1 }");
+  ASSERT_THAT(Run(Say(1, 1, true)), ElementsAre(101));
+  grpc::ClientContext brief;
+  brief.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(100));
+  Answer answer;
+  EXPECT_EQ(stub_->ModelInfer(&brief, Say(2, 1, true), &answer).error_code(),
+            grpc::DEADLINE_EXCEEDED)
+      << "it waits for 1 to end";
+  grpc::ClientContext streaming;
+  const auto stream = stub_->ModelStreamInfer(&streaming);
+  for (int i = 0; i < 10; ++i) stream->Write(Say(3, 1, i == 0));
+  streaming.TryCancel();
+  EXPECT_EQ(stream->Finish().error_code(), grpc::CANCELLED);
+  EXPECT_THAT(Run(Say(1, 1)), ElementsAre(102));
+  EXPECT_EQ(Refused(Say(2, 1)).error_code(), grpc::INVALID_ARGUMENT);
+  EXPECT_THAT(Run(Say(1, 1, false, true)), ElementsAre(103));
+  EXPECT_THAT(Run(Say(3, 1, true, true)), ElementsAre(101));
+}
+
+TEST_F(SequenceTest, AnotherVersionBeginsAnewAndNobodyWaitsForTheOld) {
+  ServeSum("max_sequence_idle_microseconds: 60000000 oldest { max_candidate_sequences: 1 }",
+           {"--model_control_mode=explicit", "--load_model=sum"});
+  ASSERT_THAT(Run(Say(1, 1, true)), ElementsAre(101));
+  auto waiting = std::async(std::launch::async, [&] { return Run(Say(2, 2, true)); });
+  EXPECT_TRUE(BecomesEventually("rlxd_model_pending{model=\"sum\",version=\"1\"}", 1));
+  Write("sum/2/module.txt", kSum);
+  ASSERT_TRUE(Load("sum").ok());
+  EXPECT_THAT(waiting.get(), ElementsAre(102)) << "the idle one made room";
+  EXPECT_THAT(Refused(Say(1, 1)).error_message(), HasSubstr("must specify the START flag"));
+  EXPECT_THAT(Run(Say(1, 1, true)), ElementsAre(101));
+  EXPECT_TRUE(Unload("sum").ok());
+  EXPECT_EQ(Refused(Say(1, 1)).error_code(), grpc::NOT_FOUND);
 }
 
 TEST_F(SequenceTest, WithoutABatchToo) {
