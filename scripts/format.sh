@@ -10,14 +10,14 @@ case ${1:-} in
     status=0
     clang-format-19 --dry-run -Werror "${cpp[@]}" || status=1
     if [[ -x $ruff ]]; then
-      "$ruff" check --quiet --config clients/python/pyproject.toml bench clients scripts tests || status=1
-      "$ruff" format --quiet --check --config clients/python/pyproject.toml bench clients scripts tests || status=1
+      "$ruff" check --quiet --config clients/python/pyproject.toml bench clients deploy scripts tests || status=1
+      "$ruff" format --quiet --check --config clients/python/pyproject.toml bench clients deploy scripts tests || status=1
     fi
     exit $status
     ;;
   '')
     clang-format-19 -i "${cpp[@]}"
-    [[ ! -x $ruff ]] || "$ruff" format --quiet --config clients/python/pyproject.toml bench clients scripts tests
+    [[ ! -x $ruff ]] || "$ruff" format --quiet --config clients/python/pyproject.toml bench clients deploy scripts tests
     ;;
   *) usage 3 3 "$1" ;;
 esac
