@@ -15,7 +15,8 @@ test with `RLX_UPDATE_DOCS=1`.
 Shapes are outermost first and row-major. Elementwise ops broadcast as numpy does. Float operands of one op
 have one element type. An attribute in brackets may be left out. A composite is defined by what it decomposes
 into; a back end may run it natively. What may fail a run (an index out of range, a singular matrix) fails it
-where it is run alone: not in the branch that is not taken, whatever the target makes of it. The claim is the name that lists of supported ops and reports use.
+where it is run alone: not in the branch that is not taken, whatever the target makes of it, and perhaps not
+where no output depends on the value. The claim is the name that lists of supported ops and reports use.
 )";
 
 std::string_view Heading(OpClass op_class) {

@@ -3,6 +3,11 @@
 #include "runtime/passes/passes.h"
 
 // Nodes that no output depends on go. Inputs and params stay: they are the module's signature.
+//
+// An error goes with the value: where a run would fail in a node that nobody reads (an index out of
+// range), it fails no more. So it is with what a loop computes beside its results, once that is
+// written out as nodes. What an output depends on keeps failing. With dce off the error may go all
+// the same: lowering runs nothing that nobody reads.
 namespace rlx::passes {
 
 absl::Status DeadCodeElimination(Graph& graph, PassContext& context) {

@@ -19,7 +19,8 @@ TensorMap RandomInputs(const Graph& graph, uint64_t seed);
 ::testing::AssertionResult SameResults(const Graph& before, const Graph& after, uint64_t seed,
                                        double tolerance = 1e-5);
 
-// The same of graphs that may fail: then both fail, with one code.
+// The same of graphs that may fail: where an output depends on what fails both fail, with one code,
+// and errors of dead code may vanish (expected_run.h).
 ::testing::AssertionResult SameOutcome(const Graph& before, const Graph& after, uint64_t seed,
                                        double tolerance = 1e-5);
 

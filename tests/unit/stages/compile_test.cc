@@ -258,6 +258,49 @@ TEST(Compile, RefusesAModuleThatDoesNotVerify) {
             absl::StatusCode::kInvalidArgument);
 }
 
+// What nobody reads may go, and its error with it, be it a node or what a loop computes beside its
+// results; an error that an output depends on stays.
+TEST(Compile, DropsErrorsOfDeadCodeAlone) {
+  const auto loop = [](std::string_view output) {
+    return ParseOrFail(Cat(R"(mir "m" {
+      %0 = input "x" : f32[2,4]
+      %1 = constant {value = i64[] (7)}
+      %2 = gather(%0, %1) {axis = 0}
+      %3 = scan(%0, %1) {carries = 1, sequences = 0, length = [3]} graph "" {
+        %0 = input : f32[2,4]
+        %1 = input : i64[]
+        %2 = gather(%0, %1) {axis = 0}
+        %3 = tanh(%0)
+        output "" = %3
+        output "" = %2
+      }
+      output "y" = )",
+                           output, "\n}\n"))
+        .graph;
+  };
+  const Graph dead = loop("%3"), live = loop("%3.1"), plain = loop("%2");
+  const TensorMap inputs = test::RandomInputs(dead, 1);
+  for (int d = 0; d < kDeviceKindCount; ++d) {
+    const auto device = static_cast<DeviceKind>(d);
+    SCOPED_TRACE(Name(device));
+    for (const Graph* graph : {&dead, &live, &plain}) {
+      const CompileResult result = CompileOrFail({.graph = *graph}, For(device));
+      EXPECT_TRUE(test::SameOutcome(*graph, result.lir.graph, 1));
+      const absl::Status run = Evaluate(result.lir.graph, inputs).status();
+      if (graph != &dead) {
+        EXPECT_EQ(run.code(), absl::StatusCode::kInvalidArgument);
+      }
+    }
+    CompileRequest whole = For(device), least = whole;
+    whole.options.dce = false;
+    const auto gathers = [&](const CompileRequest& request) {
+      return After(CompileOrFail({.graph = dead}, request), "gather");
+    };
+    EXPECT_GT(gathers(whole), 0);
+    EXPECT_LT(gathers(least), gathers(whole));
+  }
+}
+
 TEST(Compile, ReportsProgressDumpsAndTimes) {
   CompileRequest request = For(DeviceKind::kCpu);
   std::vector<std::string> phases, dumps;
