@@ -79,6 +79,7 @@ Graph Reordered(const Graph& graph, const std::vector<NodeId>& order) {
   Graph out;
   out.symbols = graph.symbols;
   out.aliases = graph.aliases;
+  out.Reserve(static_cast<int>(order.size()));
   for (NodeId id : order) {
     Node node = graph.node(id);
     for (Value& operand : node.operands) operand.node = renumbered[operand.node];

@@ -226,6 +226,7 @@ absl::StatusOr<std::vector<NodeId>> Graph::Normalize(bool keep_dead) {
   const std::vector<bool> live =
       keep_dead ? std::vector<bool>(size(), true) : Live(links, outputs_);
   std::vector<NodeId> order;
+  order.reserve(nodes_.size());
   if (links.in_order) {
     for (NodeId id = 0; id < size(); ++id)
       if (live[id]) order.push_back(id);

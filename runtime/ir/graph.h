@@ -90,6 +90,9 @@ class Graph {
   bool Has(Value v) const;
   const TensorType& type(Value v) const { return nodes_[v.node].results[v.result]; }
 
+  // Room for so many nodes in all, where it is known: a large graph that grows without it is moved
+  // several times, each time into fresh pages.
+  void Reserve(int nodes) { nodes_.reserve(static_cast<size_t>(nodes)); }
   // Appends as is; inference and checks are the builder's and the verifier's.
   NodeId Add(Node node);
   std::vector<NodeId> inputs() const;  // kInput nodes in order: the positional signature

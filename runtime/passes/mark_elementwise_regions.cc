@@ -33,7 +33,8 @@ struct Region {
   std::vector<NodeId> results;  // members read from outside, the tail first
   std::set<Value> inputs;
   std::vector<Value> operands;  // the inputs in order of first use; empty: it is left as it is
-  BoundedBytes bytes;           // that the members but the tail would write and read
+  int constants = 0;   // reads of constants that go into the body, which has no more of them
+  BoundedBytes bytes;  // that the members but the tail would write and read
 };
 
 // Large graphs go into regions as a whole, and nodes are costly to make, to free and even to fetch.
@@ -80,11 +81,14 @@ class Marking {
     return graph_.node(v.node).op == OpKind::kConstant && graph_.type(v).NumElements() == 1;
   }
 
-  // What the region does not read yet, each once. Valid until the next call.
+  // What the region does not read yet, each once. Valid until the next call, as constants_ is.
   const std::vector<Value>& MoreInputs(NodeId id, const Region& region) {
     more_.clear();
+    constants_ = 0;
     for (Value v : graph_.node(id).operands) {
-      if (IsScalarConstant(v) || region.inputs.count(v) > 0) continue;
+      const bool constant = IsScalarConstant(v);
+      constants_ += constant ? 1 : 0;
+      if (constant || region.inputs.count(v) > 0) continue;
       if (std::ranges::find(more_, v) == more_.end()) more_.push_back(v);
     }
     return more_;
@@ -95,6 +99,7 @@ class Marking {
     Region region{.tail = id, .members = {id}, .results = {id}};
     const std::vector<Value>& inputs = MoreInputs(id, region);
     region.inputs.insert(inputs.begin(), inputs.end());
+    region.constants = constants_;
     regions_.push_back(std::move(region));
   }
 
@@ -138,6 +143,7 @@ class Marking {
     }
     region.inputs.erase({id, 0});
     region.inputs.insert(more.begin(), more.end());
+    region.constants += constants_;
     region.members.push_back(id);
     region.bytes += RoundTripBytes(graph_, {{id, 0}});
     if (*outside) region.results.push_back(id);
@@ -190,7 +196,7 @@ class Marking {
   // A member as it goes into the body. Of a result stays what readers are told.
   Node Leave(NodeId id, const Region& region) {
     Node& node = graph_.node(id);
-    if (!IsResult(id, region)) return std::exchange(node, Node{.op = node.op});
+    if (!IsResult(id, region)) return std::move(node);
     Node copy = node;
     node.operands.clear();
     return copy;
@@ -202,20 +208,21 @@ class Marking {
     auto body = std::make_shared<Graph>();
     GraphBuilder b(*body);
     std::map<Value, Value> read;  // from outside the region
+    // The constants among them counted as often as they are read: members may share a few.
+    const size_t own = region.operands.size() + region.members.size();
+    body->Reserve(static_cast<int>(own + std::min(own, static_cast<size_t>(region.constants))));
     // Inputs first: they are the body's signature.
     for (Value v : region.operands) read[v] = b.Input("", graph_.type(v));
     for (NodeId id : region.members) {
-      Node member = Leave(id, region);
+      const Node& member = graph_.node(id);
       became_.insert(member.op);
-      for (Value& v : member.operands) {
-        if (IsMember(v, index)) {
-          v = {inside_[v.node], 0};
-          continue;
-        }
-        if (read.count(v) == 0) read[v] = b.Constant(graph_.node(v.node).Tensor("value"));
-        v = read[v];
+      for (Value v : member.operands) {
+        if (!IsMember(v, index) && read.count(v) == 0)
+          read[v] = b.Constant(graph_.node(v.node).Tensor("value"));
       }
-      inside_[id] = body->Add(std::move(member));
+      inside_[id] = body->Add(Leave(id, region));
+      for (Value& v : body->node(inside_[id]).operands)
+        v = IsMember(v, index) ? Value{inside_[v.node], 0} : read[v];
     }
     for (NodeId id : region.results) b.Output("", {inside_[id], 0});
     RLX_TRY(b.status());
@@ -237,7 +244,7 @@ class Marking {
     next.symbols = std::move(graph_.symbols);
     next.constraints = std::move(graph_.constraints);
     next.aliases = std::move(graph_.aliases);
-    Place();
+    next.Reserve(Place());
     std::vector<Value> unread;  // what nobody read before either stays
     for (NodeId id = 0; id < graph_.size(); ++id) {
       if (Gone(id)) continue;
@@ -256,8 +263,8 @@ class Marking {
     return Finish(std::move(next), unread);
   }
 
-  // Where everything will be.
-  void Place() {
+  // Where everything will be; how many nodes that makes.
+  int Place() {
     NodeId place = 0;
     now_.resize(region_of_.size());
     for (NodeId id = 0; id < graph_.size(); ++id)
@@ -268,6 +275,7 @@ class Marking {
         now_[region.results[r]] = {place, static_cast<int32_t>(r)};
       ++place;
     }
+    return place;
   }
 
   Value Now(Value v) const { return {now_[v.node].node, now_[v.node].result + v.result}; }
@@ -301,6 +309,7 @@ class Marking {
   std::set<OpKind> became_;  // regions
   std::vector<Value> now_;   // by node: its result 0 in the new graph
   std::vector<Value> more_;  // MoreInputs
+  int constants_ = 0;        // what it found of them
 };
 
 }  // namespace

@@ -104,6 +104,7 @@ struct Reader {
     const v1::Graph& from = in.graphs(g);
     auto graph = std::make_shared<Graph>();
     graph->name = from.name();
+    graph->Reserve(from.nodes_size());
     for (int n = 0; n < from.nodes_size(); ++n) {
       absl::Status status = ReadNode(g, from.nodes(n), *graph);
       if (!status.ok()) {
