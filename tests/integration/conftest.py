@@ -3,21 +3,24 @@
 
 import json
 import os
+import re
 import subprocess
+import sys
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "scripts"))
 PORT, PROMETHEUS_PORT = 18101, 18190
 REPLICAS = ("rlxd-1", "rlxd-2")
 
 # One for each model, all different.
-MODEL = """mir "dense" {{
+SOFTMAX = """mir "dense" {{
   symbol batch in [1, 64]
   %0 = input "x" : f32[batch,{width}]
   %1 = softmax(%0) {{axis = 1}}
@@ -26,25 +29,49 @@ MODEL = """mir "dense" {{
 """
 
 
+def docker(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = ["docker", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 class Stack:
     def __init__(self, folder: Path) -> None:
         self.models = folder / "models"
         self.models.mkdir()
         self.address = f"127.0.0.1:{PORT}"
+        self.project = "rlxd-integration"
         self._environment = os.environ | {
-            "COMPOSE_PROJECT_NAME": "rlxd-integration",
+            "COMPOSE_PROJECT_NAME": self.project,
             "RLXD_MODELS": str(self.models),
             "RLXD_SECRETS": str(folder / "secrets"),
             "RLXD_PORT": str(PORT),
             "RLXD_PROMETHEUS_PORT": str(PROMETHEUS_PORT),
+            "RLXD_RULES": str(self._impatient_rules(folder)),
+            "RLXD_CACHE_SIZE": "400m",
+            "RLXD_HOST_MEMORY": str(512 << 20),
+            "RLXD_MEMORY": "2g",
         }
 
-    def write_model(self, name: str, width: int) -> None:
+    @staticmethod
+    def _impatient_rules(folder: Path) -> Path:
+        """The alerts, which fire after seconds."""
+        rules = (ROOT / "deploy" / "prometheus" / "rules.yaml").read_text()
+        out = folder / "rules.yaml"
+        out.write_text(re.sub(r"for: \d+m", "for: 3s", rules))
+        out.chmod(0o644)
+        return out
+
+    def write_model(self, name: str, files: Mapping[str, str | bytes]) -> None:
         # Whole or not at all: the replicas look every second.
         hidden = self.models / f".{name}"
         (hidden / "1").mkdir(parents=True)
-        (hidden / "1" / "module.txt").write_text(MODEL.format(width=width))
+        for file, content in files.items():
+            data = content.encode() if isinstance(content, str) else content
+            (hidden / "1" / file).write_bytes(data)
         hidden.rename(self.models / name)
+
+    def write_softmax(self, name: str, width: int) -> None:
+        self.write_model(name, {"module.txt": SOFTMAX.format(width=width)})
 
     def run(self, *arguments: str) -> str:
         done = subprocess.run(
@@ -58,11 +85,16 @@ class Stack:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    def container(self, service: str) -> str:
+        return self.run("ps", "-q", service).strip()
+
     def health(self, replica: str) -> int:
         """The exit code of the image's own health check."""
-        container = self.run("ps", "-q", replica).strip()
-        check = ["docker", "exec", container, "/opt/rlxd/bin/rlxctl", "health", "--deadline=2"]
-        return subprocess.run(check, capture_output=True, check=False).returncode
+        check = ["/opt/rlxd/bin/rlxctl", "health", "--deadline=2"]
+        return docker("exec", self.container(replica), *check).returncode
+
+    def wait_healthy(self, replica: str) -> None:
+        wait_until(lambda: self.health(replica) == 0, replica)
 
     def query(self, expression: str) -> dict[tuple[tuple[str, str], ...], float]:
         """What Prometheus answers: labels to value."""
@@ -88,11 +120,11 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60) ->
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     running = Stack(tmp_path_factory.mktemp("stack"))
     for i in range(3):
-        running.write_model(f"soft{i}", 16 + i)
+        running.write_softmax(f"soft{i}", 16 + i)
     running.run("up")
     try:
         for replica in REPLICAS:
-            wait_until(lambda replica=replica: running.health(replica) == 0, replica)
+            running.wait_healthy(replica)
         wait_until(lambda: running.number("sum(rlxd_ready)") == 2, "Prometheus sees both")
         yield running
     finally:
