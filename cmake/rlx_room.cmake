@@ -252,7 +252,7 @@ function(rlx_server)
 endfunction()
 
 # rlx_client(<name>): clients/<name> as library rlx_<name> (tests link it) and bin/<name> from its main.cc.
-# Clients speak the wire and link no room but base.
+# Clients speak the wire: of the rooms they link wire, which also knows the IR as text, and what it stands on.
 function(rlx_client name)
   rlx_sources(sources "clients/${name}")
   list(FILTER sources EXCLUDE REGEX "/main\\.cc$")
@@ -262,7 +262,7 @@ function(rlx_client name)
   rlx_need_grpc()
   add_library(rlx_${name} STATIC ${sources})
   rlx_compile(rlx_${name})
-  rlx_link_existing(rlx_${name} PUBLIC base proto_grpc)
+  rlx_link_existing(rlx_${name} PUBLIC wire proto_grpc)
   target_link_libraries(rlx_${name} PUBLIC gRPC::grpc++)
   add_executable(${name} "clients/${name}/main.cc")
   rlx_compile(${name})

@@ -35,9 +35,12 @@ constexpr FlagSpec kGlobalFlags[] = {
 };
 
 constexpr std::string_view kModuleHelp =
-    "MODULE is a serialized GraphModule (.pb), one in protobuf's text format (.pbtxt, .txtpb), an "
-    "ONNX\n"
-    "model (.onnx; its external data lies beside it), or - for stdin.\n";
+    "MODULE is a serialized GraphModule (.pb), one in protobuf's text format (.pbtxt, .txtpb), the "
+    "IR as\n"
+    "text (.rlx, .txt: what lower prints), an ONNX model (.onnx; its external data lies beside "
+    "it), "
+    "or -\n"
+    "for stdin.\n";
 
 constexpr Command kCommands[] = {
     {"devices", "[DEVICE...]", 0, 12, RunDevices,

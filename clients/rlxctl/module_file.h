@@ -6,10 +6,12 @@
 
 namespace rlx::ctl {
 
-// A module from a file, or from stdin for "-": a serialized GraphModule, or one in protobuf's text
-// format. ".pb" is the first, ".pbtxt" and ".txtpb" are the second; with any other name what is not
-// the first is taken for the second. InvalidArgument, with the line where there is one, when it is
-// neither.
+// A module from a file, or from stdin for "-": a serialized GraphModule, the IR as text
+// (runtime/ir/text.h, what `lower` prints and a repository's module.txt holds), or a GraphModule in
+// protobuf's text format. ".pb" is the first and ".rlx" the second; with any other name text that
+// begins with a stage (hir, mir, lir) is the second, and what is not the first either (".pbtxt" and
+// ".txtpb" never are) is taken for the third. InvalidArgument, with line and column where there are
+// any, when it is none of them.
 absl::StatusOr<v1::GraphModule> ReadModule(std::string_view path);
 absl::StatusOr<v1::GraphModule> ParseModule(std::string_view bytes, std::string_view path);
 

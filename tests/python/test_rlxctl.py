@@ -178,6 +178,49 @@ def test_reads_modules_in_every_form(ctl: Ctl, module: Path) -> None:
     assert document(ctl("compile", "-", "--json", stdin=module.read_bytes()))["key"] == key
 
 
+IR = """// The same module as the IR's text.
+mir "mlp" {
+  symbol batch in [1, 2147483648]
+  %0 = input "x" : f32[batch,4]
+  %1 = param "fc.weight" : f32[4,3]
+  %2 = param "fc.bias" : f32[3]
+  %3 = matmul(%0, %1)
+  %4 = add(%3, %2)
+  output "y" = %4
+}
+"""
+
+
+@pytest.mark.parametrize("name", ["mlp.txt", "mlp.rlx", "mlp", "-"])
+def test_every_command_reads_the_ir_as_text(
+    ctl: Ctl, module: Path, weights: Path, tmp_path: Path, name: str
+) -> None:
+    path = name if name == "-" else tmp_path / name
+    if name != "-":
+        Path(path).write_text(IR)
+
+    def same(command: str, *flags: object) -> str:
+        done = ctl(command, path, "--bind=batch=2", *flags, stdin=IR.encode())
+        assert done.returncode == OK, done.stderr
+        return done.stdout
+
+    key = json.loads(same("compile", "--json"))["key"]
+    assert key == document(ctl("compile", module, "--bind=batch=2", "--json"))["key"]
+    assert key == json.loads(same("explain-key", "--json"))["key"]
+    assert 'output "y"' in same("lower", "--stage=lir")
+    assert "matmul" in same("explain")
+    assert json.loads(same("export", "--json"))
+    run = json.loads(same("run", f"--weights={weights}", "--input=x=ones", "--json"))
+    assert [output["name"] for output in run["outputs"]] == ["y"]
+
+
+def test_what_lower_prints_is_read_again(ctl: Ctl, module: Path, tmp_path: Path) -> None:
+    text = ctl("lower", module, "--stage=lir", "--bind=batch=2").stdout
+    path = tmp_path / "lowered.txt"
+    path.write_text(text)
+    assert ctl("lower", path, "--stage=lir").stdout == text
+
+
 def test_passes_options_on(ctl: Ctl, module: Path) -> None:
     flags = ["--bind=batch=2", "--arena-alignment=128", "--disable-pass=fuse_matmul_bias_act"]
     flags += ["--max-elementwise-steps=8", "--max-elementwise-inputs=4", "--dce=false"]
@@ -447,6 +490,11 @@ def test_a_module_that_is_none(ctl: Ctl, tmp_path: Path) -> None:
     text = tmp_path / "bad.pbtxt"
     text.write_text("name: 'm'\nnope: 1\n")
     assert f"{text}:2:" in ctl("compile", text).stderr
+    ir = tmp_path / "bad.txt"
+    ir.write_text('mir "m" {\n  %0 = input "x" : f33[2]\n}\n')
+    assert f"invalid argument: {ir}: line 2, column " in ctl("compile", ir).stderr
+    ir.write_text('mir "m" {\n  %0 = input "x" : f32[2]\n  %1 = matmul(%0)\n}\n')
+    assert "matmul" in ctl("compile", ir).stderr
 
 
 def test_the_deadline_is_for_the_whole_command(ctl: Ctl, module: Path) -> None:

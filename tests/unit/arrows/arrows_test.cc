@@ -87,7 +87,11 @@ std::vector<std::string> Allowed(std::string_view file) {
     return folders;
   }
   if (parts[0] == "server") return {"server/", "runtime/"};
-  if (parts[0] == "clients") return {"clients/", "runtime/base/"};
+  if (parts[0] == "clients") {
+    std::vector<std::string> folders = rooms("wire");
+    folders.push_back("clients/");
+    return folders;
+  }
   if (parts[0] == "tests" || parts[0] == "bench")
     return {"tests/", "bench/", "runtime/", "backends/", "server/", "clients/"};
   return {};
@@ -213,7 +217,10 @@ TEST(Arrows, TheCheckObjects) {
   EXPECT_TRUE(objects("runtime/engine/a.cc", "rlx/v1/types.pb.h"));
   EXPECT_TRUE(objects("runtime/wire/a.cc", "grpcpp/grpcpp.h"));
   EXPECT_TRUE(objects("runtime/base/a.h", "iostream"));
+  EXPECT_TRUE(objects("clients/rlxctl/a.cc", "runtime/passes/b.h"));
+  EXPECT_TRUE(objects("clients/rlxctl/a.cc", "server/b.h"));
   EXPECT_FALSE(objects("runtime/base/a.cc", "iostream"));
+  EXPECT_FALSE(objects("clients/rlxctl/a.cc", "runtime/wire/module.h"));
   EXPECT_FALSE(objects("runtime/stages/a.cc", "runtime/base/status.h"));
   EXPECT_FALSE(objects("backends/cuda/a.cc", "backends/gpu/b.h"));
   EXPECT_FALSE(objects("backends/cpu/a.cc", "llvm/IR/Module.h"));

@@ -21,6 +21,7 @@ namespace rlx::ctl {
 namespace {
 
 using testing::HasSubstr;
+using testing::StartsWith;
 
 TEST(Table, AlignsColumns) {
   Table table({"name", ">size", "note"});
@@ -130,6 +131,39 @@ TEST(ModuleFile, ReadsBothForms) {
   EXPECT_EQ(ParseModule(module.SerializeAsString(), "stdin")->name(), "m");
 }
 
+constexpr std::string_view kIr = R"(
+// Two numbers.
+mir "m" {
+  symbol batch in [1, 8]
+  %0 = input "x" : f32[batch,2]
+  %1 = exp(%0)
+  output "y" = %1
+}
+)";
+
+// By what the bytes are; the name decides where they could be something else, or are damaged.
+TEST(ModuleFile, ReadsTheIrAsText) {
+  for (std::string_view path : {"m.txt", "m.rlx", "m", "stdin"}) {
+    const auto module = ParseModule(kIr, path);
+    ASSERT_TRUE(module.ok()) << module.status();
+    EXPECT_EQ(module->name(), "m");
+    EXPECT_EQ(module->stage(), v1::STAGE_MIR);
+    ASSERT_EQ(module->symbols_size(), 1);
+    ASSERT_EQ(module->graphs_size(), 1);
+    EXPECT_EQ(module->graphs(0).nodes_size(), 2);
+    EXPECT_EQ(module->graphs(0).outputs(0).name(), "y");
+  }
+  EXPECT_EQ(ParseModule("lir\"m\"{}", "stdin")->stage(), v1::STAGE_LIR);
+  // A serialized module stays one, whatever it is called and whatever its name looks like.
+  v1::GraphModule module;
+  module.set_name("mir \"a module of 32 characters\"x");
+  ASSERT_EQ(module.name().size(), 32U);
+  module.set_stage(v1::STAGE_MIR);
+  for (std::string_view path : {"m.txt", "m.pb", "m"})
+    EXPECT_EQ(ParseModule(module.SerializeAsString(), path)->name(), module.name());
+  EXPECT_EQ(ParseModule("name: 'mir'", "m.txt")->name(), "mir");
+}
+
 TEST(ModuleFile, SaysWhatIsWrong) {
   const auto error = [](std::string_view bytes, std::string_view path) {
     const auto module = ParseModule(bytes, path);
@@ -138,6 +172,11 @@ TEST(ModuleFile, SaysWhatIsWrong) {
   EXPECT_EQ(error("", "m.pb"), "m.pb: is empty");
   EXPECT_EQ(error("\xFF\xFF", "m.pb"), "m.pb: is no serialized GraphModule");
   EXPECT_THAT(error("name: 'm'\nnope: 3", "m.txtpb"), HasSubstr("m.txtpb:2:"));
+  EXPECT_THAT(error("mir \"m\" {\n  %0 = nope(%1)\n}\n", "m.txt"),
+              StartsWith("m.txt: line 2, column"));
+  EXPECT_THAT(error("mir \"m\" {\n  nope\n", "-"),
+              StartsWith("-: line 2, column 3: expected a node"));
+  EXPECT_EQ(error("nope", "m.rlx"), "m.rlx: line 1, column 1: expected hir, mir or lir");
   EXPECT_THAT(ReadModule("/nowhere/m.pb").status(),
               testing::Property(&absl::Status::code, absl::StatusCode::kNotFound));
 }
