@@ -60,6 +60,7 @@ absl::Status CheckCall(const device::Program& program, const device::Step& step,
 std::span<const Routine> GemmRoutines();
 std::span<const Routine> DequantGemmRoutines();
 std::span<const Routine> AttentionRoutines();
+std::span<const Routine> ConcatRoutines();
 std::span<const Routine> ConvRoutines();
 std::span<const Routine> ConvRowsRoutines();
 std::span<const Routine> GatherRoutines();

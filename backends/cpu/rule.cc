@@ -11,7 +11,7 @@ std::span<const Rule* const> AllRules() {
   static const std::vector<const Rule*> rules = [] {
     std::vector<const Rule*> all;
     // Hand-written routines before generated kernels.
-    for (auto list : {GemmRules(), DequantGemmRules(), AttentionRules(), ConvRules(),
+    for (auto list : {GemmRules(), DequantGemmRules(), AttentionRules(), ConcatRules(), ConvRules(),
                       ConvRowsRules(), GatherRules(), TopKRules(), DequantizeRules(), SampleRules(),
                       LinearAlgebraRules(), ComplexRules(), RecurrenceRules(), ScatterRules(),
                       ControlFlowRules(), GeneratedRules()}) {
@@ -33,10 +33,10 @@ const Rule* FindRule(const Graph& graph, const Node& node, std::string* why) {
 }
 
 const Routine* FindRoutine(std::string_view name) {
-  for (auto list : {GemmRoutines(), DequantGemmRoutines(), AttentionRoutines(), ConvRoutines(),
-                    ConvRowsRoutines(), GatherRoutines(), TopKRoutines(), DequantizeRoutines(),
-                    SampleRoutines(), LinearAlgebraRoutines(), ComplexRoutines(),
-                    RecurrenceRoutines(), ScatterRoutines()}) {
+  for (auto list : {GemmRoutines(), DequantGemmRoutines(), AttentionRoutines(), ConcatRoutines(),
+                    ConvRoutines(), ConvRowsRoutines(), GatherRoutines(), TopKRoutines(),
+                    DequantizeRoutines(), SampleRoutines(), LinearAlgebraRoutines(),
+                    ComplexRoutines(), RecurrenceRoutines(), ScatterRoutines()}) {
     for (const Routine& routine : list) {
       if (routine.name == name) return &routine;
     }

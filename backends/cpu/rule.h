@@ -37,6 +37,7 @@ std::span<const Rule> GeneratedRules();
 std::span<const Rule> GemmRules();
 std::span<const Rule> DequantGemmRules();
 std::span<const Rule> AttentionRules();
+std::span<const Rule> ConcatRules();
 std::span<const Rule> ConvRules();
 std::span<const Rule> ConvRowsRules();
 std::span<const Rule> GatherRules();

@@ -15,6 +15,8 @@ void GemmPanel(const PanelTask&);
 template <class V>
 void Finish(const PanelTask&, int64_t begin, int64_t end);
 template <class V>
+void CopyRun(const CopyTask&);
+template <class V>
 void DecodeBlocks(const DecodeTask&);
 template <class V>
 void DotBlocks(const DotBlocksTask&);
@@ -62,6 +64,7 @@ constexpr MathKernels Table(Isa isa, int lanes, int panel_vectors, int tile_rows
           .pack_panel = PackPanel<V>,
           .gemm_panel = GemmPanel<V>,
           .finish = Finish<V>,
+          .copy_run = CopyRun<V>,
           .decode_blocks = DecodeBlocks<V>,
           .dot_blocks = DotBlocks<V>,
           .sum_codes = SumCodes<V>,

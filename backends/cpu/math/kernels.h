@@ -11,6 +11,7 @@
 namespace rlx::cpu {
 
 struct CodesTask;
+struct CopyTask;
 struct DecodeTask;
 struct DepthwiseRowsTask;
 struct DepthwiseTask;
@@ -41,6 +42,9 @@ struct MathKernels {
   void (*pack_panel)(const PackTask&);
   void (*gemm_panel)(const PanelTask&);
   void (*finish)(const PanelTask&, int64_t begin, int64_t end);  // activation and residual of rows
+
+  // copy_task.h
+  void (*copy_run)(const CopyTask&);
 
   // decode_task.h
   void (*decode_blocks)(const DecodeTask&);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "runtime/device/generate/loop_nest.h"
@@ -41,6 +42,13 @@ absl::Status GenerateMovement(ProgramBuilder& out, NodeId id, const Schedule& sc
 std::string WhyNotGather(const Graph& graph, const Node& node);
 absl::Status GenerateGather(ProgramBuilder& out, NodeId id, const Schedule& schedule,
                             int32_t fault);
+
+// concat, an operand after the other. `take`, where there is one, is asked first: true when it has
+// emitted the copy of `from` to where `to` says.
+using TakeCopy = std::function<bool(ProgramBuilder& out, const ProgramBuilder::Operand& from,
+                                    const LoopOperand& to, const std::string& label)>;
+absl::Status GenerateConcat(ProgramBuilder& out, NodeId id, const Schedule& schedule,
+                            const TakeCopy& take = nullptr);
 
 // fused_swiglu.
 std::string WhyNotSwiglu(const Graph& graph, const Node& node);

@@ -221,13 +221,19 @@ absl::Status EmitLoopNest(ProgramBuilder& out, const Schedule& schedule, std::ve
   return absl::OkStatus();
 }
 
+absl::Status EmitCopyInto(ProgramBuilder& out, const Schedule& schedule,
+                          const ProgramBuilder::Operand& from, const LoopOperand& to,
+                          const std::string& label, Sizes sizes) {
+  return EmitLoopNest(
+      out, schedule, from.dims, {AsLoopOperand(from, from.dims)}, {to},
+      [](Builder&, std::span<const Value> v) { return std::vector<Value>{v[0]}; }, label, sizes);
+}
+
 absl::Status EmitStridedCopy(ProgramBuilder& out, const Schedule& schedule,
                              const ProgramBuilder::Operand& from, int32_t to,
                              const std::string& label) {
   const LoopOperand target{to, from.type.dtype, RowMajorStrides(from.dims)};
-  return EmitLoopNest(
-      out, schedule, from.dims, {AsLoopOperand(from, from.dims)}, {target},
-      [](Builder&, std::span<const Value> v) { return std::vector<Value>{v[0]}; }, label);
+  return EmitCopyInto(out, schedule, from, target, label);
 }
 
 absl::StatusOr<ProgramBuilder::Operand> Densify(ProgramBuilder& out, const Schedule& schedule,

@@ -60,6 +60,11 @@ absl::Status EmitLoopNest(ProgramBuilder& out, const Schedule& schedule, std::ve
                           const LoopBody& body, const std::string& label,
                           Sizes sizes = Sizes::kInCode);
 
+// to[i] = from[i] for every point of `from`; `to` says where those lie.
+absl::Status EmitCopyInto(ProgramBuilder& out, const Schedule& schedule,
+                          const ProgramBuilder::Operand& from, const LoopOperand& to,
+                          const std::string& label, Sizes sizes = Sizes::kInCode);
+
 // out[i] = in[i] for a strided input and a dense output of equal extents.
 absl::Status EmitStridedCopy(ProgramBuilder& out, const Schedule& schedule,
                              const ProgramBuilder::Operand& from, int32_t to,

@@ -10,27 +10,6 @@ namespace {
 // From so many operands on, a concatenation does not pay for a kernel of its own for each.
 constexpr size_t kManyOperands = 16;
 
-absl::Status Concat(ProgramBuilder& out, NodeId id, const Schedule& schedule) {
-  const Node& node = out.graph().node(id);
-  const ProgramBuilder::Operand to = out.Out({id, 0});
-  const int64_t axis = node.Int("axis");
-  const Sizes sizes = node.operands.size() < kManyOperands ? Sizes::kInCode : Sizes::kInLaunch;
-  int64_t start = 0;
-  for (rlx::Value v : node.operands) {
-    const ProgramBuilder::Operand from = out.In(v);
-    const int64_t offset = start * to.strides[axis];
-    const LoopOperand target{to.buffer, to.type.dtype, to.strides, offset};
-    RLX_TRY(EmitLoopNest(
-        out, schedule, from.dims, {AsLoopOperand(from, from.dims)}, {target},
-        [](kernel::Builder&, std::span<const kernel::Value> values) {
-          return std::vector<kernel::Value>{values[0]};
-        },
-        Cat("concat %", id), sizes));
-    start += from.dims[axis];
-  }
-  return absl::OkStatus();
-}
-
 // The operand seen with the result's extents: what to read, where.
 ProgramBuilder::Operand Seen(const Node& node, ProgramBuilder::Operand from) {
   const std::vector<int64_t> dims = node.results[0].StaticDims();
@@ -55,9 +34,27 @@ std::string WhyNotMovement(const Graph& graph, const Node& node) {
   return complex ? "" : WhyNotTypes(graph, node);
 }
 
+absl::Status GenerateConcat(ProgramBuilder& out, NodeId id, const Schedule& schedule,
+                            const TakeCopy& take) {
+  const Node& node = out.graph().node(id);
+  const ProgramBuilder::Operand to = out.Out({id, 0});
+  const int64_t axis = node.Int("axis");
+  const Sizes sizes = node.operands.size() < kManyOperands ? Sizes::kInCode : Sizes::kInLaunch;
+  const std::string label = Cat("concat %", id);
+  int64_t start = 0;
+  for (rlx::Value v : node.operands) {
+    const ProgramBuilder::Operand from = out.In(v);
+    const LoopOperand part{to.buffer, to.type.dtype, to.strides, start * to.strides[axis]};
+    start += from.dims[axis];
+    if (take && take(out, from, part, label)) continue;
+    RLX_TRY(EmitCopyInto(out, schedule, from, part, label, sizes));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status GenerateMovement(ProgramBuilder& out, NodeId id, const Schedule& schedule) {
   const Node& node = out.graph().node(id);
-  if (node.op == OpKind::kConcat) return Concat(out, id, schedule);
+  if (node.op == OpKind::kConcat) return GenerateConcat(out, id, schedule);
   const ProgramBuilder::Operand from = out.In(node.operands[0]);
   const ProgramBuilder::Operand to = out.Out({id, 0});
   const std::string label = Cat(Name(node.op), " %", id);
