@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Convolution and pooling over [N, height, width, C]: what the pass channels_last makes of those
 // over [N, C, height, width], for targets whose kernels want the channels of a place side by side.
+#include <algorithm>
+
 #include "runtime/base/status.h"
 #include "runtime/ir/builder.h"
 #include "runtime/ir/ops/activation.h"
@@ -94,30 +96,61 @@ int64_t Extent(int64_t in, int64_t pads, int64_t kernel, int64_t stride, int64_t
   return (in + pads - dilation * (kernel - 1) - 1) / stride + 1;
 }
 
-OpSample SampleFusedConv(Rng& rng) {
+struct DrawnWindow {
+  int64_t groups, in, out;  // in and out: channels
+  int64_t kernel[2];
+  Ints strides, dilations;
+};
+
+DrawnWindow AnyWindow(Rng& rng) {
   const int64_t groups = Pick<int64_t>(rng, {1, 1, 2, 5}), each = Draw(rng, 1, 9);
   const bool depthwise = groups > 1 && Flip(rng);
   const int64_t in = groups * (depthwise ? 1 : each);
   const int64_t out = groups * (depthwise && Flip(rng) ? 1 : Draw(rng, 1, 9));
-  const int64_t n = Draw(rng, 1, 2), h = Draw(rng, 5, 9), w = Draw(rng, 5, 12);
-  const int64_t kh = Draw(rng, 1, 3), kw = Draw(rng, 1, 3);
-  const Ints strides = {Draw(rng, 1, 3), Draw(rng, 1, 3)}, dilations = {Draw(rng, 1, 2), 1};
+  return {groups,
+          in,
+          out,
+          {Draw(rng, 1, 3), Draw(rng, 1, 3)},
+          {Draw(rng, 1, 3), Draw(rng, 1, 3)},
+          {Draw(rng, 1, 2), 1}};
+}
+
+// So many channels that a back end may go by transformed tiles.
+DrawnWindow ManyChannels(Rng& rng) {
+  return {1, Draw(rng, 32, 50), Draw(rng, 32, 50), {3, 3}, {1, 1}, {1, 1}};
+}
+
+// One channel a group, square windows: what image models have.
+DrawnWindow OneChannelEach(Rng& rng) {
+  const int64_t groups = Draw(rng, 2, 40), kernel = Pick<int64_t>(rng, {3, 5, 7});
+  const int64_t stride = Draw(rng, 1, 2);
+  return {groups, groups, groups, {kernel, kernel}, {stride, stride}, {1, 1}};
+}
+
+OpSample SampleFusedConv(Rng& rng) {
+  const int64_t form = Draw(rng, 0, 3);
+  const DrawnWindow c = form == 0   ? ManyChannels(rng)
+                        : form == 1 ? OneChannelEach(rng)
+                                    : AnyWindow(rng);
+  const auto [kh, kw] = c.kernel;
+  const int64_t n = Draw(rng, 1, 2), h = Draw(rng, std::max<int64_t>(kh, 5), 9);
+  const int64_t w = Draw(rng, std::max<int64_t>(kw, 5), 17);
   const Ints pads = {Draw(rng, 0, 2), Draw(rng, 0, 2), Draw(rng, 0, 2), Draw(rng, 0, 2)};
   const bool bias = Flip(rng), residual = Flip(rng);
   OpSample sample{
-      {FloatOperand({n, h, w, in}, -1, 1), FloatOperand({out, in / groups, kh, kw}, -1, 1)},
-      {{"strides", strides},
+      {FloatOperand({n, h, w, c.in}, -1, 1), FloatOperand({c.out, c.in / c.groups, kh, kw}, -1, 1)},
+      {{"strides", c.strides},
        {"pads", pads},
-       {"dilations", dilations},
-       {"groups", groups},
+       {"dilations", c.dilations},
+       {"groups", c.groups},
        {"has_bias", bias},
        {"has_residual", residual},
        {"activation", std::string(kActs[Draw(rng, 0, std::size(kActs) - 1)])}}};
-  if (bias) sample.operands.push_back(FloatOperand({out}));
+  if (bias) sample.operands.push_back(FloatOperand({c.out}));
   if (residual) {
     sample.operands.push_back(
-        FloatOperand({n, Extent(h, pads[0] + pads[2], kh, strides[0], dilations[0]),
-                      Extent(w, pads[1] + pads[3], kw, strides[1], dilations[1]), out}));
+        FloatOperand({n, Extent(h, pads[0] + pads[2], kh, c.strides[0], c.dilations[0]),
+                      Extent(w, pads[1] + pads[3], kw, c.strides[1], c.dilations[1]), c.out}));
   }
   return sample;
 }

@@ -157,19 +157,22 @@ Ints DrawInts(Rng& rng, size_t count, int64_t low, int64_t high) {
 }
 
 OpSample SampleConv(Rng& rng) {
-  const size_t rank = Draw(rng, 1, 3);
-  const int64_t groups = Pick<int64_t>(rng, {1, 1, 2, 3}), per_group = Draw(rng, 1, 3);
+  const bool many = Draw(rng, 0, 3) == 0;  // channels, so that transformed tiles may pay
+  const size_t rank = many ? 2 : Draw(rng, 1, 3);
+  const int64_t groups = many ? 1 : Pick<int64_t>(rng, {1, 1, 2, 3});
+  const int64_t per_group = many ? Draw(rng, 32, 40) : Draw(rng, 1, 3);
   const bool depthwise = groups > 1 && Flip(rng);
-  const int64_t in = groups * (depthwise ? 1 : per_group), out = groups * Draw(rng, 1, 3);
+  const int64_t in = groups * (depthwise ? 1 : per_group);
+  const int64_t out = groups * (many ? Draw(rng, 32, 40) : Draw(rng, 1, 3));
   Shape x = {Draw(rng, 1, 2), in}, w = {out, in / groups};
   for (size_t d = 0; d < rank; ++d) {
     x.push_back(Draw(rng, 5, 9));
-    w.push_back(Draw(rng, 1, 3));
+    w.push_back(many ? 3 : Draw(rng, 1, 3));
   }
   OpSample sample{{FloatOperand(std::move(x)), FloatOperand(std::move(w))},
-                  {{"strides", DrawInts(rng, rank, 1, 3)},
+                  {{"strides", DrawInts(rng, rank, 1, many ? 1 : 3)},
                    {"pads", DrawInts(rng, 2 * rank, 0, 2)},
-                   {"dilations", DrawInts(rng, rank, 1, 2)},
+                   {"dilations", DrawInts(rng, rank, 1, many ? 1 : 2)},
                    {"groups", groups}}};
   if (Flip(rng)) sample.operands.push_back(FloatOperand({out}));
   return sample;
