@@ -314,6 +314,15 @@ int64_t TasksPerHead(const Attention& a, const Cut& cut, int threads) {
   return threads == 1 ? 1 : std::min(wanted, cut.total());
 }
 
+// Tasks that a thread claims at a time. Keys that are read where they lie, and that the cores' own
+// caches can hold, may still be where they were made: each thread takes one part of them, as copies
+// do (copy.cc).
+int64_t Grain(const Attention& a, int64_t tasks, int threads) {
+  constexpr int64_t kOwnFloats = 256 << 10;
+  const int64_t floats = a.batch * a.kv_heads * a.keys * (a.head_dim + a.value_dim);
+  return PacksKeys(a) || floats > threads * kOwnFloats ? 1 : (tasks + threads - 1) / threads;
+}
+
 }  // namespace
 
 size_t AttentionScratchBytes(const MathKernels& kernels, const Attention& attention, int threads) {
@@ -325,7 +334,7 @@ void Attend(const MathKernels& kernels, const Attention& attention, Team& team, 
   const Cut cut(a);
   const int64_t per_head = TasksPerHead(a, cut, team.size());
   const int64_t size = Sizes(kernels, a).total();
-  team.ParallelFor(0, a.batch * a.kv_heads * per_head, 1, [&](int64_t task, int64_t, int member) {
+  const auto run = [&](int64_t task, int member) {
     const int64_t head = task / per_head, part = task % per_head;
     const int64_t batch = head / a.kv_heads, kv = head % a.kv_heads;
     const Range blocks{cut.total() * part / per_head, cut.total() * (part + 1) / per_head};
@@ -334,7 +343,12 @@ void Attend(const MathKernels& kernels, const Attention& attention, Team& team, 
     for (int64_t i = blocks.begin; i < blocks.end && !team.Ended(); ++i) {
       worker.Run(BlockRows(a, cut, batch, kv, i));
     }
-  });
+  };
+  const int64_t tasks = a.batch * a.kv_heads * per_head;
+  team.ParallelFor(0, tasks, Grain(a, tasks, team.size()),
+                   [&](int64_t begin, int64_t end, int member) {
+                     for (int64_t task = begin; task < end; ++task) run(task, member);
+                   });
 }
 
 }  // namespace rlx::cpu

@@ -6,6 +6,7 @@
 #include "backends/cpu/math/conv_rows.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "backends/cpu/math/conv_rows_task.h"
 #include "backends/cpu/math/conv_task.h"
@@ -22,9 +23,11 @@ constexpr int64_t kBlockPlaces = 128;
 // Units that a team wants for each of its threads, so that all of them end at about one time.
 constexpr int64_t kUnitsEach = 6;
 
-// Vectors of channels of a unit of depthwise work: so many that a place is a run of memory, so few
-// that their rows and weights stay in the cache from one row of outputs to the next.
-constexpr int64_t kDepthwiseVectors = 16;
+// Channels of a unit of depthwise work: so many that a place is a run of memory, so few that what
+// the windows of a strip (depthwise_rows_kernels.h) hold stays in L1 from one row of outputs to the
+// next.
+constexpr int64_t kStripFloats = 8 << 10, kStripPlaces = 7;
+constexpr int64_t kLeastChannels = 64, kMostChannels = 256;
 
 bool IsDepthwise(const ConvRows& c) {
   return c.groups > 1 && c.in_channels == c.groups && c.out_channels == c.groups;
@@ -56,14 +59,34 @@ struct Field {
   int64_t height = 0, width = 0, channels = 0;
 };
 
+// Three planes into places, the first layer of most models: four at a time, and how many it did.
+int64_t InterleaveThree(const float* in, int64_t plane, int64_t count, float* out) {
+  typedef float Four __attribute__((vector_size(16)));
+  const auto load = [](const float* p) {
+    Four x;
+    std::memcpy(&x, p, sizeof x);
+    return x;
+  };
+  int64_t i = 0;
+  for (; i + 4 <= count; i += 4) {
+    const Four a = load(in + i), b = load(in + plane + i), c = load(in + 2 * plane + i);
+    const Four low = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+    const Four middle = __builtin_shufflevector(b, c, 1, 5, 2, 6);
+    const Four high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    const Four places[] = {__builtin_shufflevector(low, c, 0, 1, 4, 2),
+                           __builtin_shufflevector(middle, a, 0, 1, 6, 2),
+                           __builtin_shufflevector(high, c, 6, 2, 3, 7)};
+    std::memcpy(out + 3 * i, places, sizeof places);
+  }
+  return i;
+}
+
 // `count` places of an image in any order.
 void GatherPlaces(const ConvRows& c, const float* in, int64_t count, float* out) {
   const int64_t place = c.x_strides[2], channel = c.x_strides[3];
-  if (c.in_channels == 3) {  // the first layer of most models
-    for (int64_t i = 0; i < count; ++i, in += place, out += 3) {
-      out[0] = in[0], out[1] = in[channel], out[2] = in[2 * channel];
-    }
-    return;
+  if (c.in_channels == 3 && place == 1) {
+    const int64_t done = InterleaveThree(in, channel, count, out);
+    in += done, out += 3 * done, count -= done;
   }
   for (int64_t i = 0; i < count; ++i, in += place) {
     for (int64_t k = 0; k < c.in_channels; ++k) *out++ = in[k * channel];
@@ -240,9 +263,20 @@ struct Cut {
   int64_t runs = 0, height = 0, bands_each = 0, units = 0;
 };
 
+// Vectors of channels of a unit, even ones.
+int64_t DepthwiseVectors(const MathKernels& kernels, const ConvRows& c) {
+  const Window2d& w = c.window;
+  const int64_t places = w.kernel_h * ((kStripPlaces - 1) * w.stride_w + w.kernel_w);
+  const int64_t most = std::clamp(kStripFloats / places, kLeastChannels, kMostChannels);
+  const int64_t all = (c.out_channels + kernels.lanes - 1) / kernels.lanes;
+  const int64_t runs = (all * kernels.lanes + most - 1) / most;
+  return (all + runs - 1) / runs;
+}
+
 void Depthwise(const MathKernels& kernels, const ConvRows& c, Team& team) {
   const Window2d& w = c.window;
-  const Cut cut(kernels, c.batch, w.out_h, c.out_channels, kDepthwiseVectors, team.size());
+  const int64_t vectors = DepthwiseVectors(kernels, c);
+  const Cut cut(kernels, c.batch, w.out_h, c.out_channels, vectors, team.size());
   team.ParallelFor(0, cut.units, 1, [&](int64_t begin, int64_t end, int) {
     for (int64_t u = begin; u < end; ++u) {
       const Cut::Unit unit = cut.At(u);

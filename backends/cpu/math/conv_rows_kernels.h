@@ -9,6 +9,7 @@
 
 #include "backends/cpu/math/conv_rows_task.h"
 #include "backends/cpu/math/panel_kernels.h"
+#include "backends/cpu/math/taps.h"
 
 namespace rlx::cpu {
 
@@ -38,11 +39,7 @@ template <class V, int mr, int nv>
 [[gnu::noinline]] void RunWindowTile(const WindowTile& w) {
   const TileTask& t = w.tile;
   Tile<V, mr, nv> tile;
-#pragma GCC unroll 16
-  for (int i = 0; i < mr; ++i) {
-    __builtin_prefetch(t.c + i * t.ldc, 1);
-    __builtin_prefetch(t.c + i * t.ldc + nv * V::kLanes - 1, 1);
-  }
+  FetchResults<V, mr, nv>(t, t.depth * w.segments);
   t.first ? tile.Clear() : tile.Load(t.c, t.ldc, t.tail);
   constexpr int kRowOfB = nv * V::kLanes;
   const float* b = t.b;
@@ -62,7 +59,7 @@ template <class V, int mr, int nv>
     }
     for (; k < depth; ++k, b += kRowOfB) WindowStep<V, mr, nv>(tile, a, k, b);
   }
-  if (t.last) tile.ScaleAndBias(t.alpha, t.bias, t.row_bias, t.tail);
+  if (t.last) EndTile(tile, t);
   tile.Store(t.c, t.ldc, t.tail);
 }
 
@@ -96,10 +93,10 @@ template <class V, int nv>
     rows = NextRows<V>(out.rows - i);
     w.places = t.places + i;
     w.tile.c = out.c + i * out.ldc;
-    if (w.tile.last) FetchResidual<V, nv>(out, i, i + rows);
+    PlanResidual<V, nv>(out, i, i + rows, w.tile);
     RunWindowTileOf<V, nv>(rows, w);
     w.tile.ahead += w.segments * (w.tile.depth / 4) * w.tile.ahead_bytes;
-    if (w.tile.last) Finish<V>(out, i, i + rows);
+    if (w.tile.last && w.tile.ending.later) Finish<V>(out, i, i + rows);
   }
 }
 
@@ -108,10 +105,13 @@ template <class V, int nv>
   const PanelTask& out = t.out;
   const WindowChunks chunks = ChunksOf<V>(t);
   const int64_t tiles = CeilDiv(out.rows, V::kTileRows);
-  WindowTile w{.tile = {.b = out.b,
-                        .ldc = out.ldc,
-                        .tail = out.columns - (nv - 1) * V::kLanes,
-                        .bias = out.bias}};
+  WindowTile w{
+      .tile = {.b = out.b,
+               .ldc = out.ldc,
+               .tail = out.columns - (nv - 1) * V::kLanes,
+               .bias = out.bias,
+               .ending = EndingOf(out.activation, out.residual != nullptr && !out.residual_first),
+               .ld_residual = out.ld_residual}};
   for (int64_t s = 0; s < t.segments; s += chunks.segments) {
     w.offsets = t.offsets + s;
     w.segments = Least(chunks.segments, t.segments - s);
@@ -134,132 +134,6 @@ void WindowRows(const WindowRowsTask& t) {
     if (t.out.vectors == 3) return RunWindowRows<V, 3>(t);
   }
   t.out.vectors == 2 ? RunWindowRows<V, 2>(t) : RunWindowRows<V, 1>(t);
-}
-
-// Of `kernel` taps, those that an output place finds inside [0, in): [begin, end).
-struct TapRange {
-  int64_t begin, end;
-};
-[[gnu::always_inline]] inline TapRange TapsAt(int64_t out, int64_t stride, int64_t pad,
-                                              int64_t dilation, int64_t kernel, int64_t in) {
-  const int64_t at = out * stride - pad;
-  const int64_t begin = at >= 0 ? 0 : CeilDiv(-at, dilation);
-  const int64_t end = at >= in ? 0 : Least(kernel, CeilDiv(in - at, dilation));
-  return {Least(begin, kernel), Most(end, Least(begin, kernel))};
-}
-
-template <class V, bool whole>
-[[gnu::always_inline]] inline typename V::F LoadLanes(const float* p, int n) {
-  if constexpr (whole) return V::Load(p);
-  return V::LoadN(p, n);
-}
-
-// Outputs [x, x + count) of row y of a depthwise convolution, `n` channels from `channel` on, with
-// taps `columns` of `rows` inside the image for all of them. `kernel`: its width where all columns
-// are inside and it is known when compiled, else 0.
-template <class V, int count, int kernel, bool whole>
-[[gnu::always_inline]] inline void DepthwiseOutputs(const DepthwiseRowsTask& t, int64_t y,
-                                                    int64_t x, TapRange rows, TapRange columns,
-                                                    int64_t channel, int n) {
-  using F = typename V::F;
-  const Window2d& w = *t.window;
-  const int64_t step = w.stride_w * t.all_channels, tap = w.dilation_w * t.all_channels;
-  const F bias = t.bias == nullptr ? V::Zero() : LoadLanes<V, whole>(t.bias + channel, n);
-  F sum[count];
-#pragma GCC unroll 8
-  for (int r = 0; r < count; ++r) sum[r] = bias;
-  for (int64_t i = rows.begin; i < rows.end; ++i) {
-    const int64_t row = y * w.stride_h + i * w.dilation_h - w.pad_top;
-    const int64_t place = row * w.in_w + x * w.stride_w - w.pad_left;
-    const float* in = t.x + place * t.all_channels + channel;
-    const float* taps = t.w + i * w.kernel_w * t.all_channels + channel;
-    const int64_t begin = kernel > 0 ? 0 : columns.begin, end = kernel > 0 ? kernel : columns.end;
-#pragma GCC unroll 5
-    for (int64_t j = begin; j < end; ++j) {
-      const F weight = LoadLanes<V, whole>(taps + j * t.all_channels, n);
-#pragma GCC unroll 8
-      for (int r = 0; r < count; ++r) {
-        sum[r] = V::Fma(LoadLanes<V, whole>(in + r * step + j * tap, n), weight, sum[r]);
-      }
-    }
-  }
-  float* out = t.y + (y * w.out_w + x) * t.all_channels + channel;
-#pragma GCC unroll 8
-  for (int r = 0; r < count; ++r) {
-    whole ? V::Store(out + r * t.all_channels, sum[r])
-          : V::StoreN(out + r * t.all_channels, sum[r], n);
-  }
-}
-
-// The same for all channels of the task: they are neighbours, so every place is one run of memory.
-// What the next row of outputs reads first is fetched meanwhile.
-template <class V, int count, int kernel>
-[[gnu::noinline]] void DepthwisePlaces(const DepthwiseRowsTask& t, int64_t y, int64_t x,
-                                       TapRange rows, TapRange columns) {
-  const Window2d& w = *t.window;
-  const int64_t end = t.channel + t.channels, step = w.stride_w * t.all_channels;
-  const int64_t below = (y + 1) * w.stride_h + (w.kernel_h - 1) * w.dilation_h - w.pad_top;
-  const int64_t ahead = Least(below, w.in_h - 1) * w.in_w + x * w.stride_w;
-  int64_t c = t.channel;
-  for (; c + V::kLanes <= end; c += V::kLanes) {
-#pragma GCC unroll 8
-    for (int r = 0; r < count; ++r) {
-      __builtin_prefetch(t.x + ahead * t.all_channels + c + r * step, 0, 2);
-    }
-    DepthwiseOutputs<V, count, kernel, true>(t, y, x, rows, columns, c, V::kLanes);
-  }
-  if (c == end) return;
-  DepthwiseOutputs<V, count, kernel, false>(t, y, x, rows, columns, c, static_cast<int>(end - c));
-}
-
-template <class V>
-[[gnu::always_inline]] inline void DepthwiseEdge(const DepthwiseRowsTask& t, int64_t y, int64_t x,
-                                                 TapRange rows) {
-  const Window2d& w = *t.window;
-  const TapRange columns = TapsAt(x, w.stride_w, w.pad_left, w.dilation_w, w.kernel_w, w.in_w);
-  DepthwisePlaces<V, 1, 0>(t, y, x, rows, columns);
-}
-
-template <class V, int kernel>
-[[gnu::noinline]] void DepthwiseRow(const DepthwiseRowsTask& t, int64_t y) {
-  const Window2d& w = *t.window;
-  const TapRange rows = TapsAt(y, w.stride_h, w.pad_top, w.dilation_h, w.kernel_h, w.in_h);
-  const int64_t slack = w.in_w - 1 - (w.kernel_w - 1) * w.dilation_w + w.pad_left;
-  const int64_t inner = Least(CeilDiv(w.pad_left, w.stride_w), w.out_w);
-  const int64_t outer = slack < 0 ? inner : Most(inner, Least(slack / w.stride_w + 1, w.out_w));
-  const TapRange all{0, w.kernel_w};
-  int64_t x = 0;
-  for (; x < inner; ++x) DepthwiseEdge<V>(t, y, x, rows);
-  for (; x + 6 <= outer; x += 6) DepthwisePlaces<V, 6, kernel>(t, y, x, rows, all);
-  for (; x + 3 <= outer; x += 3) DepthwisePlaces<V, 3, kernel>(t, y, x, rows, all);
-  for (; x < outer; ++x) DepthwisePlaces<V, 1, kernel>(t, y, x, rows, all);
-  for (; x < w.out_w; ++x) DepthwiseEdge<V>(t, y, x, rows);
-}
-
-template <class V>
-void DepthwiseRows(const DepthwiseRowsTask& t) {
-  const Window2d& w = *t.window;
-  for (int64_t y = t.row; y < t.row + t.rows; ++y) {
-    switch (w.kernel_w) {
-      case 3:
-        DepthwiseRow<V, 3>(t, y);
-        break;
-      case 5:
-        DepthwiseRow<V, 5>(t, y);
-        break;
-      default:
-        DepthwiseRow<V, 0>(t, y);
-    }
-    const int64_t at = y * w.out_w * t.all_channels + t.channel;
-    Finish<V>({.columns = static_cast<int>(t.channels),
-               .c = t.y + at,
-               .ldc = t.all_channels,
-               .activation = t.activation,
-               .residual = t.residual == nullptr ? nullptr : t.residual + at,
-               .ld_residual = t.all_channels,
-               .residual_first = true},
-              0, w.out_w);
-  }
 }
 
 // The pool of one place for up to `nv` vectors of channels. Means add up row by row of the window,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "backends/cpu/math/conv_rows_kernels.h"
+#include "backends/cpu/math/depthwise_rows_kernels.h"
 #include "backends/cpu/math/simd_avx2.h"
 #include "backends/cpu/math/winograd_kernels.h"
 

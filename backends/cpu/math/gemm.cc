@@ -25,6 +25,9 @@ constexpr int64_t kUnitWork = 64 * 1024;
 // And at no more a claim is long enough: between claims a run may be ended.
 constexpr int64_t kClaimWork = int64_t{1} << 28;
 
+// The same as kUnitWork for floats of weights that are read from memory.
+constexpr int64_t kUnitFloats = 16 * 1024;
+
 // Claims of work for each thread of a team.
 constexpr int64_t kClaims = 4;
 
@@ -80,11 +83,15 @@ void RunUnits(const MathKernels& kernels, const PackedGemm& g, const Panels& pan
 
 // Units to claim at a time: a few claims for each thread, so that a slow core does not hold up the
 // others, but panels that follow each other where possible, and no claim that costs less than
-// claiming. Few rows against weights that the caches of all cores hold: a claim each, so that in a
-// loop every core meets its own part again.
+// claiming. Few rows cost what reading the weights costs: against weights that the caches of all
+// cores hold a claim each, so that in a loop every core meets its own part again; else panel by
+// panel, so that threads end at about one time.
 int64_t Grain(const PackedGemm& g, int64_t block, int64_t units, int width, int threads) {
   const int64_t work = std::min(g.m, block) * g.k * width;
-  const bool own = g.m <= kOwnRows && g.k * g.n <= threads * kOwnFloats;
+  if (g.m <= kOwnRows && g.k * g.n > threads * kOwnFloats) {
+    return std::max<int64_t>(1, kUnitFloats / (g.k * width));
+  }
+  const bool own = g.m <= kOwnRows;
   const int64_t claims = own ? threads : kClaims * threads;
   const int64_t even = own ? (units + claims - 1) / claims : units / claims;
   return std::max<int64_t>({1, kUnitWork / work, std::min(even, kClaimWork / work)});

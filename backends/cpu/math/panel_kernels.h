@@ -20,6 +20,25 @@ inline constexpr int64_t kChunk = 9216 / (V::kLanes * V::kTileVectors);
 inline constexpr int64_t kCacheLine = 64;
 inline constexpr int64_t kLoneDistance = 4096;  // bytes
 
+// How finished sums leave the registers. Residuals, bounds and hard swish cost little enough to be
+// applied there. Other activations go over rows just stored (FinishRows): in registers they would
+// multiply the variants of tiles.
+struct Ending {
+  bool later = false;  // all of it by FinishRows
+  bool bounds = false, swish = false;
+  float low = -__builtin_huge_valf(), high = __builtin_huge_valf();
+};
+[[gnu::always_inline]] inline Ending EndingOf(const Activation& a, bool residual_comes_last) {
+  Ending e;
+  e.swish = a.kind == Act::kHardSwish;
+  e.bounds = a.kind == Act::kRelu || a.kind == Act::kClip;
+  const bool cheap = e.bounds || e.swish;
+  if (a.kind != Act::kNone && (residual_comes_last || !cheap)) return {.later = true};
+  if (e.bounds) e.low = a.kind == Act::kClip ? a.p : 0;
+  if (a.kind == Act::kClip) e.high = a.q;
+  return e;
+}
+
 template <class V, int mr, int nv>
 struct Tile {
   using F = typename V::F;
@@ -85,6 +104,34 @@ struct Tile {
       for (int v = 0; v < nv; ++v) sum[i][v] = V::Fma(sum[i][v], scale, V::Add(add[v], shift));
     }
   }
+
+  [[gnu::always_inline]] void AddResidual(const float* residual, int64_t ld, int tail) {
+#pragma GCC unroll 16
+    for (int i = 0; i < mr; ++i) {
+      const float* row = residual + i * ld;
+#pragma GCC unroll 16
+      for (int v = 0; v < nv - 1; ++v) sum[i][v] = V::Add(sum[i][v], V::Load(row + v * kLanes));
+      const float* last = row + (nv - 1) * kLanes;
+      const F rest = tail == kLanes ? V::Load(last) : V::LoadN(last, tail);
+      sum[i][nv - 1] = V::Add(sum[i][nv - 1], rest);
+    }
+  }
+
+  [[gnu::always_inline]] void Bound(F low, F high) {
+#pragma GCC unroll 16
+    for (int i = 0; i < mr; ++i) {
+#pragma GCC unroll 16
+      for (int v = 0; v < nv; ++v) sum[i][v] = V::Min(high, V::Max(low, sum[i][v]));
+    }
+  }
+
+  [[gnu::always_inline]] void Swish() {
+#pragma GCC unroll 16
+    for (int i = 0; i < mr; ++i) {
+#pragma GCC unroll 16
+      for (int v = 0; v < nv; ++v) sum[i][v] = HardSwish<V>(sum[i][v]);
+    }
+  }
 };
 
 // One register tile over `depth` steps of k.
@@ -100,18 +147,42 @@ struct TileTask {
   float alpha = 1;
   const float* bias = nullptr;
   const float* row_bias = nullptr;
+  Ending ending = {};
+  const float* residual = nullptr;  // unless it comes later
+  int64_t ld_residual = 0;
   const char* ahead = nullptr;  // bytes of B to fetch meanwhile,
   int64_t ahead_bytes = 0;      // so many every four steps
 };
 
+// Has the lines there that results go to: a store to a line that is elsewhere waits for it. Tiles
+// of few steps are over before that, and fetch for the tile below.
+template <class V, int mr, int nv>
+[[gnu::always_inline]] inline void FetchResults(const TileTask& t, int64_t steps) {
+  constexpr int64_t kFewSteps = 96;
+  const float* c = steps < kFewSteps ? t.c + mr * t.ldc : t.c;
+#pragma GCC unroll 16
+  for (int i = 0; i < mr; ++i) {
+    const char* row = reinterpret_cast<const char*>(c + i * t.ldc);
+    constexpr int64_t kBytes = nv * V::kLanes * static_cast<int64_t>(sizeof(float));
+#pragma GCC unroll 4
+    for (int64_t at = 0; at < kBytes; at += kCacheLine) __builtin_prefetch(row + at, 1);
+    __builtin_prefetch(row + kBytes - 1, 1);
+  }
+}
+
+// From sums to results.
+template <class V, int mr, int nv>
+[[gnu::always_inline]] inline void EndTile(Tile<V, mr, nv>& tile, const TileTask& t) {
+  tile.ScaleAndBias(t.alpha, t.bias, t.row_bias, t.tail);
+  if (t.residual != nullptr) tile.AddResidual(t.residual, t.ld_residual, t.tail);
+  if (t.ending.bounds) tile.Bound(V::Set(t.ending.low), V::Set(t.ending.high));
+  if (t.ending.swish) tile.Swish();
+}
+
 template <class V, int mr, int nv>
 [[gnu::noinline]] void RunTile(const TileTask& t) {
   Tile<V, mr, nv> tile;
-#pragma GCC unroll 16
-  for (int i = 0; i < mr; ++i) {
-    __builtin_prefetch(t.c + i * t.ldc, 1);
-    __builtin_prefetch(t.c + i * t.ldc + nv * V::kLanes - 1, 1);
-  }
+  FetchResults<V, mr, nv>(t, t.depth);
   t.first ? tile.Clear() : tile.Load(t.c, t.ldc, t.tail);
   constexpr int kRowOfB = nv * V::kLanes;
   const float* a = t.a;
@@ -127,7 +198,7 @@ template <class V, int mr, int nv>
     for (int u = 0; u < 4; ++u) tile.Step(a + u, lda, b + u * kRowOfB);
   }
   for (; k > 0; --k, ++a, b += kRowOfB) tile.Step(a, lda, b);
-  if (t.last) tile.ScaleAndBias(t.alpha, t.bias, t.row_bias, t.tail);
+  if (t.last) EndTile(tile, t);
   tile.Store(t.c, t.ldc, t.tail);
 }
 
@@ -164,13 +235,15 @@ void Finish(const PanelTask& t, int64_t begin, int64_t end) {
 
 // Has the residual of rows [begin, end) there by the time that their sums are.
 template <class V, int nv>
-[[gnu::always_inline]] inline void FetchResidual(const PanelTask& t, int64_t begin, int64_t end) {
-  if (t.residual == nullptr) return;
+[[gnu::always_inline]] inline void PlanResidual(const PanelTask& t, int64_t begin, int64_t end,
+                                                TileTask& tile) {
+  if (t.residual == nullptr || !tile.last) return;
   for (int64_t i = begin; i < end; ++i) {
     const char* row = reinterpret_cast<const char*>(t.residual + i * t.ld_residual);
     const int64_t bytes = nv * V::kLanes * static_cast<int64_t>(sizeof(float));
     for (int64_t at = 0; at < bytes; at += kCacheLine) __builtin_prefetch(row + at, 0, 3);
   }
+  if (!tile.ending.later) tile.residual = t.residual + begin * t.ld_residual;
 }
 
 template <class V, int nv, int mr = V::kTileRows>
@@ -188,26 +261,38 @@ template <class V>
   return left >= 2 * kRows ? kRows : left > kRows ? (left + 1) / 2 : left;
 }
 
+// Steps of k that one chunk covers. A lone tile reads B once, at the speed of memory: it goes in
+// one chunk up to kLoneDistance before the end of the panel.
+template <class V, int nv>
+[[gnu::always_inline]] inline int64_t ChunkDepth(const PanelTask& t) {
+  constexpr int64_t kLoneSteps =
+      RoundUp(kLoneDistance / (nv * V::kLanes * static_cast<int64_t>(sizeof(float))), 4);
+  if (t.rows > V::kTileRows) return RoundUp(CeilDiv(t.k, CeilDiv(t.k, kChunk<V>)), 4);
+  return t.k > 2 * kLoneSteps ? RoundUp(t.k - kLoneSteps, 4) : t.k;
+}
+
 // B of this chunk was fetched while the one before was used; spread what the next needs over the
-// tiles. A lone tile fetches its own chunk, some way ahead of itself.
+// tiles. A lone tile fetches its own chunk, some way ahead of itself, and at last the next panel.
 template <class V, int nv>
 [[gnu::always_inline]] inline void PlanAhead(int64_t tiles, const float* next, TileTask& tile) {
   constexpr int64_t kBytes = 4 * nv * V::kLanes * static_cast<int64_t>(sizeof(float));
   tile.ahead_bytes = RoundUp(CeilDiv(kBytes, tiles), kCacheLine);
-  const float* from = tiles == 1 ? tile.b + kLoneDistance / sizeof(float) : next;
+  const bool own = tiles == 1 && tile.first;
+  const float* from = own ? tile.b + kLoneDistance / sizeof(float) : next;
   tile.ahead = reinterpret_cast<const char*>(from);
 }
 
 template <class V, int nv>
 [[gnu::noinline]] void RunPanel(const PanelTask& t) {
-  const int64_t chunks = t.rows <= V::kTileRows ? 1 : CeilDiv(t.k, kChunk<V>);
-  const int64_t depth = RoundUp(CeilDiv(t.k, chunks), 4);
+  const int64_t depth = ChunkDepth<V, nv>(t);
   const int64_t tiles = CeilDiv(t.rows, V::kTileRows);
   TileTask tile{.lda = t.lda,
                 .ldc = t.ldc,
                 .tail = t.columns - (nv - 1) * V::kLanes,
                 .alpha = t.alpha,
-                .bias = t.bias};
+                .bias = t.bias,
+                .ending = EndingOf(t.activation, t.residual != nullptr && !t.residual_first),
+                .ld_residual = t.ld_residual};
   for (int64_t k = 0; k < t.k; k += depth) {
     tile.first = k == 0 && !t.accumulate;
     tile.last = k + depth >= t.k;
@@ -219,10 +304,10 @@ template <class V, int nv>
       tile.a = t.a + i * t.lda + k;
       tile.c = t.c + i * t.ldc;
       tile.row_bias = t.row_bias == nullptr ? nullptr : t.row_bias + i;
-      if (tile.last) FetchResidual<V, nv>(t, i, i + rows);
+      PlanResidual<V, nv>(t, i, i + rows, tile);
       RunTileOf<V, nv>(rows, tile);
       tile.ahead += tile.depth / 4 * tile.ahead_bytes;
-      if (tile.last) Finish<V>(t, i, i + rows);
+      if (tile.last && tile.ending.later) Finish<V>(t, i, i + rows);
     }
   }
 }

@@ -93,6 +93,11 @@ template <class V>
   return V::Min(V::Set(high), V::Max(V::Set(low), x));
 }
 
+template <class V>
+[[gnu::always_inline]] inline typename V::F HardSwish(typename V::F x) {
+  return V::Mul(x, Clip<V>(V::Fma(x, V::Set(1.0f / 6), V::Set(0.5f)), 0, 1));
+}
+
 // One function of class Act as a value, so that a loop over data can be written once.
 template <class V, Act kind>
 struct Activate {
@@ -112,9 +117,7 @@ struct Activate {
     if constexpr (kind == Act::kGeluErf) return GeluErf<V>(x);
     if constexpr (kind == Act::kGeluTanh) return GeluTanh<V>(x);
     if constexpr (kind == Act::kHardSigmoid) return Clip<V>(V::Fma(p, x, q), 0, 1);
-    if constexpr (kind == Act::kHardSwish) {
-      return V::Mul(x, Clip<V>(V::Fma(x, V::Set(1.0f / 6), V::Set(0.5f)), 0, 1));
-    }
+    if constexpr (kind == Act::kHardSwish) return HardSwish<V>(x);
   }
 };
 

@@ -47,7 +47,8 @@ void WinogradTile(const WinogradTileTask& t) {
 }
 
 template <class V>
-[[gnu::always_inline]] inline void WinogradSumAt(const WinogradSumTask& t, int64_t c, int n) {
+[[gnu::always_inline]] inline void WinogradSumAt(const WinogradSumTask& t, const Ending& ending,
+                                                 int64_t c, int n) {
   using F = typename V::F;
   F top[4], bottom[4];
 #pragma GCC unroll 4
@@ -64,24 +65,25 @@ template <class V>
 #pragma GCC unroll 4
   for (int i = 0; i < 4; ++i) {
     if (t.out[i] == nullptr) continue;
-    const F sum = V::Add(sums[i], bias);
+    F sum = V::Add(sums[i], bias);
+    if (t.residual[i] != nullptr) sum = V::Add(sum, LoadSome<V>(t.residual[i] + c, n));
+    if (ending.swish) sum = HardSwish<V>(sum);
+    if (ending.bounds) sum = V::Min(V::Set(ending.high), V::Max(V::Set(ending.low), sum));
     n == V::kLanes ? V::Store(t.out[i] + c, sum) : V::StoreN(t.out[i] + c, sum, n);
   }
 }
 
 template <class V>
 void WinogradSum(const WinogradSumTask& t) {
+  const Ending ending = EndingOf(t.activation, false);
   int64_t c = 0;
-  for (; c + V::kLanes <= t.channels; c += V::kLanes) WinogradSumAt<V>(t, c, V::kLanes);
-  if (c < t.channels) WinogradSumAt<V>(t, c, static_cast<int>(t.channels - c));
-  for (int i = 0; i < 4; ++i) {
-    if (t.out[i] == nullptr) continue;
-    Finish<V>({.columns = static_cast<int>(t.channels),
-               .c = t.out[i],
-               .activation = t.activation,
-               .residual = t.residual[i],
-               .residual_first = true},
-              0, 1);
+  for (; c + V::kLanes <= t.channels; c += V::kLanes) WinogradSumAt<V>(t, ending, c, V::kLanes);
+  if (c < t.channels) WinogradSumAt<V>(t, ending, c, static_cast<int>(t.channels - c));
+  if (!ending.later) return;
+  for (float* out : t.out) {
+    if (out == nullptr) continue;
+    Finish<V>({.columns = static_cast<int>(t.channels), .c = out, .activation = t.activation}, 0,
+              1);
   }
 }
 

@@ -100,6 +100,7 @@ struct Problem {
   std::vector<float> x, w, bias, residual, y;
 };
 
+constexpr Shape kDepthwise{2, 37, 37, 37, 17, 40, 3, 3, 1, 1, 1, 1, 1, 1};
 constexpr Shape kShapes[] = {
     {1, 3, 5, 1, 9, 11, 3, 3, 1, 1, 1, 1, 1, 1},        // plain
     {2, 16, 33, 1, 7, 7, 3, 3, 1, 1, 1, 1, 1, 1},       // few places
@@ -112,11 +113,13 @@ constexpr Shape kShapes[] = {
     {1, 3, 100, 1, 32, 32, 16, 16, 16, 1, 0, 0, 0, 0},  // patches
     {2, 4, 6, 2, 12, 10, 3, 2, 3, 2, 0, 2, 1, 3},       // groups, stride 3, dilation
     {1, 2, 2, 1, 1, 50, 1, 5, 1, 1, 0, 4, 0, 0},        // one spatial dim, causal
-    {2, 37, 37, 37, 17, 40, 3, 3, 1, 1, 1, 1, 1, 1},    // depthwise
+    kDepthwise,
     {1, 16, 16, 16, 20, 21, 5, 5, 2, 1, 2, 2, 2, 2},
-    {1, 5, 10, 5, 20, 21, 5, 5, 2, 1, 2, 2, 2, 2},   // two outputs a channel
-    {1, 19, 19, 19, 9, 30, 3, 3, 3, 2, 4, 4, 4, 4},  // stride 3, dilation
-    {1, 8, 8, 8, 3, 3, 5, 5, 1, 1, 2, 2, 2, 2},      // no window inside
+    {1, 5, 10, 5, 20, 21, 5, 5, 2, 1, 2, 2, 2, 2},      // two outputs a channel
+    {1, 19, 19, 19, 9, 30, 3, 3, 3, 2, 4, 4, 4, 4},     // stride 3, dilation
+    {1, 8, 8, 8, 3, 3, 5, 5, 1, 1, 2, 2, 2, 2},         // no window inside
+    {1, 300, 300, 300, 7, 15, 3, 3, 2, 1, 1, 1, 1, 1},  // depthwise, runs of channels
+    {2, 24, 24, 24, 9, 14, 5, 5, 1, 1, 2, 0, 0, 4},
     {1, 3, 3, 3, 6, 9, 7, 7, 1, 1, 3, 3, 3, 3},
     {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0}};
 
@@ -147,21 +150,23 @@ TEST_P(ConvRowsOnIsa, WithoutBiasOrResidual) {
 }
 
 TEST_P(ConvRowsOnIsa, ActivatesTheSumWithTheResidual) {
-  constexpr Act kActs[] = {Act::kRelu, Act::kSilu, Act::kSigmoid, Act::kTanh, Act::kGeluErf};
+  const std::vector<Activation>& acts = AllActivations();
   for (const Shape& shape : kShapes) {  // how a sum is activated does not depend on the shape
     const auto number = static_cast<size_t>(&shape - kShapes);
     SCOPED_TRACE(testing::Message() << "shape " << number);
     Problem p(shape, rng_);
-    p.c.activation.kind = kActs[number % std::size(kActs)];
+    p.c.activation = acts[number % acts.size()];
     p.Run(kernels_, alone_);
     ASSERT_NO_FATAL_FAILURE(p.Expect());
   }
-  for (Act act : kActs) {
-    SCOPED_TRACE(testing::Message() << "activation " << static_cast<int>(act));
-    Problem p(kShapes[0], rng_);
-    p.c.activation.kind = act;
-    p.Run(kernels_, alone_);
-    ASSERT_NO_FATAL_FAILURE(p.Expect());
+  for (const Activation& act : acts) {  // but on the kernel: products and strips end their own ways
+    for (const Shape& shape : {kShapes[0], kDepthwise}) {
+      SCOPED_TRACE(testing::Message() << "activation " << static_cast<int>(act.kind));
+      Problem p(shape, rng_);
+      p.c.activation = act;
+      p.Run(kernels_, alone_);
+      ASSERT_NO_FATAL_FAILURE(p.Expect());
+    }
   }
 }
 
