@@ -28,8 +28,9 @@ constexpr int64_t kClaimWork = int64_t{1} << 28;
 // The same as kUnitWork for floats of weights that are read from memory.
 constexpr int64_t kUnitFloats = 16 * 1024;
 
-// Claims of work for each thread of a team.
-constexpr int64_t kClaims = 4;
+// Claims of work for each thread of a team, unless that is more units than a thread should run
+// ahead of the others by.
+constexpr int64_t kClaims = 4, kMostUnits = 8;
 
 PanelTask TaskFor(const PackedGemm& g, const Panel& panel, const Panel& next, int64_t row,
                   int64_t rows) {
@@ -94,7 +95,8 @@ int64_t Grain(const PackedGemm& g, int64_t block, int64_t units, int width, int 
   const bool own = g.m <= kOwnRows;
   const int64_t claims = own ? threads : kClaims * threads;
   const int64_t even = own ? (units + claims - 1) / claims : units / claims;
-  return std::max<int64_t>({1, kUnitWork / work, std::min(even, kClaimWork / work)});
+  const int64_t most = own ? even : std::min(even, kMostUnits);
+  return std::max<int64_t>({1, kUnitWork / work, std::min(most, kClaimWork / work)});
 }
 
 PackTask PackTaskFor(const BatchedGemm& g, const float* b, const Panel& panel, float* packed) {
