@@ -88,15 +88,15 @@ class Compilation {
     if (request_.observer.dump && !result_.as_given) {
       request_.observer.dump("mir", Print(graph));
     }
-    CountBefore(graph, result_.fusion);
-    const std::map<std::string, int64_t> before = ClaimCounts(graph);
+    const std::map<std::string, int64_t> before = CountBefore(graph, result_.fusion);
     passes::PassContext context =
         ContextFor(result_.options, request_.backend, request_.target, result_.fusion.remarks);
     context.cancel = request_.cancel;
     if (!result_.as_given) {
       RLX_TRY(RunPasses(graph, result_.options, context, request_.observer, result_.passes));
     }
-    CountAfter(graph, result_.options.verbose, result_.fusion);
+    CountAfter(graph, result_.fusion);
+    if (!result_.options.verbose) DropIdleMisses(result_.fusion);
     result_.dispatch = ReportDispatch(before, graph, context.became, result_.options,
                                       request_.backend, request_.target, result_.as_given);
     return absl::OkStatus();

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 
 #include "runtime/base/clock.h"
 #include "runtime/base/status.h"
@@ -46,6 +47,11 @@ void Tally(const Graph& graph, OpTally& tally) {
     if (Info(node.op).op_class != OpClass::kControlFlow) continue;
     for (const auto& body : node.subgraphs) Tally(*body, tally);
   }
+}
+
+void SetCounts(const OpTally& tally, int64_t& nodes, std::map<std::string, int64_t>& ops) {
+  nodes = std::accumulate(tally.begin(), tally.end(), int64_t{0});
+  ops = Named(tally, [](OpKind op) { return Name(op); });
 }
 
 std::string_view PolicyName(DispatchPolicy policy) {
@@ -204,11 +210,13 @@ class Judge {
 }  // namespace
 
 void StampSources(Graph& graph) {
+  bool bodies = false;
   for (NodeId id = 0; id < graph.size(); ++id) {
     Node& node = graph.node(id);
-    if (node.sources.empty()) node.sources = {{SourceRef::Kind::kMir, id, node.name}};
+    if (node.sources.empty()) node.sources.push_back({SourceRef::Kind::kMir, id, node.name});
+    bodies |= Info(node.op).op_class == OpClass::kControlFlow;
   }
-  if (CountAllNodes(graph) == graph.size()) return;
+  if (!bodies) return;
   const std::vector<PlacedNode> all = AllNodes(graph);
   std::vector<std::string> places;
   for (size_t number = 0; number < all.size(); ++number) {
@@ -222,30 +230,22 @@ void StampSources(Graph& graph) {
   });
 }
 
-std::map<std::string, int64_t> OpCounts(const Graph& graph) {
+std::map<std::string, int64_t> CountBefore(const Graph& graph, FusionReport& report) {
   OpTally tally{};
   Tally(graph, tally);
-  return Named(tally, [](OpKind op) { return Name(op); });
-}
-
-std::map<std::string, int64_t> ClaimCounts(const Graph& graph) {
-  OpTally tally{};
-  VisitRun(graph,
-           [&](const Graph& in, NodeId id) { ++tally[static_cast<size_t>(in.node(id).op)]; });
+  SetCounts(tally, report.nodes_before, report.ops_before);
+  for (size_t op = 0; op < tally.size(); ++op)
+    if (IsLeaf(static_cast<OpKind>(op))) tally[op] = 0;
   return Named(tally, [](OpKind op) { return Info(op).claim; });
 }
 
-void CountBefore(const Graph& graph, FusionReport& report) {
-  report.nodes_before = CountAllNodes(graph);
-  report.ops_before = OpCounts(graph);
+void CountAfter(const Graph& graph, FusionReport& report) {
+  OpTally tally{};
+  Tally(graph, tally);
+  SetCounts(tally, report.nodes_after, report.ops_after);
 }
 
-void CountAfter(const Graph& graph, bool verbose, FusionReport& report) {
-  report.nodes_after = CountAllNodes(graph);
-  report.ops_after = OpCounts(graph);
-  if (verbose) return;
-  std::erase_if(report.remarks, OnlyForVerbose);
-}
+void DropIdleMisses(FusionReport& report) { std::erase_if(report.remarks, OnlyForVerbose); }
 
 DispatchReport ReportDispatch(const std::map<std::string, int64_t>& before, const Graph& after,
                               const passes::Replacements& became, const ResolvedOptions& options,

@@ -10,18 +10,16 @@ namespace rlx::stages {
 // bodies are numbered behind the others (AllNodes), and named by their place.
 void StampSources(Graph& graph);
 
-// Of all nodes, those in bodies of control flow too.
-std::map<std::string, int64_t> OpCounts(const Graph& graph);
+// Counts nodes and ops, those in bodies of control flow too, into `report`: what enters the passes,
+// and what leaves them. Before: returns how many nodes but leaves there are per OpInfo.claim. One
+// sweep each: the nodes of a large graph are slow to fetch.
+std::map<std::string, int64_t> CountBefore(const Graph& graph, FusionReport& report);
+void CountAfter(const Graph& graph, FusionReport& report);
 
-// Counts nodes and ops into `report`: those that enter the passes, and those that leave them. Drops
-// misses nobody can act on unless `verbose`.
-void CountBefore(const Graph& graph, FusionReport& report);
-void CountAfter(const Graph& graph, bool verbose, FusionReport& report);
+// Drops the misses that nobody can act on.
+void DropIdleMisses(FusionReport& report);
 
-// Nodes but leaves per OpInfo.claim, bodies of control flow included.
-std::map<std::string, int64_t> ClaimCounts(const Graph& graph);
-
-// How each op kind came to run in `after`: `before` as ClaimCounts counted, and what rewrites put
+// How each op kind came to run in `after`: `before` as CountBefore counted, and what rewrites put
 // in the places of nodes (PassContext::became). Asks the back end about each node with constant
 // extents, and the claims about the rest, which the report says. `as_given`: no pass will run when
 // symbols are bound (CompileResult::as_given).

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/base/status.h"
-#include "runtime/ir/all_nodes.h"
 #include "runtime/lower/lower.h"
 #include "runtime/passes/pad_to_capacity.h"
 #include "runtime/passes/passes.h"
@@ -67,8 +66,7 @@ absl::Status Replan(CompileResult& result, const device::Backend* backend,
     RLX_ASSIGN(became, RunPassesAgain(result, backend, target, cancel));
   }
   const Graph& graph = result.lir.graph;
-  result.fusion.nodes_after = CountAllNodes(graph);
-  result.fusion.ops_after = OpCounts(graph);
+  CountAfter(graph, result.fusion);
   RLX_TRY(VerifyGraph(graph, GrownLimits()));
   result.dispatch = Redispatch(result, became, backend, target);
   RLX_ASSIGN(result.lir.plan,
