@@ -8,7 +8,9 @@
 #include "runtime/base/text.h"
 #include "runtime/ir/tolerance.h"
 #include "runtime/ir/verify.h"
+#include "runtime/stages/pipeline.h"
 #include "runtime/stages/stages.h"
+#include "tests/support/expected_run.h"
 #include "tests/support/oracle.h"
 #include "tests/support/property.h"
 #include "tests/support/random_loops.h"
@@ -55,33 +57,73 @@ CompileOptions AnyOptions(Rng& rng) {
 }
 
 struct Count {
-  int ran = 0, refused = 0;
+  int ran = 0, mended = 0, refused = 0;  // as drawn; after some changes; whatever is changed
 };
+
+// What makes a refused draw run: the kinds that its report names are no longer forced to stay as
+// they are, by name, by the policy, or by the lack of a pass that takes them apart. False when
+// there is nothing left to change.
+bool Mend(const DispatchReport& report, CompileOptions& options) {
+  bool changed = false;
+  KernelDispatch& dispatch = options.kernel_dispatch;
+  for (const DispatchReport::Unsupported& node : report.unsupported) {
+    if (dispatch.force_native_kinds) changed |= dispatch.force_native_kinds->erase(node.claim) > 0;
+  }
+  if (changed) return true;
+  if (dispatch.policy == DispatchPolicy::kForceNative) {
+    dispatch.policy.reset();
+    return true;
+  }
+  for (const passes::Pass& pass : stages::AllPasses()) {
+    if (!pass.fusion) changed |= options.disabled_passes->erase(std::string(pass.name)) > 0;
+  }
+  return changed;
+}
+
+// Compiled as drawn, or with as few changes as it takes to run.
+absl::StatusOr<stages::CompileResult> Compile(const Graph& graph, CompileOptions options,
+                                              Count& count) {
+  for (int* counter = &count.ran;; counter = &count.mended) {
+    const stages::CompileRequest request{
+        .options = options, .backend = &Runner().backend(), .target = Runner().target()};
+    RLX_ASSIGN(stages::CompileResult result, stages::CompileGraphStages(graph, request));
+    const bool refused = !result.dispatch.compile_ready;
+    if (refused == (result.program != nullptr) || refused == result.dispatch.unsupported.empty())
+      return Internal("a program and a report that disagree");
+    std::string d;
+    for (auto& p : *options.disabled_passes) d += p + ",";
+    fprintf(stderr, "DBG %s policy=%d disabled=%s\n", refused ? "refused" : "ran",
+            (int)options.kernel_dispatch.policy.value_or(DispatchPolicy{}), d.c_str());
+    for (auto& u : result.dispatch.unsupported)
+      fprintf(stderr, "DBGU %s native=%d supp=%d | %s\n", u.claim.c_str(),
+              options.kernel_dispatch.force_native_kinds
+                  ? (int)options.kernel_dispatch.force_native_kinds->count(u.claim)
+                  : 0,
+              options.supported_ops ? (int)options.supported_ops->count(u.claim) : 2,
+              u.why.c_str());
+  }
+  if (refused && Mend(result.dispatch, options)) continue;
+  ++(refused ? count.refused : *counter);
+  return result;
+}
+}
 
 // Without a tolerance: what the types of the compiled graph allow.
 AssertionResult RunsAsTheOracle(const Graph& graph, Rng& rng, std::optional<Tolerance> tolerance,
                                 Count& count) {
-  const stages::CompileRequest request{
-      .options = AnyOptions(rng), .backend = &Runner().backend(), .target = Runner().target()};
-  const auto compiled = stages::CompileGraphStages(graph, request);
+  const auto compiled = Compile(graph, AnyOptions(rng), count);
   if (!compiled.ok()) return AssertionFailure() << Cat(compiled.status());
-  const bool refused = !compiled->dispatch.compile_ready;
-  if (refused == (compiled->program != nullptr) ||
-      refused == compiled->dispatch.unsupported.empty())
-    return AssertionFailure() << "a program and a report that disagree";
-  ++(refused ? count.refused : count.ran);
-  if (refused) return AssertionSuccess();
+  if (compiled->program == nullptr) return AssertionSuccess();
   const TensorMap inputs = RandomInputs(graph, rng());
-  const auto want = Evaluate(graph, inputs);
+  const ExpectedRun want = Expect(graph, inputs);
   const auto got = RunProgram(Runner().device(), compiled->program, inputs);
-  if (got.status().code() != want.status().code())
-    return AssertionFailure() << Cat(got.status(), " where ", want.status());
-  if (!want.ok()) return AssertionSuccess();
+  if (AssertionResult allowed = want.Allows(got.status()); !allowed) return allowed;
+  if (!got.ok()) return AssertionSuccess();
   const Tolerance was = ToleranceOf(graph), is = ToleranceOf(compiled->lir.graph);
   const Tolerance allowed = tolerance.value_or(
       Tolerance{std::max(was.relative, is.relative), std::max(was.scale, is.scale)});
-  for (size_t i = 0; i < want->size(); ++i) {
-    AssertionResult close = CompareToOracle((*got)[i], (*want)[i], allowed);
+  for (size_t i = 0; i < want.outputs.size(); ++i) {
+    AssertionResult close = CompareToOracle((*got)[i], want.outputs[i], allowed);
     if (!close) return close << " in output " << i << "\n" << Print(compiled->lir.graph);
   }
   return AssertionSuccess();
@@ -94,9 +136,10 @@ void Check(int count, const std::function<Graph(uint64_t)>& make,
     return RunsAsTheOracle(graph, rng, tolerance, counted);
   });
   ::testing::Test::RecordProperty("ran", counted.ran);
+  ::testing::Test::RecordProperty("mended", counted.mended);
   ::testing::Test::RecordProperty("refused", counted.refused);
-  // What is forced to stay native where the CPU has no kernel for its type is refused.
-  EXPECT_GE(2 * counted.ran, counted.refused) << counted.ran << " ran";
+  EXPECT_GT(counted.ran, 0);
+  EXPECT_EQ(counted.refused, 0) << "of " << counted.ran + counted.mended;
 }
 
 std::function<Graph(uint64_t)> Graphs(const RandomGraphOptions& options) {
