@@ -58,6 +58,7 @@ absl::Status CheckCall(const device::Program& program, const device::Step& step,
 
 // One list per file of lowering/.
 std::span<const Routine> GemmRoutines();
+std::span<const Routine> IntGemmRoutines();
 std::span<const Routine> DequantGemmRoutines();
 std::span<const Routine> AttentionRoutines();
 std::span<const Routine> ConcatRoutines();

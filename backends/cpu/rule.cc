@@ -11,10 +11,10 @@ std::span<const Rule* const> AllRules() {
   static const std::vector<const Rule*> rules = [] {
     std::vector<const Rule*> all;
     // Hand-written routines before generated kernels.
-    for (auto list : {GemmRules(), DequantGemmRules(), AttentionRules(), ConcatRules(), ConvRules(),
-                      ConvRowsRules(), GatherRules(), TopKRules(), DequantizeRules(), SampleRules(),
-                      LinearAlgebraRules(), ComplexRules(), RecurrenceRules(), ScatterRules(),
-                      ControlFlowRules(), GeneratedRules()}) {
+    for (auto list : {GemmRules(), IntGemmRules(), DequantGemmRules(), AttentionRules(),
+                      ConcatRules(), ConvRules(), ConvRowsRules(), GatherRules(), TopKRules(),
+                      DequantizeRules(), SampleRules(), LinearAlgebraRules(), ComplexRules(),
+                      RecurrenceRules(), ScatterRules(), ControlFlowRules(), GeneratedRules()}) {
       for (const Rule& rule : list) all.push_back(&rule);
     }
     return all;
@@ -33,9 +33,9 @@ const Rule* FindRule(const Graph& graph, const Node& node, std::string* why) {
 }
 
 const Routine* FindRoutine(std::string_view name) {
-  for (auto list : {GemmRoutines(), DequantGemmRoutines(), AttentionRoutines(), ConcatRoutines(),
-                    ConvRoutines(), ConvRowsRoutines(), GatherRoutines(), TopKRoutines(),
-                    DequantizeRoutines(), SampleRoutines(), LinearAlgebraRoutines(),
+  for (auto list : {GemmRoutines(), IntGemmRoutines(), DequantGemmRoutines(), AttentionRoutines(),
+                    ConcatRoutines(), ConvRoutines(), ConvRowsRoutines(), GatherRoutines(),
+                    TopKRoutines(), DequantizeRoutines(), SampleRoutines(), LinearAlgebraRoutines(),
                     ComplexRoutines(), RecurrenceRoutines(), ScatterRoutines()}) {
     for (const Routine& routine : list) {
       if (routine.name == name) return &routine;

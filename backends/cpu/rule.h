@@ -35,6 +35,7 @@ std::span<const Rule* const> AllRules();
 
 std::span<const Rule> GeneratedRules();
 std::span<const Rule> GemmRules();
+std::span<const Rule> IntGemmRules();
 std::span<const Rule> DequantGemmRules();
 std::span<const Rule> AttentionRules();
 std::span<const Rule> ConcatRules();

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <limits>
+#include <random>
 
 #include "backends/cpu/cpu_backend.h"
 #include "runtime/base/status.h"
@@ -147,6 +148,52 @@ std::vector<OpKind> SampledOps() {
     if (info->level == Stage::kMir && info->sample != nullptr) out.push_back(info->kind);
   }
   return out;
+}
+
+// Rows of `x` and columns of `w` that hold 8-bit codes less a zero point, and some that hold more.
+TEST(CpuOps, ProductsOfCodesAgainstWeights) {
+  for (std::string_view profile : {"cpu", "cpu:x86-64-v3", "cpu:x86-64"}) {
+    auto runner = BackendRunner::Create(Cpu(), 2, profile);
+    if (!runner.ok()) continue;  // this machine cannot run the profile
+    for (uint64_t seed = 0; seed < 40; ++seed) {
+      std::mt19937_64 rng(seed);
+      const auto draw = [&](int64_t low, int64_t high) {
+        return std::uniform_int_distribution<int64_t>(low, high)(rng);
+      };
+      const int64_t m = draw(1, 40), k = draw(1, 70), n = draw(1, 120);
+      const DType codes[] = {DType::kU8, DType::kI8, DType::kI32};
+      const DType xs = codes[draw(0, 2)], ws = codes[draw(0, 2)];
+      const std::string what = Cat("seed ", seed, " on ", profile);
+      SCOPED_TRACE(what);
+      const Graph graph = ParseGraph(Cat(
+          "mir \"codes\" { %0 = input \"x\" : ", Name(xs), "[2,", m, ",", k,
+          "] %1 = input \"zero\" : i32[] %2 = param \"w\" : ", Name(ws), "[", k, ",", n,
+          "] %3 = param \"zeros\" : i32[", n, "] %4 = cast(%0) {to = i32} %5 = sub(%4, %1)",
+          " %6 = cast(%2) {to = i32} %7 = sub(%6, %3) %8 = matmul(%5, %7) output \"y\" = %8 }"));
+      const auto fill = [&](DType dtype, std::vector<int64_t> dims, int64_t low, int64_t high) {
+        int64_t count = 1;
+        for (int64_t dim : dims) count *= dim;
+        std::vector<int64_t> values(static_cast<size_t>(count));
+        for (int64_t& value : values) value = draw(low, high);
+        return HostTensor::FromInts(dtype, std::move(dims), values);
+      };
+      const auto operand = [&](DType dtype, std::vector<int64_t> dims) {
+        if (dtype == DType::kU8) return fill(dtype, std::move(dims), 0, 255);
+        if (dtype == DType::kI8) return fill(dtype, std::move(dims), -128, 127);
+        const int64_t most = draw(0, 1) == 0 ? 127 : int64_t{1} << 30;
+        return fill(dtype, std::move(dims), -most, most);
+      };
+      const TensorMap inputs = {{"x", operand(xs, {2, m, k})},
+                                {"zero", fill(DType::kI32, {}, -255, 255)},
+                                {"w", operand(ws, {k, n})},
+                                {"zeros", fill(DType::kI32, {n}, -255, 255)}};
+      const auto want = Evaluate(graph, inputs);
+      ASSERT_TRUE(want.ok()) << Cat(want.status());
+      const auto got = RunPlain(*runner, graph, inputs);
+      ASSERT_TRUE(got.ok()) << Cat(got.status());
+      ASSERT_NO_FATAL_FAILURE(ExpectNear(got->at(0), want->at(0), what));
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Rows, CpuOp, ::testing::ValuesIn(SampledOps()),

@@ -19,6 +19,14 @@ Isa AskProcessor() {
 #endif
 }
 
+bool AskForVnni() {
+#if defined(__x86_64__)
+  return DetectIsa() == Isa::kAvx512 && __builtin_cpu_supports("avx512vnni");
+#else
+  return false;
+#endif
+}
+
 constexpr std::string_view kNames[] = {"generic", "avx2", "avx512"};
 
 }  // namespace
@@ -26,6 +34,11 @@ constexpr std::string_view kNames[] = {"generic", "avx2", "avx512"};
 Isa DetectIsa() {
   static const Isa isa = AskProcessor();
   return isa;
+}
+
+bool HasVnni() {
+  static const bool has = AskForVnni();
+  return has;
 }
 
 std::string_view IsaName(Isa isa) { return kNames[static_cast<int>(isa)]; }

@@ -20,6 +20,9 @@ enum class Isa : uint8_t {
 // remembers.
 Isa DetectIsa();
 
+// Whether it is AVX-512 with VNNI, products of four bytes a lane.
+bool HasVnni();
+
 // "generic", "avx2", "avx512": names for configuration, reports and target fingerprints.
 std::string_view IsaName(Isa isa);
 std::optional<Isa> ParseIsa(std::string_view name);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "backends/cpu/math/kernels.h"
 
+#include "backends/cpu/math/int_task.h"
+
 namespace rlx::cpu {
 
 struct Generic;
@@ -55,8 +57,17 @@ void WinogradSum(const WinogradSumTask&);
 
 namespace {
 
+struct IntKernels {
+  IntRow (*code_row)(const IntRowTask&);
+  void (*panel)(const IntPanelTask&);
+  int columns;
+};
+
+void IntPanelWide(const IntPanelTask& t) { HasVnni() ? IntPanelVnni(t) : IntPanelAvx512(t); }
+
 template <class V>
-constexpr MathKernels Table(Isa isa, int lanes, int panel_vectors, int tile_rows) {
+constexpr MathKernels Table(Isa isa, int lanes, int panel_vectors, int tile_rows,
+                            const IntKernels& ints) {
   return {.isa = isa,
           .lanes = lanes,
           .panel_vectors = panel_vectors,
@@ -82,12 +93,16 @@ constexpr MathKernels Table(Isa isa, int lanes, int panel_vectors, int tile_rows
           .depthwise_rows = DepthwiseRows<V>,
           .pool_rows = PoolRows<V>,
           .winograd_tile = WinogradTile<V>,
-          .winograd_sum = WinogradSum<V>};
+          .winograd_sum = WinogradSum<V>,
+          .code_row = ints.code_row,
+          .int_panel = ints.panel,
+          .int_columns = ints.columns};
 }
 
-constexpr MathKernels kTables[] = {Table<Generic>(Isa::kGeneric, 4, 2, 4),
-                                   Table<Avx2>(Isa::kAvx2, 8, 3, 4),
-                                   Table<Avx512>(Isa::kAvx512, 16, 3, 8)};
+constexpr MathKernels kTables[] = {
+    Table<Generic>(Isa::kGeneric, 4, 2, 4, {CodeRowGeneric, IntPanelGeneric, 8}),
+    Table<Avx2>(Isa::kAvx2, 8, 3, 4, {CodeRowAvx2, IntPanelAvx2, 16}),
+    Table<Avx512>(Isa::kAvx512, 16, 3, 8, {CodeRowAvx512, IntPanelWide, 48})};
 
 }  // namespace
 

@@ -17,6 +17,9 @@ struct DepthwiseRowsTask;
 struct DepthwiseTask;
 struct DotBlocksTask;
 struct DotTask;
+struct IntPanelTask;
+struct IntRow;
+struct IntRowTask;
 struct KeepTask;
 struct PackTask;
 struct PadTask;
@@ -73,6 +76,11 @@ struct MathKernels {
   // winograd_task.h
   void (*winograd_tile)(const WinogradTileTask&);
   void (*winograd_sum)(const WinogradSumTask&);
+
+  // int_task.h
+  IntRow (*code_row)(const IntRowTask&);
+  void (*int_panel)(const IntPanelTask&);
+  int int_columns;  // of a panel of i32
 
   int panel_width() const { return lanes * panel_vectors; }
 };
