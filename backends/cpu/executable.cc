@@ -60,6 +60,9 @@ class CpuExecutable final : public device::Executable,
     }
     RLX_TRY(Prepare(program_->weight_steps, weight_steps_));
     RLX_TRY(Prepare(program_->steps, steps_));
+    for (const Step& step : program_->weight_steps) {
+      FindParams(step, weight_step_params_.emplace_back());
+    }
     tiny_ = Nanos(program_->steps) < kTinyRunNanos;
     params_read_ = device::ParamsRead(*program_, program_->steps);
     return absl::OkStatus();
@@ -155,6 +158,22 @@ class CpuExecutable final : public device::Executable,
     return absl::OkStatus();
   }
 
+  // Buffers that are params and that a step or its bodies read.
+  void FindParams(const Step& step, std::vector<int32_t>& out) const {
+    for (int32_t number : step.buffers) {
+      if (number >= 0 && program_->buffers[number].storage == Storage::kParam) {
+        out.push_back(number);
+      }
+    }
+    for (const std::vector<Step>& body : step.bodies) {
+      for (const Step& inner : body) FindParams(inner, out);
+    }
+  }
+
+  absl::Status CheckSizes(std::span<const SharedBytes> params) const;
+  absl::Status RunWeightSteps(std::span<const SharedBytes> given, CpuWeights& weights,
+                              const Frame& frame, const CancelToken& cancel) const;
+
   // A step's cost is that of its bodies too.
   static double Nanos(const std::vector<Step>& steps) {
     double nanos = 0;
@@ -174,6 +193,7 @@ class CpuExecutable final : public device::Executable,
   size_t routine_scratch_ = 0;
   bool tiny_ = false;
   std::vector<bool> params_read_;  // by a run; the others are only packed when weights are bound
+  std::vector<std::vector<int32_t>> weight_step_params_;  // FindParams of each
 };
 
 class CpuContext final : public device::ExecContext {
@@ -279,11 +299,9 @@ class CpuContext final : public device::ExecContext {
   std::vector<AlignedMemory> in_staging_, out_staging_;
 };
 
-absl::StatusOr<std::shared_ptr<const device::Weights>> CpuExecutable::BindWeights(
-    std::span<const SharedBytes> params, const CancelToken& cancel) const {
+absl::Status CpuExecutable::CheckSizes(std::span<const SharedBytes> params) const {
   CHECK(params.size() == program_->params.size(), params.size(), " weights for ",
         program_->params.size(), " params");
-  auto weights = std::make_shared<CpuWeights>();
   for (size_t p = 0; p < params.size(); ++p) {
     const device::TensorSpec& spec = program_->params[p];
     const int64_t bytes = spec.type.ByteSize().value_or(0);
@@ -291,9 +309,41 @@ absl::StatusOr<std::shared_ptr<const device::Weights>> CpuExecutable::BindWeight
       return Internal("param \"", spec.name, "\" has ", bytes, " bytes, ", params[p].size(),
                       " are bound");
     }
-    RLX_ASSIGN(SharedBytes aligned, Aligned(params[p]));
-    weights->params.push_back(std::move(aligned));
   }
+  return absl::OkStatus();
+}
+
+// A param is taken, which may copy it, before the first step that reads it, and let go behind the
+// last unless runs read it: at no time are there two copies of all of them.
+absl::Status CpuExecutable::RunWeightSteps(std::span<const SharedBytes> given, CpuWeights& weights,
+                                           const Frame& frame, const CancelToken& cancel) const {
+  std::vector<int64_t> readers(given.size());
+  for (const std::vector<int32_t>& buffers : weight_step_params_) {
+    for (int32_t number : buffers) ++readers[program_->buffers[number].index];
+  }
+  for (size_t s = 0; s < weight_steps_.size(); ++s) {
+    for (int32_t number : weight_step_params_[s]) {
+      const Buffer& buffer = program_->buffers[number];
+      SharedBytes& param = weights.params[buffer.index];
+      if (param.data() == nullptr) {
+        RLX_ASSIGN(param, Aligned(given[buffer.index]));
+      }
+      frame.addresses[number] = Base(buffer, {.weights = &weights}) + buffer.offset;
+    }
+    RLX_TRY(RunSteps({&weight_steps_[s], 1}, frame, cancel));
+    for (int32_t number : weight_step_params_[s]) {
+      const auto p = static_cast<size_t>(program_->buffers[number].index);
+      if (--readers[p] == 0 && !params_read_[p]) weights.params[p] = SharedBytes();
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::shared_ptr<const device::Weights>> CpuExecutable::BindWeights(
+    std::span<const SharedBytes> params, const CancelToken& cancel) const {
+  RLX_TRY(CheckSizes(params));
+  auto weights = std::make_shared<CpuWeights>();
+  weights->params.resize(params.size());
   for (int64_t bytes : program_->weight_slots) {
     RLX_ASSIGN(AlignedMemory slot, AlignedMemory::Allocate(bytes));
     weights->slots.push_back(std::move(slot));
@@ -304,12 +354,14 @@ absl::StatusOr<std::shared_ptr<const device::Weights>> CpuExecutable::BindWeight
   Resolve({.weights = weights.get(), .arena = arena.data()}, addresses);
   Team team = host_.pool->Lease(host_.threads);
   team.Obey(cancel);
-  RLX_TRY(
-      RunSteps(weight_steps_, {*host_.math, team, addresses, arguments, scratch.data()}, cancel));
+  RLX_TRY(RunWeightSteps(params, *weights,
+                         {*host_.math, team, addresses, arguments, scratch.data()}, cancel));
   weights->dropped = params_read_;
   weights->dropped.flip();
   for (size_t p = 0; p < params_read_.size(); ++p) {
-    if (weights->dropped[p]) weights->params[p] = SharedBytes();
+    if (params_read_[p] && weights->params[p].data() == nullptr) {
+      RLX_ASSIGN(weights->params[p], Aligned(params[p]));
+    }
   }
   return weights;
 }

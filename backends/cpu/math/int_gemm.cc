@@ -20,20 +20,23 @@ constexpr int64_t kAlign = 64;
 
 int64_t Quads(int64_t k) { return (k + kQuad - 1) / kQuad; }
 
-// A packed B: panels of `width` columns, each its head and its elements.
+// A packed B: panels of `width` columns, each a head and its codes, and behind all of them room for
+// the elements of panels that have none. Memory that is never touched costs nothing.
 //
-//   sums i32[width] | lows i32[width] | wide i32, to a whole line | elements
+//   sums i32[width] | lows i32[width] | wide i32, to a whole line | codes
 struct Layout {
   Layout(const MathKernels& kernels, int64_t k_in, int64_t n_in)
       : k(k_in), n(n_in), width(kernels.int_columns) {
     count = (n + width - 1) / width;
-    head = 2 * width * 4 + kAlign;
-    stride = head + Quads(k) * kQuad * width * 4;
-    stride = (stride + kAlign - 1) / kAlign * kAlign;
+    head = Lines(2 * width * 4) + kAlign;
+    stride = Lines(head + Quads(k) * kQuad * width);
+    wide_stride = Lines(k * width * 4);
   }
+  static int64_t Lines(int64_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; }
   int64_t columns(int64_t panel) const { return std::min(width, n - panel * width); }
+  int64_t bytes() const { return count * (stride + wide_stride); }
 
-  int64_t k, n, width, count = 0, head = 0, stride = 0;
+  int64_t k, n, width, count = 0, head = 0, stride = 0, wide_stride = 0;
 };
 
 // One panel where it lies.
@@ -42,9 +45,10 @@ struct PanelBytes {
       : sums(reinterpret_cast<int32_t*>(static_cast<char*>(packed) + panel * l.stride)),
         lows(sums + l.width),
         wide(lows + l.width),
-        elements(static_cast<char*>(packed) + panel * l.stride + l.head) {}
+        codes(static_cast<char*>(packed) + panel * l.stride + l.head),
+        elements(static_cast<char*>(packed) + l.count * l.stride + panel * l.wide_stride) {}
   int32_t *sums, *lows, *wide;
-  void* elements;
+  void *codes, *elements;
 };
 
 struct Source {
@@ -97,7 +101,7 @@ void PackPanel(const Layout& l, const Source& b, int64_t panel, void* packed) {
             [&](int64_t i, int64_t j, int32_t x) { elements[i * l.width + j] = x; });
     return;
   }
-  auto* codes = static_cast<int8_t*>(to.elements);
+  auto* codes = static_cast<int8_t*>(to.codes);
   std::memset(codes, 0, static_cast<size_t>(Quads(l.k) * kQuad * l.width));
   ForEach(b, l.k, begin, count, [&](int64_t i, int64_t j, int32_t x) {
     const int64_t code = int64_t{x} - to.lows[j];
@@ -130,7 +134,7 @@ void RunUnit(const MathKernels& kernels, const IntGemm& g, const Layout& l, cons
                      .codes = coded.codes + row * coded.quads * kQuad,
                      .row = coded.rows + row,
                      .wide = *b.wide != 0,
-                     .b = b.elements,
+                     .b = *b.wide != 0 ? b.elements : b.codes,
                      .head = {b.sums, b.lows},
                      .columns = static_cast<int>(l.columns(panel)),
                      .c = g.c + row * g.ldc + panel * l.width,
@@ -140,8 +144,7 @@ void RunUnit(const MathKernels& kernels, const IntGemm& g, const Layout& l, cons
 }  // namespace
 
 int64_t PackedIntSize(const MathKernels& kernels, int64_t k, int64_t n) {
-  const Layout l(kernels, k, n);
-  return l.count * l.stride;
+  return Layout(kernels, k, n).bytes();
 }
 
 void PackIntB(const MathKernels& kernels, int64_t k, int64_t n, const int32_t* b, int64_t ldb,
@@ -159,14 +162,13 @@ size_t IntGemmScratchBytes(const IntGemm& g) {
 void Gemm(const MathKernels& kernels, const IntGemm& g, Team& team, void* scratch) {
   const Layout l(kernels, g.k, g.n);
   const Coded coded(g, scratch);
-  team.ParallelFor(0, g.m, std::max(kCodedRows, kUnitWork / (8 * g.k)),
-                   [&](int64_t begin, int64_t end, int) {
-                     for (int64_t i = begin; i < end; ++i) {
-                       coded.rows[i] = kernels.code_row({.a = g.a + i * g.lda,
-                                                         .k = g.k,
-                                                         .codes = coded.codes + i * coded.quads * kQuad});
-                     }
-                   });
+  team.ParallelFor(
+      0, g.m, std::max(kCodedRows, kUnitWork / (8 * g.k)), [&](int64_t begin, int64_t end, int) {
+        for (int64_t i = begin; i < end; ++i) {
+          coded.rows[i] = kernels.code_row(
+              {.a = g.a + i * g.lda, .k = g.k, .codes = coded.codes + i * coded.quads * kQuad});
+        }
+      });
   const int64_t units = (g.m + kBlockRows - 1) / kBlockRows * l.count;
   const int64_t work = std::min(g.m, kBlockRows) * g.k * l.width;
   const int64_t even = std::min(units / (4 * team.size()), kMostUnits);

@@ -24,7 +24,8 @@ struct IntGemm {
   int64_t ldc = 0;
 };
 
-// Bytes of a packed B. There is room for i32, of which codes touch a quarter.
+// Bytes of a packed B. Most of it is room for columns that hold no codes, touched where there are
+// such.
 int64_t PackedIntSize(const MathKernels& kernels, int64_t k, int64_t n);
 
 // Packs B: rows `ldb` apart, or [n,k] in memory where `transposed`.
