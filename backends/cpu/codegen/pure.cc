@@ -5,6 +5,8 @@
 #include <llvm/IR/Intrinsics.h>
 #include <llvm/IR/Module.h>
 
+#include <cmath>
+
 #include "backends/cpu/codegen/lanes.h"
 #include "runtime/base/check.h"
 
@@ -200,11 +202,28 @@ Value* IntOp(llvm::IRBuilderBase& b, const Inst& inst, Type t, const Operands& v
   }
 }
 
+// Truncated and saturated, NaN to 0, as llvm.fptosi.sat has it: that one is taken apart lane by
+// lane where a processor has no instruction for it. To 8 and 16 bits by way of i32.
 Value* FloatToInt(llvm::IRBuilderBase& b, Type to, Value* v) {
   if (to == Type::kBool) return b.CreateFCmpUNE(v, llvm::ConstantFP::get(v->getType(), 0.0));
-  const auto id = IsSigned(to) ? llvm::Intrinsic::fptosi_sat : llvm::Intrinsic::fptoui_sat;
   llvm::Type* type = TypeFor(b, to, v);
-  return b.CreateIntrinsic(id, {type, v->getType()}, {v});
+  const bool is_signed = IsSigned(to);
+  const unsigned bits = type->getScalarSizeInBits();
+  const double end = std::ldexp(1, static_cast<int>(is_signed ? bits - 1 : bits));
+  const auto constant = [&](double x) { return llvm::ConstantFP::get(v->getType(), x); };
+  Value* low = constant(is_signed ? -end : 0);
+  Value* below = b.CreateSelect(b.CreateFCmpOLT(v, constant(end)), v, constant(0));
+  Value* inside = b.CreateSelect(b.CreateFCmpOLT(below, low), low, below);
+  Value* whole = nullptr;
+  if (bits < 32) {
+    whole = b.CreateTrunc(b.CreateFPToSI(inside, Shaped(b.getInt32Ty(), v)), type);
+  } else {
+    whole = is_signed ? b.CreateFPToSI(inside, type) : b.CreateFPToUI(inside, type);
+  }
+  const llvm::APInt most =
+      is_signed ? llvm::APInt::getSignedMaxValue(bits) : llvm::APInt::getMaxValue(bits);
+  return b.CreateSelect(b.CreateFCmpOGE(v, constant(end)), llvm::ConstantInt::get(type, most),
+                        whole);
 }
 
 // f16 goes by the processor's own conversion (legalized away where there is none), the other narrow
