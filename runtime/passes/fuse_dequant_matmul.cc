@@ -16,13 +16,19 @@
 //   w i8 [n,k] ─ dequantize(axis n) ─ transpose ─ matmul   =>   the same, of w transposed once
 //
 // Weights stay a byte each in memory and on their way to the product, where they would otherwise be
-// expanded to floats when weights are bound.
+// expanded to floats when weights are bound. Where the other side is dequantized too, with one
+// scale, and the target is a CPU, codes are multiplied by codes:
+//
+//   x ─ dequantize ─ matmul   =>   cast(matmul(x - zero, w - zero)) · scales, sums exact in i32
 namespace rlx::passes {
 namespace {
 
 constexpr Rule kRule("dequant_matmul");
 
 const std::vector<int64_t> kSwap = {1, 0};
+
+// Terms of 8-bit codes less their zero points whose sum fits i32.
+constexpr int64_t kMostTerms = 32768;
 
 struct Weights {
   Scaling scaling;
@@ -138,8 +144,52 @@ class WeightFolding {
     return w.transpose < 0 ? KN{a, b} : KN{b, a};
   }
 
+  // The codes that the product's other side stands for.
+  std::optional<Scaling> OtherCodes(NodeId product, const Weights& w) const {
+    std::optional<Scaling> x = ReadDequantize(graph_, graph_.node(product).operands[0]);
+    const bool narrow = x && (x->code == DType::kI8 || x->code == DType::kU8);
+    if (context_.target != FusionTarget::kCpu || !narrow || !x->OneZero() || x->axis) return {};
+    const bool fits = x->real == DType::kF32 && Extents(w).k <= kMostTerms;
+    return fits ? x : std::nullopt;
+  }
+
+  // [n] of scales or zero points, which the weights may have one of.
+  template <class Number>
+  static std::vector<double> ByColumn(const Weights& w, const std::vector<Number>& numbers,
+                                      int64_t n) {
+    std::vector<double> out(n);
+    for (int64_t j = 0; j < n; ++j)
+      out[j] = static_cast<double>(numbers[static_cast<size_t>(w.scaling.axis ? j : 0)]);
+    return out;
+  }
+
+  void MultiplyCodes(NodeId product, const Weights& w, const Scaling& x) {
+    const int64_t n = Extents(w).n;
+    Applied(
+        context_, kRule, graph_, {product, w.dequantize},
+        Cat(Label(graph_, product), " multiplies codes by those of ", Label(graph_, w.dequantize)),
+        {.launches = 0, .bytes = 0});
+    GraphBuilder& b = rewriter_.For({product});
+    const auto centred = [&](Value codes, const HostTensor& zero) {
+      const Value wide = b.Cast(codes, DType::kI32);
+      return b.Sub(wide, b.Constant(zero));
+    };
+    const Value left = centred(x.value, HostTensor::FromInts(DType::kI32, {}, {*x.OneZero()}));
+    const Value codes = w.transpose < 0 ? w.scaling.value : b.Transpose(w.scaling.value, kSwap);
+    const Value right =
+        centred(codes, HostTensor::FromDoubles(DType::kI32, {n}, ByColumn(w, w.scaling.zeros, n)));
+    const Value sums = b.Cast(b.MatMul(left, right), DType::kF32);
+    std::vector<double> scales = ByColumn(w, w.scaling.scales, n);
+    for (double& scale : scales) scale *= x.scale(0);
+    rewriter_.Replace({product, 0},
+                      b.Mul(sums, b.Constant(HostTensor::FromDoubles(DType::kF32, {n}, scales))));
+  }
+
   void Fold(NodeId product, const Weights& w) {
     if (rewriter_.Taken(product)) return;
+    if (const std::optional<Scaling> x = OtherCodes(product, w)) {
+      return MultiplyCodes(product, w, *x);
+    }
     const auto [k, n] = Extents(w);
     const Value x = graph_.node(product).operands[0];
     Applied(context_, kRule, graph_, {product, w.dequantize},
@@ -150,16 +200,11 @@ class WeightFolding {
     GraphBuilder& b = rewriter_.For(replaced);
     Value codes = w.scaling.value;
     if (w.transpose >= 0) codes = b.Transpose(codes, kSwap);
-    std::vector<double> scales(n), zeros(n);
-    for (int64_t j = 0; j < n; ++j) {
-      const auto c = static_cast<size_t>(w.scaling.axis ? j : 0);
-      scales[j] = w.scaling.scales[c];
-      zeros[j] = static_cast<double>(w.scaling.zeros[c]);
-    }
-    std::vector<Value> operands = {
-        x, codes, b.Constant(HostTensor::FromDoubles(NumberType(w), {1, n}, scales))};
-    if (HasZeros(w.scaling))
-      operands.push_back(b.Constant(HostTensor::FromDoubles(NumberType(w), {1, n}, zeros)));
+    const auto row = [&](const std::vector<double>& numbers) {
+      return b.Constant(HostTensor::FromDoubles(NumberType(w), {1, n}, numbers));
+    };
+    std::vector<Value> operands = {x, codes, row(ByColumn(w, w.scaling.scales, n))};
+    if (HasZeros(w.scaling)) operands.push_back(row(ByColumn(w, w.scaling.zeros, n)));
     rewriter_.Replace({product, 0},
                       b.Emit(OpKind::kDequantMatMul, std::move(operands), AttrsOf(w, k)));
   }

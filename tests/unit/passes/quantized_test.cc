@@ -300,6 +300,39 @@ TEST(FuseDequantMatMul, TurnsCodesAndKeepsZeroPoints) {
   })");
 }
 
+constexpr std::string_view kBothCodes = R"(mir "m" {
+    %0 = input "x" : u8[2,3]
+    %1 = param "w" : i8[3,2]
+    %2 = dequantize(%0) {scales = [2], zero_points = [128], to = f32}
+    %3 = dequantize(%1) {axis = 1, scales = [0.5, 0.25], zero_points = [0, 7], to = f32}
+    %4 = matmul(%2, %3)
+    output "y" = %4
+  })";
+
+TEST(FuseDequantMatMul, MultipliesCodesByCodes) {
+  ExpectRewrite(FuseDequantMatMul, kBothCodes, R"(mir "m" {
+    %0 = input "x" : u8[2,3]
+    %1 = param "w" : i8[3,2]
+    %2 = cast(%0) {to = i32}
+    %3 = constant {value = i32[] (128)}
+    %4 = sub(%2, %3)
+    %5 = cast(%1) {to = i32}
+    %6 = constant {value = i32[2] (0, 7)}
+    %7 = sub(%5, %6)
+    %8 = matmul(%4, %7)
+    %9 = cast(%8) {to = f32}
+    %10 = constant {value = f32[2] (1, 0.5)}
+    %11 = mul(%9, %10)
+    output "y" = %11
+  })");
+}
+
+TEST(FuseDequantMatMul, MultipliesFloatsByCodesWhereThatIsFaster) {
+  PassContext cuda;
+  cuda.target = FusionTarget::kCuda;
+  EXPECT_THAT(RunPass(FuseDequantMatMul, kBothCodes, cuda).text, HasSubstr("dequant_matmul"));
+}
+
 // A transpose need not turn anything.
 TEST(FuseDequantMatMul, LooksAtThePermutation) {
   for (const std::string_view axis : {"axis = 1, ", "axis = 0, "}) {
