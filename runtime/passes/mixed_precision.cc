@@ -7,6 +7,7 @@
 #include "runtime/base/text.h"
 #include "runtime/ir/op_info.h"
 #include "runtime/passes/analysis.h"
+#include "runtime/passes/counts.h"
 #include "runtime/passes/linear.h"
 #include "runtime/passes/passes.h"
 #include "runtime/passes/precision.h"
@@ -20,7 +21,10 @@
 // f64 and values that are 16 bits wide already stay, and so do inputs, params and outputs. What
 // decides (comparisons, top-k, what becomes an integer, rounding to one, solvers) stays in f32, and
 // with it the elementwise ops, movement and sums that lead up to it: 3001 is 3008 in bf16, another
-// row of a table. So does what leads up to the carries of a loop in its body, which would be
+// row of a table. So does what leads up to a sine, a cosine or a tangent, and these themselves: an
+// angle that is rounded is another. And whatever reads a float made of an integer by a cast, up to
+// and including the first function that bounds it (counts.h): positions, lengths, angles made of
+// them by products too, with what leads up to the other factor. So does what leads up to the carries of a loop in its body, which would be
 // rounded in each turn: the products inside are narrow, what adds them up is not. What a body
 // captures in a narrow type alone is cast before the loop (hoist_casts.h).
 namespace rlx::passes {
@@ -148,6 +152,20 @@ bool Decides(const Graph& graph, const Node& node) {
   return reads_floats && std::ranges::any_of(node.results, exact);
 }
 
+// Whether an operand is an angle: of any size, and only what is left of it after whole turns counts.
+bool TakesAngle(const Node& node) {
+  switch (node.op) {
+    case OpKind::kSin:
+    case OpKind::kCos:
+    case OpKind::kTan:
+      return true;
+    case OpKind::kElementwiseRegion:
+      return std::ranges::any_of(node.subgraphs[0]->nodes(), TakesAngle);
+    default:
+      return false;
+  }
+}
+
 // A constant in a narrower type; what is finite stays finite.
 HostTensor Narrowed(const HostTensor& tensor, DType to) {
   const double most = to == DType::kF16 ? 65504 : 3.3895313892515355e38;
@@ -172,7 +190,8 @@ bool LeadsUp(Classes& classes, const Graph& graph, const Node& node) {
   return of == PrecisionClass::kElementwise || of == PrecisionClass::kDataMovement;
 }
 
-std::vector<bool> Deciding(Classes& classes, const Graph& graph, size_t kept) {
+std::vector<bool> Deciding(Classes& classes, const Graph& graph, size_t kept,
+                           const Counts& counts) {
   std::vector<bool> decides(graph.size());
   for (size_t i = 0; i < std::min(kept, graph.outputs().size()); ++i) {
     const Value v = graph.outputs()[i].value;
@@ -180,7 +199,8 @@ std::vector<bool> Deciding(Classes& classes, const Graph& graph, size_t kept) {
   }
   for (NodeId id = graph.size() - 1; id >= 0; --id) {
     const Node& node = graph.node(id);
-    decides[id] = decides[id] || Decides(graph, node);
+    decides[id] =
+        decides[id] || Decides(graph, node) || TakesAngle(node) || counts.ReadBy(id);
     if (!decides[id]) continue;
     for (Value v : node.operands) {
       if (IsExact(graph.type(v).dtype)) continue;
@@ -198,7 +218,8 @@ class Narrowing {
         rewriter_(graph, context),
         types_(TypesFor(context.policy)),
         fixed_(WeightOnly(graph)),
-        deciding_(Deciding(classes_, graph, context.kept_outputs)),
+        deciding_(Deciding(classes_, graph, context.kept_outputs,
+                           Counts(graph, context.counted_inputs))),
         narrow_(graph.size()) {}
 
   absl::Status Run() {
@@ -329,9 +350,9 @@ class Narrowing {
 
 std::span<const std::string_view> PrecisionClassNames() { return kClassNames; }
 
-std::vector<bool> ComputedInFull(const Graph& graph, size_t kept) {
+std::vector<bool> ComputedInFull(const Graph& graph, size_t kept, const Counts& counts) {
   Classes classes;
-  return Deciding(classes, graph, kept);
+  return Deciding(classes, graph, kept, counts);
 }
 
 absl::Status MixedPrecision(Graph& graph, PassContext& context) {

@@ -39,6 +39,7 @@ struct PassContext {
   // In a body of control flow: so many of its first outputs are computed in full whatever the
   // policy, since a loop carries them on or something outside is decided by them.
   size_t kept_outputs = 0;
+  std::vector<bool> counted_inputs;  // there too: which of its inputs are counts (counts.h)
   bool dce = true;  // switches of the request
   bool constant_folding = true;
   bool unfuse_regions = false;

@@ -12,6 +12,8 @@ class Graph;
 
 namespace rlx::passes {
 
+class Counts;  // counts.h
+
 // What a mixed-precision policy decides about, the heaviest first: a composite belongs to the
 // heaviest class inside it. Products and attention compute; sums, norms and softmax reduce.
 // Boundary is what stands apart: transforms. What the module declares (inputs, params, outputs)
@@ -27,8 +29,9 @@ enum class PrecisionClass : uint8_t {
 // The names that a custom policy uses, in the order above.
 std::span<const std::string_view> PrecisionClassNames();
 
-// By node: what is computed in f32 under every policy, since it decides (a comparison, an index) or
-// leads up, number by number, to what does or to one of the first `kept` outputs.
-std::vector<bool> ComputedInFull(const Graph& graph, size_t kept);
+// By node: what is computed in f32 under every policy, since it decides (a comparison, an index)
+// or since it reads a count or an angle, or that leads up, number by number, to what does or to one
+// of the first `kept` outputs.
+std::vector<bool> ComputedInFull(const Graph& graph, size_t kept, const Counts& counts);
 
 }  // namespace rlx::passes

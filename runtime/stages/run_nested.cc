@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <limits>
+#include <optional>
 
 #include "runtime/base/status.h"
 #include "runtime/ir/op_info.h"
 #include "runtime/ir/verify.h"
+#include "runtime/passes/counts.h"
 #include "runtime/passes/hoist_casts.h"
 #include "runtime/passes/precision.h"
 #include "runtime/stages/pipeline.h"
@@ -86,19 +88,25 @@ absl::Status RunNestedPasses(Graph& graph, const ResolvedOptions& options,
                              std::vector<PassTiming>& timings) {
   const bool narrows = context.policy != PrecisionPolicy{};
   const size_t kept = context.kept_outputs;
+  const std::vector<bool> counted = context.counted_inputs;
   std::vector<bool> in_full;
+  std::optional<passes::Counts> counts;
   const StageObserver hears = {.after_pass = observer.after_pass_in_body,
                                .after_pass_in_body = observer.after_pass_in_body};
   for (NodeId id = 0; id < graph.size(); ++id) {
     Node& node = graph.node(id);
     if (Info(node.op).op_class != OpClass::kControlFlow) continue;
-    if (narrows && in_full.empty()) in_full = passes::ComputedInFull(graph, kept);
+    if (narrows && in_full.empty()) {
+      counts.emplace(graph, counted);
+      in_full = passes::ComputedInFull(graph, kept, *counts);
+    }
     for (size_t i = 0; i < node.subgraphs.size(); ++i) {
       Body body(graph, node, *node.subgraphs[i]);
       std::vector<PassTiming> seconds;
       if (hears.after_pass) hears.after_pass("", body.graph());
       const bool decides = narrows && in_full[static_cast<size_t>(id)];
       context.kept_outputs = decides ? std::numeric_limits<size_t>::max() : Carried(node, i);
+      if (narrows) context.counted_inputs = counts->IntoBody(id, i);
       RLX_TRY(Annotate(RunPasses(body.graph(), options, context, hears, seconds),
                        Cat("in a graph of %", id)));
       AddTimings(seconds, timings);
@@ -106,6 +114,7 @@ absl::Status RunNestedPasses(Graph& graph, const ResolvedOptions& options,
     }
   }
   context.kept_outputs = kept;
+  context.counted_inputs = counted;
   return narrows ? Hoist(graph) : absl::OkStatus();
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/ir/op_info.h"
+#include "runtime/passes/counts.h"
 #include "runtime/passes/precision.h"
 #include "tests/unit/passes/pass_test.h"
 
@@ -52,6 +53,89 @@ TEST(MixedPrecision, DoesNothingInF32) {
   PassContext context;
   context.policy = {kCustom, {{"compute", Precision::kF32}}};
   ExpectUntouched(MixedPrecision, kModel, std::move(context));
+}
+
+// What reads a count is computed in full up to the function that bounds it, whose result is as its
+// class; what the model computes stays narrow, and so does what integers only choose.
+TEST(MixedPrecision, KeepsCountsUpToWhatBoundsThem) {
+  const std::string_view text = R"(mir "m" {
+    %0 = input "n" : FROM[4,1]
+    %1 = param "w" : f32[1,8]
+    %2 = input "x" : f32[4,8]
+    %3 = param "v" : f32[8,8]
+    %4 = cast(%0) {to = f32}
+    %5 = matmul(%4, %1)
+    %6 = sub(%5, %1)
+    %7 = BOUND(%6)
+    %8 = relu(%7)
+    %9 = matmul(%8, %3)
+    %10 = gelu(%9)
+    %11 = mul(%2, %4)
+    %12 = neg(%11)
+    output "y" = %10
+    output "z" = %12
+  })";
+  for (const std::string_view from : {"i16", "i32", "i64", "u32", "i8", "u8", "bool"}) {
+    for (const std::string_view bound : {"sin", "tanh", "sigmoid", "softmax"}) {
+      SCOPED_TRACE(Cat(from, " ", bound));
+      std::string written(text);
+      written.replace(written.find("FROM"), 4, from);
+      written.replace(written.find("BOUND"), 5, bound);
+      const Narrowed out = Narrow({kAutoMixedBf16, {}}, written);
+      // A byte is exact in 16 bits.
+      const bool wide = from != "i8" && from != "u8" && from != "bool";
+      EXPECT_EQ(out.Of(OpKind::kMatMul), wide ? DType::kF32 : DType::kBF16);
+      EXPECT_EQ(out.Of(FindOp(bound)->kind),
+                wide || bound == "sin" ? DType::kF32 : DType::kBF16);
+      EXPECT_EQ(out.Of(OpKind::kMul), wide ? DType::kF32 : DType::kBF16);
+      for (OpKind op : {OpKind::kRelu, OpKind::kGelu, OpKind::kNeg}) {
+        EXPECT_EQ(out.Of(op), DType::kBF16) << Name(op);
+      }
+    }
+  }
+}
+
+// A mask made of integers, as exporters write it, takes no attention out of the narrow type.
+TEST(MixedPrecision, NarrowsMasksMadeOfIntegers) {
+  for (const std::string_view mask : {"mul(%5, %3)", "where(%6, %3, %5)"}) {
+    SCOPED_TRACE(mask);
+    std::string text = R"(mir "m" {
+      %0 = input "mask" : i64[1,1,1,4]
+      %1 = input "x" : f32[1,4,8]
+      %2 = constant {value = f32[] (1)}
+      %3 = constant {value = f32[] (-3.4028235e38)}
+      %4 = cast(%0) {to = f32}
+      %5 = sub(%2, %4)
+      %6 = cast(%5) {to = bool}
+      %7 = MASK
+      %8 = add(%7, %7)
+      %9 = attention(%1, %1, %1, %8) {num_heads = 2, head_dim = 4, mask = "bias"}
+      output "y" = %9
+    })";
+    text.replace(text.find("MASK"), 4, mask);
+    EXPECT_EQ(Narrow({kAutoMixedBf16, {}}, text).Of(OpKind::kAttention), DType::kBF16);
+  }
+}
+
+// An angle is whole whatever it is made of: what leads up to it is, products before that are not.
+TEST(MixedPrecision, KeepsAngles) {
+  for (const std::string_view function : {"sin", "cos", "tan"}) {
+    std::string text = R"(mir "m" {
+      %0 = input "x" : f32[4,8]
+      %1 = param "w" : f32[8,8]
+      %2 = matmul(%0, %1)
+      %3 = add(%2, %0)
+      %4 = FUNCTION(%3)
+      %5 = relu(%4)
+      output "y" = %5
+    })";
+    text.replace(text.find("FUNCTION"), 8, function);
+    const Narrowed out = Narrow({kAlwaysF16, {}}, text);
+    EXPECT_EQ(out.Of(OpKind::kMatMul), DType::kF16);
+    EXPECT_EQ(out.Of(OpKind::kAdd), DType::kF32);
+    EXPECT_EQ(out.Of(FindOp(function)->kind), DType::kF32);
+    EXPECT_EQ(out.Of(OpKind::kRelu), DType::kF16);
+  }
 }
 
 // What is in no other class is computed in f16 always, or in f32: that tells always_f16 from
@@ -205,7 +289,8 @@ TEST(MixedPrecision, KeepsWhatControlFlowDecidesBy) {
     %4 = cast(%3) {to = i32}
     output "y" = %4
   })");
-  EXPECT_EQ(ComputedInFull(graph, 0), (std::vector<bool>{false, false, true, true, true}));
+  EXPECT_EQ(ComputedInFull(graph, 0, Counts(graph)),
+            (std::vector<bool>{false, false, true, true, true}));
 }
 
 // Neighbours in one type have no casts between them, a value is cast once, and what is finite stays
