@@ -298,9 +298,9 @@ constexpr OpInfo kTable[] = {
      .infer = InferCast,
      .evaluate = EvaluateCast,
      .sample = SampleCast,
-     .doc =
-         "(x): x as `to`; to a float rounds to nearest even, a float to an integer truncates and "
-         "saturates (NaN is 0), an integer to a narrower one wraps, to bool is x ≠ 0"},
+     .doc = "(x): x as `to`; to a float rounds to nearest even (to fp8 saturating: e4m3 has no "
+            "infinity and takes ±448 for it, e5m2 keeps it), a float to an integer truncates and "
+            "saturates (NaN is 0), an integer to a narrower one wraps, to bool is x ≠ 0"},
 };
 
 }  // namespace
