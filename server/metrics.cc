@@ -221,7 +221,8 @@ void CollectVariants(const engine::EngineStats& s, Snapshot& out) {
   };
   builds("run", s.variants_built - background);
   builds("background", background);
-  out.SetCounter("rlxd_variant_build_failures_total", "Sizes that could not be made ready", {},
+  out.SetCounter("rlxd_variant_build_failures_total",
+                 "Sizes that could not be made ready, neither in a bucket nor by themselves", {},
                  d(s.variants_failed));
   out.SetCounter("rlxd_variants_evicted_total", "Sizes that went to make room", {},
                  d(s.variants_evicted));

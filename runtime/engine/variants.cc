@@ -134,9 +134,11 @@ absl::StatusOr<VariantPtr> Variants::Make(const Specialisation& wanted) {
   };
   absl::StatusOr<VariantPtr> made = make();
   if (!made.ok()) {
-    if (!cancel.done()) ++shared_.counters.failed;
+    // Where a bucket cannot be had the size itself is made: that fails, or nothing does.
+    const bool falls_back = wanted.up_to && TryExact(made.status());
+    if (!falls_back && !cancel.done()) ++shared_.counters.failed;
     std::lock_guard lock(mutex_);
-    if (wanted.up_to && TryExact(made.status())) hopeless_.insert(wanted);
+    if (falls_back) hopeless_.insert(wanted);
     can_pad_ &= !(wanted.up_to && absl::IsFailedPrecondition(made.status()));
     return made.status();
   }
