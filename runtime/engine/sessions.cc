@@ -239,7 +239,7 @@ absl::StatusOr<RunTiming> Sessions::RunSymbolic(Session& session, const RunSpec&
                                                 RunStage& stage) {
   const LirModule& general = session.compiled.module->artifact.lir;
   const double began = MonotonicSeconds();
-  RLX_ASSIGN(const DimBinding sizes, InferBinding(general.plan, spec.inputs, input_order));
+  RLX_ASSIGN(const DimBinding sizes, InferBinding(general, spec.inputs, input_order));
   RLX_TRY(CheckSizes(general.graph, sizes));
   stage = RunStage::kQueue;
   const absl::StatusOr<VariantPtr> found = session.variants->For(sizes, cancel);

@@ -2,6 +2,7 @@
 #include "runtime/engine/signature.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "runtime/base/checked.h"
 #include "runtime/base/fault.h"
@@ -104,6 +105,68 @@ absl::StatusOr<std::vector<size_t>> MatchWeights(const std::vector<IoEntry>& par
   return order;
 }
 
+// coefficient · symbol + constant, or nothing where a dim is no such thing.
+struct Linear {
+  std::string symbol;
+  int64_t coefficient = 0, constant = 0;
+};
+std::optional<Linear> AsLinear(const Dim& dim) {
+  if (dim.is_static()) return std::nullopt;
+  Linear out;
+  for (const DimTerm& term : dim.expr()->terms) {
+    if (term.atoms.empty()) {
+      out.constant = term.coefficient;
+    } else if (term.atoms.size() == 1 && term.atoms[0].kind == DimAtom::Kind::kSymbol &&
+               out.symbol.empty()) {
+      out.symbol = term.atoms[0].symbol;
+      out.coefficient = term.coefficient;
+    } else {
+      return std::nullopt;
+    }
+  }
+  return out;
+}
+
+// The symbol's size where `dim` is `extent`; nothing where no size makes it that.
+std::optional<int64_t> Solve(const Linear& linear, int64_t extent) {
+  const auto rest = CheckedSub(extent, linear.constant);
+  if (!rest || *rest == INT64_MIN || *rest % linear.coefficient != 0) return std::nullopt;
+  const int64_t size = *rest / linear.coefficient;
+  return size >= 0 ? std::optional(size) : std::nullopt;
+}
+
+// Sizes from extents and demands that are linear in one symbol without a size, as long as there are
+// any.
+absl::Status SolveOpen(const LirModule& lir, std::span<const NamedInput> given,
+                       const std::vector<size_t>& order, DimBinding& binding) {
+  const auto solve = [&](const Dim& dim, int64_t extent, std::string_view where) -> absl::Status {
+    const std::optional<Linear> linear = AsLinear(dim.Bind(binding));
+    if (!linear) return absl::OkStatus();
+    const std::optional<int64_t> size = Solve(*linear, extent);
+    if (!size) {
+      return InvalidArgument(where, dim, " is wanted, ", extent, " given: no ", linear->symbol,
+                             " makes it that");
+    }
+    binding.emplace(linear->symbol, *size);
+    return absl::OkStatus();
+  };
+  for (size_t known = SIZE_MAX; known != binding.size();) {
+    known = binding.size();
+    if (known >= lir.plan.dynamic_symbols.size()) break;
+    for (size_t i = 0; i < lir.plan.inputs.size(); ++i) {
+      const NamedInput& input = given[order[i]];
+      const Shape& shape = lir.plan.inputs[i].type.shape;
+      for (size_t d = 0; d < shape.size(); ++d) {
+        RLX_TRY(solve(shape[d], input.dims[d], Cat("input \"", Short(input.name), "\": ")));
+      }
+    }
+    for (const DimConstraint& demand : lir.graph.constraints) {
+      RLX_TRY(solve(demand.a - demand.b, 0, "the module: "));
+    }
+  }
+  return absl::OkStatus();
+}
+
 class WeightReader {
  public:
   WeightReader(uint64_t max_inline_bytes, ReadBlob read, OrderedWeights& out)
@@ -181,8 +244,9 @@ absl::Status CheckInput(const NamedInput& input, const TensorType& type) {
   return CheckTensor("input", input.name, type, input.dtype, input.dims, input.bytes);
 }
 
-absl::StatusOr<DimBinding> InferBinding(const BufferPlan& plan, std::span<const NamedInput> given,
+absl::StatusOr<DimBinding> InferBinding(const LirModule& lir, std::span<const NamedInput> given,
                                         const std::vector<size_t>& order) {
+  const BufferPlan& plan = lir.plan;
   DimBinding binding;
   for (size_t i = 0; i < plan.inputs.size(); ++i) {
     const TensorType& type = plan.inputs[i].type;
@@ -201,6 +265,7 @@ absl::StatusOr<DimBinding> InferBinding(const BufferPlan& plan, std::span<const 
       }
     }
   }
+  RLX_TRY(SolveOpen(lir, given, order, binding));
   for (const std::string& symbol : plan.dynamic_symbols) {
     if (!binding.contains(symbol)) {
       return InvalidArgument("no input has ", symbol, " as an extent: bind it when compiling");

@@ -29,9 +29,11 @@ absl::Status OrderInputs(const std::vector<IoEntry>& declared, std::span<const N
 // One input against its type, which is static.
 absl::Status CheckInput(const NamedInput& input, const TensorType& type);
 
-// Sizes of a module's symbols from the extents of the inputs given. InvalidArgument where they
-// contradict each other or a type, or leave a symbol open.
-absl::StatusOr<DimBinding> InferBinding(const BufferPlan& plan, std::span<const NamedInput> given,
+// Sizes of a module's symbols from the extents of the inputs given: from those that are a symbol,
+// then from those that are linear in one more (`2*n + 1`) and from what the module demands of its
+// symbols where that is. InvalidArgument where they contradict each other or a type, are no extent
+// of that form, or leave a symbol open.
+absl::StatusOr<DimBinding> InferBinding(const LirModule& lir, std::span<const NamedInput> given,
                                         const std::vector<size_t>& order);
 
 // Positions among `declared` of the outputs asked for; all of them, in order, for none.

@@ -159,8 +159,11 @@ absl::Status InferSwiglu(InferContext& ctx) {
   TensorType out = ctx.operands[0];
   if (out.rank() < 1) return InvalidArgument("x is a scalar");
   const Dim last = out.shape.back();
-  if (!last.is_static() || last.value() % 2 != 0) {
-    return InvalidArgument("the last extent ", last, " is not an even constant");
+  if (!last.is_static()) {
+    return InvalidArgument("the last extent ", last, " is symbolic where a constant is needed");
+  }
+  if (last.value() % 2 != 0) {
+    return InvalidArgument("the last extent ", last, " is odd: it holds two halves");
   }
   out.shape.back() = last.value() / 2;
   if (ctx.node.Find("cast_to") != nullptr) out.dtype = ctx.node.Type("cast_to");

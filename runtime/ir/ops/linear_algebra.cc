@@ -20,8 +20,10 @@ absl::Status InferFft(InferContext& ctx) {
     return InvalidArgument("x is ", x.dtype, " where a float or c64 is needed");
   if (x.rank() < 1) return InvalidArgument("x is a scalar");
   const Dim last = x.shape.back();
-  const bool odd = last.is_static() && last.value() % 2 != 0;
-  if (x.dtype != DType::kC64 && (!last.is_static() || odd))
+  if (x.dtype != DType::kC64 && !last.is_static())
+    return InvalidArgument("the last extent ", last,
+                           " is symbolic: halves of floats need a constant, c64 does not");
+  if (x.dtype != DType::kC64 && last.value() % 2 != 0)
     return InvalidArgument("the last extent ", last, " does not hold real and imaginary halves");
   ctx.results = {x};
   return absl::OkStatus();

@@ -141,6 +141,7 @@ TEST_F(VariantsTest, WhatCannotBePaddedRunsExactly) {
   }
   EXPECT_EQ(engine->Stats().runs_waited, 2u);
   EXPECT_EQ(engine->Stats().variants, 2);
+  EXPECT_EQ(engine->Stats().variants_failed, 0u) << "that no bucket holds them is no failure";
 }
 
 // A target without loops runs one whose length is a symbol, by writing it out for each size.
@@ -229,6 +230,31 @@ TEST_F(VariantsTest, ThreadsAtManySizesAgree) {
     });
   }
   for (std::thread& thread : threads) thread.join();
+}
+
+// A symbol that is no extent by itself has the size that makes the extents what they are, or what
+// the module demands.
+TEST_F(VariantsTest, SizesAreFoundInExpressions) {
+  const auto open = [&](std::string_view extent, std::string_view rest) {
+    return Open(
+        Cat("mir \"m\" {\nsymbol n in [1, 64] symbol k in [1, 128]\n%0 = input \"x\" : f32[",
+            extent, ",3]\n", rest));
+  };
+  const std::vector<float> x(18, 2.5f);
+  const auto twice = open("(2 * n)", "%1 = neg(%0)\noutput \"y\" = %1\n}\n");
+  const auto more = open("(n + 1)", "%1 = neg(%0)\noutput \"y\" = %1\n}\n");
+  const auto demanded = open("k", "%1 = reshape(%0) {shape = [n,6]}\noutput \"y\" = %1\n}\n");
+  for (const RandomId& handle : {twice, more, demanded}) {
+    const auto ran = Run(handle, x, {6, 3});
+    ASSERT_TRUE(ran.ok()) << ran.status();
+    EXPECT_EQ(ran->outputs.at(0).size(), 18u);
+  }
+  const auto odd = Run(twice, std::vector<float>(15), {5, 3});
+  EXPECT_TRUE(absl::IsInvalidArgument(odd.status())) << odd.status();
+  EXPECT_THAT(Cat(odd.status()),
+              testing::HasSubstr("input \"x\": (2 * n) is wanted, 5 given: no n makes it that"));
+  const auto none = Run(more, std::vector<float>(3), {1, 3});
+  EXPECT_TRUE(absl::IsInvalidArgument(none.status())) << none.status();
 }
 
 // A caller who cannot wait gets what was made for it the next time.
