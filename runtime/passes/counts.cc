@@ -130,8 +130,8 @@ std::vector<bool> Counts::Followed(const Graph& body, const std::vector<bool>& i
   return out;
 }
 
-// Inputs are operands by place, after the predicate of an `if`. What a loop carries is a count where
-// it begins as one or a turn makes it one.
+// Inputs are operands by place, after the predicate of an `if`. What a loop carries is a count
+// where it begins as one or a turn makes it one.
 void Counts::VisitBodies(NodeId id) {
   const Node& node = graph_.node(id);
   const size_t first = node.op == OpKind::kIf ? 1 : 0;

@@ -19,7 +19,8 @@ namespace rlx::passes {
 // weights alone. It ends at anything else, which reads it in full and whose own result is as its
 // class: at sin, tanh, softmax, norms, activations, comparisons; and at a product with what the
 // model computes, since rounding that is the policy's bargain. It also ends, and nobody needs it in
-// full, where a mask is made of it: a product with, or a choice against, a constant of -1e4 or less.
+// full, where a mask is made of it: a product with, or a choice against, a constant of -1e4 or
+// less.
 class Counts {
  public:
   // `inputs`: of a body of control flow, by place, which of its inputs are counts.
