@@ -53,9 +53,16 @@ bool Decompose(Graph& graph, Rewriter& rewriter, NodeId id, Parts parts_of) {
 
 }  // namespace
 
+bool TakenApart(const PassContext& context, OpKind op) {
+  const std::string claim(Info(op).claim);
+  if (context.native.count(claim) > 0) return false;
+  if (context.common.count(claim) > 0) return true;
+  return !context.keep_unclaimed && !context.Accepts(claim);
+}
+
 absl::Status DecomposeBy(Graph& graph, PassContext& context,
                          const std::function<Parts(const Graph&, NodeId)>& parts_of,
-                         std::string_view why) {
+                         const std::function<std::string_view(OpKind)>& why) {
   bool changed = false;
   for (int round = 0; round < kMaxRounds; ++round) {
     Rewriter rewriter(graph, context);
@@ -64,8 +71,9 @@ absl::Status DecomposeBy(Graph& graph, PassContext& context,
       const Parts parts = parts_of(graph, id);
       if (parts == nullptr) continue;
       const std::string label = Label(graph, id);
+      const OpKind op = graph.node(id).op;
       if (Decompose(graph, rewriter, id, parts)) {
-        Applied(context, kDecomposeRule, graph, {id}, Cat(label, " ", why));
+        Applied(context, kDecomposeRule, graph, {id}, Cat(label, " ", why(op)));
       }
     }
     RLX_TRY(rewriter.Finish());
@@ -85,7 +93,7 @@ absl::Status DecomposeWhere(Graph& graph, PassContext& context,
         const Parts parts = Info(g.node(id).op).decompose;
         return parts != nullptr && wanted(g, id) ? parts : nullptr;
       },
-      why);
+      [&](OpKind) { return why; });
 }
 
 }  // namespace rlx::passes

@@ -11,11 +11,15 @@ namespace rlx::passes {
 // A node in terms of others, as OpInfo::decompose.
 using Parts = absl::StatusOr<std::vector<Value>> (*)(GraphBuilder&, const Node&);
 
+// Whether nodes of this kind are to go: the target does not claim them, or the dispatch policy
+// sends them to their common form.
+bool TakenApart(const PassContext& context, OpKind op);
+
 // Takes nodes apart as `parts_of` says, and what that makes, until it says null for all that are
-// left. `why` ends the remark: "%3 (rms_norm) " + why.
+// left. `why` ends the remark: "%3 (rms_norm) " + why(op).
 absl::Status DecomposeBy(Graph& graph, PassContext& context,
                          const std::function<Parts(const Graph&, NodeId)>& parts_of,
-                         std::string_view why);
+                         const std::function<std::string_view(OpKind)>& why);
 
 // By their rows, those for which `wanted` holds.
 absl::Status DecomposeWhere(Graph& graph, PassContext& context,

@@ -7,7 +7,8 @@
 
 // Each op that the target does not claim, or that the dispatch policy sends to its common form, in
 // terms of others. Only those: a fused op that the target runs stays fused. What the request wants
-// native stays, to run or to be reported.
+// native stays, to run or to be reported; and what a claimed fusion may take stays until it has had
+// its chance (decompose_unfused).
 //
 //   gated_delta_net | selective_scan   =>   scan {one token}
 //
@@ -17,12 +18,6 @@ namespace rlx::passes {
 namespace {
 
 constexpr int64_t kMostTokens = 512;  // written out
-
-bool Wanted(const PassContext& context, const std::string& claim) {
-  if (context.native.count(claim) > 0) return false;
-  if (context.common.count(claim) > 0) return true;
-  return !context.keep_unclaimed && !context.Accepts(claim);
-}
 
 bool NeedsLevels(const PassContext& context, const Node& node) {
   if (!IsLinearRecurrence(node.op)) return false;
@@ -38,10 +33,17 @@ absl::Status TakeApart(PassContext& context, Graph& graph) {
       [&](const Graph& g, NodeId id) -> Parts {
         const Node& node = g.node(id);
         const OpInfo& info = Info(node.op);
-        if (info.decompose == nullptr || !Wanted(context, std::string(info.claim))) return nullptr;
+        if (info.decompose == nullptr || !TakenApart(context, node.op)) return nullptr;
+        if (context.awaited.Has(node.op) && context.common.count(std::string(info.claim)) == 0) {
+          return nullptr;
+        }
         return NeedsLevels(context, node) ? DecomposeInLevels : info.decompose;
       },
-      "is not claimed by the target");
+      [&](OpKind op) -> std::string_view {
+        const bool forced = context.common.count(std::string(Info(op).claim)) > 0;
+        return forced ? "goes to its common form, as the request asks"
+                      : "is not claimed by the target";
+      });
 }
 
 }  // namespace

@@ -338,6 +338,7 @@ extern const Pass kFuseAttentionBlockPass = {
     .run = FuseAttentionBlock,
     .needs = {OpKind::kAttention},
     .gate = "FusedAttentionBlock",
+    .parts = {OpKind::kAttention, OpKind::kRope, OpKind::kFusedMatMulBiasAct},
     .fusion = true,
     .after = "common_subexpression_elimination",
     .why =

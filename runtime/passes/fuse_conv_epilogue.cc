@@ -95,6 +95,8 @@ extern const Pass kFuseConvEpiloguePass = {
     .run = FuseConvEpilogue,
     .needs = {OpKind::kFusedConvBiasAct},
     .gate = "FusedConvBiasAct",
+    .parts = {OpKind::kGelu, OpKind::kGeluTanh, OpKind::kSilu, OpKind::kRelu, OpKind::kTanh,
+              OpKind::kSigmoid},
     .fusion = true,
     .after = "channels_last",
     .why = "What follows a convolution stands beside it, in its order, once that is chosen",

@@ -141,6 +141,8 @@ extern const Pass kFuseMatMulBiasActPass = {
     .run = FuseMatMulBiasAct,
     .needs = {OpKind::kMatMul},
     .gate = "FusedMatMulBiasAct",
+    .parts = {OpKind::kGelu, OpKind::kGeluTanh, OpKind::kSilu, OpKind::kRelu, OpKind::kTanh,
+              OpKind::kSigmoid},
     .fusion = true,
     .after = "fuse_swiglu_dual_matmul",
     .why =

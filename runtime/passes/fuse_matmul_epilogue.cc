@@ -90,6 +90,8 @@ extern const Pass kFuseMatMulEpiloguePass = {
     .run = FuseMatMulEpilogue,
     .needs = {OpKind::kMatMul, OpKind::kFusedMatMulBiasAct},
     .gate = "FusedMatMulBiasAct",
+    .parts = {OpKind::kGelu, OpKind::kGeluTanh, OpKind::kSilu, OpKind::kRelu, OpKind::kTanh,
+              OpKind::kSigmoid},
     .fusion = true,
     .after = "fuse_swiglu",
     .why = "Whatever activation or residual sum is still next to a product",

@@ -18,6 +18,7 @@ extern const Pass kFuseResidualLayerNormPass = {
     .run = FuseResidualLayerNorm,
     .needs = {OpKind::kLayerNorm},
     .gate = "FusedResidualLN",
+    .parts = {OpKind::kLayerNorm},
     .fusion = true,
     .after = "fuse_transformer_layer",
     .why =

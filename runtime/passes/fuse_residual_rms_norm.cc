@@ -17,6 +17,7 @@ extern const Pass kFuseResidualRmsNormPass = {
     .run = FuseResidualRmsNorm,
     .needs = {OpKind::kRmsNorm},
     .gate = "FusedResidualRmsNorm",
+    .parts = {OpKind::kRmsNorm},
     .fusion = true,
     .after = "fuse_residual_layer_norm",
     .why = "As the layer norm, and for the same reason",

@@ -68,6 +68,7 @@ extern const Pass kFuseSwigluPass = {
     .run = FuseSwiglu,
     .needs = {OpKind::kSilu},
     .gate = "FusedSwiGLU",
+    .parts = {OpKind::kSilu},
     .fusion = true,
     .after = "fuse_shared_input_matmul",
     .why = "After merging, which makes the two halves of one product",

@@ -72,6 +72,7 @@ extern const Pass kFuseSwigluDualMatMulPass = {
     .run = FuseSwigluDualMatMul,
     .needs = {OpKind::kSilu},
     .gate = "FusedSwiGLU",
+    .parts = {OpKind::kSilu},
     .fusion = true,
     .after = "fuse_rms_norm_reshape",
     .why =

@@ -24,9 +24,10 @@
 // row of a table. So does what leads up to a sine, a cosine or a tangent, and these themselves: an
 // angle that is rounded is another. And whatever reads a float made of an integer by a cast, up to
 // and including the first function that bounds it (counts.h): positions, lengths, angles made of
-// them by products too, with what leads up to the other factor. So does what leads up to the carries of a loop in its body, which would be
-// rounded in each turn: the products inside are narrow, what adds them up is not. What a body
-// captures in a narrow type alone is cast before the loop (hoist_casts.h).
+// them by products too, with what leads up to the other factor. So does what leads up to the
+// carries of a loop in its body, which would be rounded in each turn: the products inside are
+// narrow, what adds them up is not. What a body captures in a narrow type alone is cast before the
+// loop (hoist_casts.h).
 namespace rlx::passes {
 namespace {
 
@@ -152,7 +153,8 @@ bool Decides(const Graph& graph, const Node& node) {
   return reads_floats && std::ranges::any_of(node.results, exact);
 }
 
-// Whether an operand is an angle: of any size, and only what is left of it after whole turns counts.
+// Whether an operand is an angle: of any size, and only what is left of it after whole turns
+// counts.
 bool TakesAngle(const Node& node) {
   switch (node.op) {
     case OpKind::kSin:
@@ -199,8 +201,7 @@ std::vector<bool> Deciding(Classes& classes, const Graph& graph, size_t kept,
   }
   for (NodeId id = graph.size() - 1; id >= 0; --id) {
     const Node& node = graph.node(id);
-    decides[id] =
-        decides[id] || Decides(graph, node) || TakesAngle(node) || counts.ReadBy(id);
+    decides[id] = decides[id] || Decides(graph, node) || TakesAngle(node) || counts.ReadBy(id);
     if (!decides[id]) continue;
     for (Value v : node.operands) {
       if (IsExact(graph.type(v).dtype)) continue;
@@ -218,8 +219,8 @@ class Narrowing {
         rewriter_(graph, context),
         types_(TypesFor(context.policy)),
         fixed_(WeightOnly(graph)),
-        deciding_(Deciding(classes_, graph, context.kept_outputs,
-                           Counts(graph, context.counted_inputs))),
+        deciding_(
+            Deciding(classes_, graph, context.kept_outputs, Counts(graph, context.counted_inputs))),
         narrow_(graph.size()) {}
 
   absl::Status Run() {
@@ -363,7 +364,7 @@ absl::Status MixedPrecision(Graph& graph, PassContext& context) {
 extern const Pass kMixedPrecisionPass = {
     .name = "mixed_precision",
     .run = MixedPrecision,
-    .after = "fuse_conv_epilogue",
+    .after = "decompose_unfused",
     .why_out =
         [](const PassContext& c) {
           return std::string_view(c.policy == PrecisionPolicy{} ? "all in f32" : "");

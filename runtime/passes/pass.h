@@ -26,6 +26,35 @@ struct FoldingBudget {
   bool told = false;                  // that something stayed for it
 };
 
+// Kinds of ops.
+class OpSet {
+ public:
+  constexpr OpSet() = default;
+  constexpr OpSet(std::initializer_list<OpKind> ops) {
+    for (const OpKind op : ops) Insert(op);
+  }
+  constexpr void Insert(OpKind op) {
+    words_[static_cast<size_t>(op) / 64] |= uint64_t{1} << (static_cast<size_t>(op) % 64);
+  }
+  constexpr void Insert(const OpSet& others) {
+    for (size_t i = 0; i < kWords; ++i) words_[i] |= others.words_[i];
+  }
+  constexpr bool Has(OpKind op) const {
+    return (words_[static_cast<size_t>(op) / 64] >> (static_cast<size_t>(op) % 64) & 1) != 0;
+  }
+  constexpr bool empty() const { return words_ == std::array<uint64_t, kWords>{}; }
+  constexpr bool Intersects(const OpSet& other) const {
+    for (size_t i = 0; i < kWords; ++i) {
+      if ((words_[i] & other.words_[i]) != 0) return true;
+    }
+    return false;
+  }
+
+ private:
+  static constexpr size_t kWords = (kOpKindCount + 63) / 64;
+  std::array<uint64_t, kWords> words_{};
+};
+
 // What a pass may know besides the graph, and what it says back. The runner does timing, kill
 // switches, verification and dumps.
 struct PassContext {
@@ -40,9 +69,12 @@ struct PassContext {
   // policy, since a loop carries them on or something outside is decided by them.
   size_t kept_outputs = 0;
   std::vector<bool> counted_inputs;  // there too: which of its inputs are counts (counts.h)
-  bool dce = true;  // switches of the request
+  bool dce = true;                   // switches of the request
   bool constant_folding = true;
   bool unfuse_regions = false;
+  // Kinds of ops that patterns to come take (Pass::parts): not claimed, they stay whole until
+  // decompose_unfused has its turn.
+  OpSet awaited = {};
   // Whether the target runs this node as it stands. Null: decided by claim names alone.
   std::function<bool(const Graph&, NodeId)> runs;
 
@@ -62,36 +94,16 @@ struct PassContext {
 // Cancelled and DeadlineExceeded once context.cancel is done.
 using PassFn = absl::Status (*)(Graph&, PassContext&);
 
-// Kinds of ops.
-class OpSet {
- public:
-  constexpr OpSet() = default;
-  constexpr OpSet(std::initializer_list<OpKind> ops) {
-    for (const OpKind op : ops) Insert(op);
-  }
-  constexpr void Insert(OpKind op) {
-    words_[static_cast<size_t>(op) / 64] |= uint64_t{1} << (static_cast<size_t>(op) % 64);
-  }
-  constexpr bool empty() const { return words_ == std::array<uint64_t, kWords>{}; }
-  constexpr bool Intersects(const OpSet& other) const {
-    for (size_t i = 0; i < kWords; ++i) {
-      if ((words_[i] & other.words_[i]) != 0) return true;
-    }
-    return false;
-  }
-
- private:
-  static constexpr size_t kWords = (kOpKindCount + 63) / 64;
-  std::array<uint64_t, kWords> words_{};
-};
-
 // One row of the pipeline, `extern const Pass k<Function>Pass` at the end of the pass's file.
 struct Pass {
   std::string_view name;  // of the file; keys timings, kill switches and dumps
   PassFn run = nullptr;
   // In a graph with none of these it does nothing and says nothing; empty: it may.
   OpSet needs = {};
-  std::string_view gate = {};    // claim that the target must accept; empty: always
+  std::string_view gate = {};  // claim that the target must accept; empty: always
+  // A fusion: the composites among the ops that its pattern takes. They are given their chance to
+  // go into it before they are taken apart for want of a claim of their own.
+  OpSet parts = {};
   bool fusion = false;           // left out by skip_fusion
   std::string_view after = {};   // the pass that it follows; empty: none
   std::string_view before = {};  // and the one that it precedes, for a row between two others

@@ -14,6 +14,9 @@ std::span<const passes::Pass> AllPasses();
 // Why a pass stays out under these options; empty when it runs.
 std::string WhySkipped(const passes::Pass& pass, const ResolvedOptions& options);
 
+// The kinds of ops that no claim covers and that fusions of this pipeline may take along.
+passes::OpSet Awaited(const ResolvedOptions& options);
+
 // What a graph is verified against from the first pass on: passes may grow a module beyond what a
 // client may send; the verifier's other rules stay.
 Limits GrownLimits();

@@ -12,6 +12,7 @@
 #include "runtime/ir/op_info.h"
 #include "runtime/lower/lower.h"
 #include "runtime/passes/analysis.h"
+#include "runtime/stages/pipeline.h"
 
 namespace rlx::stages {
 namespace {
@@ -300,6 +301,7 @@ passes::PassContext ContextFor(const ResolvedOptions& options, const device::Bac
   context.policy = options.policy;
   context.dce = options.dce;
   context.constant_folding = options.constant_folding;
+  context.awaited = Awaited(options);
   context.unfuse_regions = options.unfuse_elementwise_regions;
   context.keep_unclaimed = options.dispatch == DispatchPolicy::kForceNative;
   context.remarks = &remarks;

@@ -117,6 +117,10 @@ PassContext AnyTarget(Rng& rng) {
     if (rng() % 8 == 0) context.native.emplace(op->claim);
   }
   const uint64_t refused = rng();
+  // What fusions to come may take: any composite, half of the time.
+  for (const OpInfo* op : AllOps()) {
+    if ((refused & 1) != 0 && op->decompose != nullptr) context.awaited.Insert(op->kind);
+  }
   context.runs = [refused](const Graph& g, NodeId id) {
     const Node& node = g.node(id);
     // Reductions by rows alone run.

@@ -176,6 +176,18 @@ TEST(Compile, VerboseReportsShowWhatStayedOut) {
   EXPECT_THAT(remarks[1].message, HasSubstr("could be: "));
 }
 
+// What the request's own dispatch keeps out is not said to be the target's.
+TEST(Compile, SaysThatDispatchKeepsAFusionOut) {
+  CompileRequest request = For(DeviceKind::kCuda);
+  request.options.verbose = true;
+  request.options.kernel_dispatch.force_common_kinds = {{"FusedMatMulBiasAct"}};
+  const CompileResult result = CompileOrFail(BertBlock("fusable"), request);
+  const auto miss = std::ranges::find(result.fusion.remarks, "matmul_bias_act", &Remark::rule);
+  ASSERT_NE(miss, result.fusion.remarks.end());
+  EXPECT_EQ(miss->hint,
+            "the request sends FusedMatMulBiasAct to its common form (kernel_dispatch)");
+}
+
 // One pass's remarks stand in the order of the author's nodes, and every compile says the same.
 TEST(Compile, RemarksAreInOrder) {
   const CompileResult once = CompileOrFail(LlamaBlock("fusable"), For(DeviceKind::kMetal));
