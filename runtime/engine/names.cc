@@ -3,6 +3,7 @@
 
 #include "runtime/base/text.h"
 #include "runtime/engine/session.h"
+#include "runtime/stages/stages.h"
 
 namespace rlx::engine {
 namespace {
@@ -104,8 +105,8 @@ DispatchReport Compiled::Dispatch() const {
 bool Compiled::runnable() const {
   const wire::Artifact& artifact = module->artifact;
   if (artifact.program != nullptr) return true;
-  return !artifact.lir.plan.dynamic_symbols.empty() && !artifact.dispatch.backend.empty() &&
-         artifact.dispatch.compile_ready;
+  const std::string unbound = stages::WhyUnbound(artifact.lir.plan);
+  return !unbound.empty() && artifact.why_no_program == unbound;
 }
 
 std::string Compiled::WhyNot() const {

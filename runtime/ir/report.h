@@ -77,7 +77,7 @@ struct DispatchReport {
   int64_t claims = 0;
   std::vector<Kind> kinds;  // sorted by claim
   std::vector<Unsupported> unsupported;
-  bool compile_ready = false;  // with symbols unbound: as far as claims by kind tell
+  bool compile_ready = false;  // with symbols unbound: at every admissible size
   std::string ToString() const;
   friend bool operator==(const DispatchReport&, const DispatchReport&) = default;
 };

@@ -99,7 +99,7 @@ class Compilation {
     if (!result_.options.verbose) DropIdleMisses(result_.fusion);
     result_.dispatch = ReportDispatch(before, graph, context.became, result_.options,
                                       request_.backend, request_.target, result_.as_given);
-    return absl::OkStatus();
+    return JudgeSizes(graph, request_.backend, request_.target, request_.cancel, result_);
   }
 
   absl::Status Bind(Graph& graph, Stage stage = Stage::kMir) const {

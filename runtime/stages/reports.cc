@@ -317,9 +317,14 @@ std::string WhyNoProgram(const CompileResult& result, const device::Backend* bac
   if (backend == nullptr) {
     return Cat("this build has no back end for ", DisplayName(result.device));
   }
-  if (!result.dispatch.compile_ready) return Illegal(result.dispatch);  // no sizes would help
-  if (result.lir.plan.dynamic_symbols.empty()) return "";
-  return Cat("symbols are unbound: ", Join(result.lir.plan.dynamic_symbols, ", "));
+  const bool some = result.runs_at_some_sizes && !result.lir.plan.dynamic_symbols.empty();
+  if (!result.dispatch.compile_ready && !some) return Illegal(result.dispatch);
+  return WhyUnbound(result.lir.plan);
+}
+
+std::string WhyUnbound(const BufferPlan& plan) {
+  if (plan.dynamic_symbols.empty()) return "";
+  return Cat("symbols are unbound: ", Join(plan.dynamic_symbols, ", "));
 }
 
 absl::Status GenerateCode(CompileResult& result, const device::Backend* backend,

@@ -28,6 +28,14 @@ DispatchReport ReportDispatch(const std::map<std::string, int64_t>& before, cons
                               const device::Backend* backend, const device::Target& target,
                               bool as_given);
 
+// Whether a graph with symbols runs at all of their sizes, at some, or at none: tried at the ends
+// of their ranges, by what binding would do. Where a size is refused, `result.dispatch` is not
+// ready and says from which on (or, of several symbols, at which). Cancelled and DeadlineExceeded
+// alone are errors.
+absl::Status JudgeSizes(const Graph& graph, const device::Backend* backend,
+                        const device::Target& target, const CancelToken& cancel,
+                        CompileResult& result);
+
 // Why the result cannot run: the back end, every kind that it does not run with the number of such
 // nodes, and the first of them with the reason. `back end cpu cannot run 2 kinds: Conv ×3 (%4
 // (conv): conv of f64), Scan ×1 (%9 (scan): no rule)`.

@@ -69,6 +69,7 @@ absl::Status Replan(CompileResult& result, const device::Backend* backend,
   CountAfter(graph, result.fusion);
   RLX_TRY(VerifyGraph(graph, GrownLimits()));
   result.dispatch = Redispatch(result, became, backend, target);
+  RLX_TRY(JudgeSizes(graph, backend, target, cancel, result));
   RLX_ASSIGN(result.lir.plan,
              lower::PlanBuffers(graph, {.alignment = result.options.arena_alignment}, backend));
   return GenerateCode(result, backend, target, cancel);

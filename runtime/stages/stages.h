@@ -106,6 +106,9 @@ struct CompileResult {
   // The device program; null when no back end here serves the device, or symbols are unbound.
   std::shared_ptr<const device::Program> program;
   std::string why_no_program;
+  // What a module with unbound symbols can be bound to: dispatch.compile_ready says whether it may
+  // be any admissible size.
+  bool runs_at_some_sizes = true;
 
   // Binds symbols of the LIR: types, plan and (with the back end) program anew. The passes run once
   // more, for what asked for sizes, unless the module came as LIR.
@@ -150,6 +153,10 @@ absl::StatusOr<CompileResult> CompileGraphStagesForBackend(const Graph& mir,
 // FailedPrecondition "fusion is not clean" with the misses that somebody can act on, where there
 // are any.
 absl::Status RequireClean(const FusionReport& report);
+
+// Why a plan has no program until sizes are known: it names the symbols; empty for a plan with
+// none.
+std::string WhyUnbound(const BufferPlan& plan);
 
 // The MIR graph that a LIR module carries.
 Graph GraphFromLir(const LirModule& lir);
