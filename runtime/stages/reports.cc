@@ -170,15 +170,34 @@ bool IsWrittenOutLater(const Node& node, const ResolvedOptions& options) {
          options.disabled_passes.count("lower_control_flow") == 0;
 }
 
+bool IsLoop(const Node& node) { return node.op == OpKind::kWhile || node.op == OpKind::kScan; }
+bool MustEnd(const Node& node) { return node.op == OpKind::kWhile && node.Bool("must_end"); }
+
 // Why nothing stands for a kind that the target does not claim.
 std::string Unclaimed(const Node& node, bool as_given) {
   std::string why = Cat("the target does not claim ", Info(node.op).claim);
   if (as_given) return why;
-  if (node.op == OpKind::kWhile && node.Bool("must_end")) {
-    return why + ", and a loop that must_end is not written out";
-  }
-  const bool loop = node.op == OpKind::kWhile || node.op == OpKind::kScan;
-  return loop ? why + ", and it is not written out: too long, or left to be native" : why;
+  if (MustEnd(node)) return why + ", and a loop that must_end is not written out";
+  return IsLoop(node) ? why + ", and it is not written out: too long, or left to be native" : why;
+}
+
+// Whether some op of the kind is made of others.
+bool HasCommonForm(std::string_view claim) {
+  return std::ranges::any_of(AllOps(), [&](const OpInfo* op) {
+    return op->claim == claim &&
+           (op->decompose != nullptr || op->op_class == OpClass::kControlFlow);
+  });
+}
+
+// Why a node stands as it is whose kind the request sends to the common form; empty for one that is
+// itself as common as its kind gets.
+std::string NotCommon(const Node& node, bool as_given) {
+  if (as_given) return "no pass touches a module at stage lir";
+  if (MustEnd(node)) return "a loop that must_end is not written out";
+  if (IsLoop(node)) return "too long to be written out, or of unknown length";
+  const OpInfo& info = Info(node.op);
+  if (!HasCommonForm(info.claim)) return "the kind has no common form";
+  return info.decompose != nullptr ? "it cannot be taken apart with these operands" : "";
 }
 
 // What the claims, and the back end where there is one, say of nodes.
@@ -195,13 +214,25 @@ class Judge {
       return {Path::kRewritten, {true, "written out once its length is known"}};
     }
     if (!claimed) return {Path::kUnsupported, {false, Unclaimed(node, as_given_)}};
+    Verdict verdict = OfClaimed(graph, id);
+    if (verdict.claim.native && options_.common_kinds.count(std::string(Info(node.op).claim)) > 0) {
+      const std::string why = NotCommon(node, as_given_);
+      if (!why.empty()) verdict.claim.how += Cat(" (not in its common form, as asked: ", why, ")");
+    }
+    return verdict;
+  }
+
+ private:
+  Verdict OfClaimed(const Graph& graph, NodeId id) const {
+    using Path = DispatchReport::Path;
     if (backend_ == nullptr) return {Path::kNative, {true, ""}};
-    if (!passes::IsStatic(graph, node)) return {Path::kNative, {true, std::string(kAskedLater)}};
+    if (!passes::IsStatic(graph, graph.node(id))) {
+      return {Path::kNative, {true, std::string(kAskedLater)}};
+    }
     device::Claim claim = backend_->Claims(graph, id, target_);
     return {claim.native ? Path::kNative : Path::kUnsupported, std::move(claim)};
   }
 
- private:
   const ResolvedOptions& options_;
   const device::Backend* const backend_;
   const device::Target& target_;

@@ -77,13 +77,14 @@ absl::Status CheckBinding(const DimBinding& binding) {
   return absl::OkStatus();
 }
 
-// Kinds that go to their shared lowering although accepted. Regions are themselves the common form.
+// Kinds that go to their shared lowering although accepted; that of control flow is to be written
+// out. Regions are themselves the common form.
 std::set<std::string> CommonKinds(const ResolvedOptions& options) {
   std::set<std::string> common = options.force_common_kinds;
   if (options.dispatch == DispatchPolicy::kForceCommon) {
     for (const OpInfo* op : AllOps()) {
-      if (op->level == Stage::kMir && op->decompose != nullptr &&
-          op->kind != OpKind::kElementwiseRegion) {
+      const bool has = op->decompose != nullptr || op->op_class == OpClass::kControlFlow;
+      if (op->level == Stage::kMir && has && op->kind != OpKind::kElementwiseRegion) {
         common.emplace(op->claim);
       }
     }

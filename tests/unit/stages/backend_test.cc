@@ -136,6 +136,18 @@ TEST(CompileForBackend, WritesAScanOutOnceItsLengthIsKnown) {
   EXPECT_EQ(scan.path, DispatchReport::Path::kRewritten);
   EXPECT_EQ(scan.how, "written out once its length is known");
   EXPECT_EQ(symbolic->why_no_program, "symbols are unbound: n");
+  // Two nodes a turn, and 20,000 at most: not every admissible length runs.
+  EXPECT_FALSE(symbolic->dispatch.compile_ready);
+  EXPECT_TRUE(symbolic->runs_at_some_sizes);
+  ASSERT_EQ(symbolic->dispatch.unsupported.size(), 1u);
+  const std::string& why = symbolic->dispatch.unsupported[0].why;
+  const int64_t first = std::stoll(why.substr(why.rfind(' ')));
+  EXPECT_THAT(why, HasSubstr(Cat(", from n = ", first)));
+  for (const int64_t length : {first - 1, first}) {
+    const auto at = symbolic->Specialize({{"n", length}}, nullptr, {});
+    ASSERT_TRUE(at.ok()) << at.status();
+    EXPECT_EQ(at->dispatch.compile_ready, length < first) << length;
+  }
   const auto bound = symbolic->Specialize({{"n", 3}}, &backend, {});
   ASSERT_TRUE(bound.ok()) << bound.status();
   ASSERT_NE(bound->program, nullptr) << bound->why_no_program;
@@ -386,6 +398,150 @@ TEST(CompileForBackend, ForcedNativeKindsStay) {
   EXPECT_EQ(KindOf(result->dispatch, "FusedSwiGLU").path, DispatchReport::Path::kUnsupported);
   EXPECT_FALSE(result->dispatch.compile_ready);
   EXPECT_THAT(result->why_no_program, HasSubstr("cannot run 1 kind: FusedSwiGLU ×1"));
+}
+
+// What no size helps is found while symbols are open: a type that the back end has no kernel of.
+TEST(CompileForBackend, RefusesTypesWithSymbolsOpen) {
+  PaperBackend backend;
+  backend.kinds = Everything();
+  backend.refuses = [](const Graph& graph, NodeId id) {
+    return graph.node(id).results[0].dtype == DType::kC64;
+  };
+  for (const std::string_view type : {"c64", "f32"}) {
+    const auto result = CompileModuleStages(ParseOrFail(Cat(R"(mir "m" {
+      symbol n in [2, 64]
+      %0 = input "x" : )",
+                                                            type, R"([n,4]
+      %1 = exp(%0)
+      output "y" = %1
+    })")),
+                                            For(backend));
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_EQ(result->dispatch.compile_ready, type == "f32");
+    EXPECT_EQ(result->runs_at_some_sizes, type == "f32");
+    EXPECT_EQ(result->why_no_program,
+              type == "f32" ? "symbols are unbound: n"
+                            : "back end paper cannot run 1 kind: Activation ×1 (%1 (exp): not this "
+                              "one)");
+  }
+}
+
+// And where sizes do matter the report says which: the back end runs up to 40 rows.
+TEST(CompileForBackend, NamesTheSizeFromWhichItRefuses) {
+  PaperBackend backend;
+  backend.kinds = Everything();
+  backend.refuses = [](const Graph& graph, NodeId id) {
+    return graph.node(id).op == OpKind::kExp && graph.type({id, 0}).shape[0].value() > 40;
+  };
+  const auto result = CompileModuleStages(ParseOrFail(R"(mir "m" {
+    symbol n in [2, 64]
+    %0 = input "x" : f32[n,4]
+    %1 = exp(%0)
+    output "y" = %1
+  })"),
+                                          For(backend));
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_FALSE(result->dispatch.compile_ready);
+  EXPECT_TRUE(result->runs_at_some_sizes);
+  ASSERT_EQ(result->dispatch.unsupported.size(), 1u);
+  EXPECT_EQ(result->dispatch.unsupported[0].why, "not this one, from n = 41");
+  EXPECT_EQ(result->why_no_program, "symbols are unbound: n");
+}
+
+// A fusion that is claimed takes along what is not claimed by itself; what it leaves is taken
+// apart.
+TEST(CompileForBackend, FusesWhatIsClaimedOfPartsThatAreNot) {
+  const auto compile = [](std::set<std::string> claims, std::string_view text) {
+    CompileRequest request{.device = DeviceKind::kGpu, .until = Stage::kLir};
+    request.options.supported_ops = std::move(claims);
+    const auto result = CompileModuleStages(ParseOrFail(text), request);
+    EXPECT_TRUE(result.ok()) << result.status();
+    return result.ok() ? *result : CompileResult{};
+  };
+  constexpr std::string_view kDense = R"(mir "m" {
+    %0 = input "x" : f32[8,16]
+    %1 = param "w" : f32[16,4]
+    %2 = param "b" : f32[4]
+    %3 = matmul(%0, %1)
+    %4 = add(%3, %2)
+    %5 = gelu(%4)
+    output "y" = %5
+  })";
+  const CompileResult dense = compile({"FusedMatMulBiasAct"}, kDense);
+  EXPECT_TRUE(dense.dispatch.compile_ready);
+  EXPECT_EQ(dense.fusion.nodes_after, 4);
+  constexpr std::string_view kNorms = R"(mir "m" {
+    %0 = input "x" : f32[8,16]
+    %1 = input "r" : f32[8,16]
+    %2 = param "g" : f32[16]
+    %3 = param "b" : f32[16]
+    %4 = add(%0, %1)
+    %5 = layer_norm(%4, %2, %3)
+    %6 = layer_norm(%1, %2, %3)
+    output "y" = %5
+    output "z" = %6
+  })";
+  const CompileResult norms =
+      compile({"Activation", "Binary", "Expand", "Reduce", "Reshape", "FusedResidualLN"}, kNorms);
+  EXPECT_TRUE(norms.dispatch.compile_ready);
+  EXPECT_EQ(norms.fusion.ops_after.at("fused_residual_layer_norm"), 1);
+  EXPECT_EQ(norms.fusion.ops_after.count("layer_norm"), 0u);  // the other one is taken apart
+  EXPECT_GT(norms.fusion.ops_after.at("reduce_mean"), 0);
+}
+
+// The list of what fusion may make on the target, as a request's claims, does what the table does;
+// the weights of q, k and v are joined when they are bound.
+TEST(CompileForBackend, FusesWholeLayersOfTheTablesColumn) {
+  CompileRequest request{.device = DeviceKind::kGpu, .until = Stage::kLir};
+  const auto table = CompileModuleStages(BertBlock("fusable"), request);
+  request.options.supported_ops = FusionClaimsFor(FusionTarget::kWgpu);
+  request.options.supported_ops->insert("Concat");
+  const auto listed = CompileModuleStages(BertBlock("fusable"), request);
+  ASSERT_TRUE(table.ok() && listed.ok()) << Cat(table.status(), listed.status());
+  EXPECT_EQ(listed->fusion.ops_after, table->fusion.ops_after);
+  EXPECT_EQ(listed->fusion.ops_after.at("fused_transformer_layer"), 1);
+  EXPECT_TRUE(listed->dispatch.compile_ready) << listed->dispatch.ToString();
+}
+
+// A node that stays although the request sends its kind to the common form says why, whether the
+// request names the kind or the policy.
+TEST(CompileForBackend, SaysWhyAForcedKindStays) {
+  const auto compile = [](std::string_view text, const KernelDispatch& dispatch) {
+    CompileRequest request{.until = Stage::kLir};
+    request.options.kernel_dispatch = dispatch;
+    const auto result = CompileModuleStages(ParseOrFail(text), request);
+    EXPECT_TRUE(result.ok()) << result.status();
+    return result.ok() ? result->dispatch : DispatchReport{};
+  };
+  const auto scan = [](int64_t length) {
+    return Cat(R"(mir "m" {
+      %0 = input "h" : f32[4]
+      %1 = scan(%0) {carries = 1, sequences = 0, length = [)",
+               length, R"(]} graph "" {
+        %0 = input "h" : f32[4]
+        %1 = tanh(%0)
+        output "h" = %1
+      }
+      output "h" = %1
+    })");
+  };
+  for (const KernelDispatch& dispatch :
+       {KernelDispatch{.policy = DispatchPolicy::kForceCommon},
+        KernelDispatch{.force_common_kinds = std::set<std::string>{"Scan"}}}) {
+    EXPECT_EQ(KindOf(compile(scan(100), dispatch), "Scan").path, DispatchReport::Path::kCommonIr);
+    const DispatchReport::Kind stays = KindOf(compile(scan(20001), dispatch), "Scan");
+    EXPECT_EQ(stays.nodes_after, 1);
+    EXPECT_THAT(stays.how, HasSubstr("not in its common form, as asked: too long"));
+  }
+  EXPECT_THAT(KindOf(compile(R"(mir "m" {
+    %0 = input "x" : f32[4,4]
+    %1 = matmul(%0, %0)
+    output "y" = %1
+  })",
+                             {.force_common_kinds = std::set<std::string>{"MatMul"}}),
+                     "MatMul")
+                  .how,
+              HasSubstr("the kind has no common form"));
 }
 
 // With symbols a back end is asked once they are bound.
