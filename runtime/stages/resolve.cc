@@ -69,6 +69,15 @@ PrecisionPolicy PolicyFor(Precision precision) {
   return {PrecisionPolicyKind::kAutoMixedBf16, {}};
 }
 
+// The precision that stands for a policy; F32 where none does. So what compiles alike is one
+// request.
+Precision PrecisionOf(const PrecisionPolicy& policy) {
+  for (const Precision precision : {Precision::kF16, Precision::kBF16}) {
+    if (PolicyFor(precision) == policy) return precision;
+  }
+  return Precision::kF32;
+}
+
 absl::Status CheckBinding(const DimBinding& binding) {
   for (const auto& [symbol, size] : binding) {
     if (size < 1)
@@ -134,8 +143,8 @@ absl::StatusOr<ResolvedOptions> Resolve(DeviceKind device, const CompileOptions&
   out.constant_folding = options.constant_folding.value_or(true);
   out.verbose = options.verbose.value_or(false);
   out.assert_fusion_clean = options.assert_fusion_clean.value_or(false);
-  out.precision = options.precision.value_or(Precision::kF32);
-  out.policy = options.policy.value_or(PolicyFor(out.precision));
+  out.policy = options.policy.value_or(PolicyFor(options.precision.value_or(Precision::kF32)));
+  out.precision = PrecisionOf(out.policy);
   out.arena_alignment = options.arena_alignment.value_or(out.arena_alignment);
   out.dim_binding = options.dim_binding.value_or(DimBinding{});
   out.dispatch = options.kernel_dispatch.policy.value_or(DispatchPolicy::kPreferNative);

@@ -53,8 +53,8 @@ struct ResolvedOptions {
   bool constant_folding = true;
   bool verbose = false;
   bool assert_fusion_clean = false;
-  Precision precision = Precision::kF32;
-  PrecisionPolicy policy;  // the request's, or the one that `precision` stands for
+  PrecisionPolicy policy;                 // the request's, or the one that its precision stands for
+  Precision precision = Precision::kF32;  // that which stands for the policy; kF32 for others
   int64_t arena_alignment = 64;
   DimBinding dim_binding;
   DispatchPolicy dispatch = DispatchPolicy::kPreferNative;

@@ -146,6 +146,14 @@ TEST(Resolve, TurnsPrecisionsIntoPolicies) {
   EXPECT_EQ(kind({}), PrecisionPolicyKind::kAlwaysF32);
   EXPECT_EQ(kind({.precision = Precision::kF16}), PrecisionPolicyKind::kAlwaysF16);
   EXPECT_EQ(kind({.precision = Precision::kBF16}), PrecisionPolicyKind::kAutoMixedBf16);
+  // The policy alone decides, and the precision is the one that stands for it.
+  const auto precision = [](CompileOptions options) {
+    return ResolveOrFail(DeviceKind::kCpu, options).precision;
+  };
+  const PrecisionPolicy all{PrecisionPolicyKind::kAlwaysF16, {}}, none{};
+  EXPECT_EQ(precision({.policy = all}), Precision::kF16);
+  EXPECT_EQ(precision({.precision = Precision::kBF16, .policy = all}), Precision::kF16);
+  EXPECT_EQ(precision({.precision = Precision::kF16, .policy = none}), Precision::kF32);
   const PrecisionPolicy custom = {PrecisionPolicyKind::kCustom, {{"compute", Precision::kBF16}}};
   EXPECT_EQ(
       ResolveOrFail(DeviceKind::kCpu, {.precision = Precision::kF16, .policy = custom}).policy,
