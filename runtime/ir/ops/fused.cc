@@ -163,7 +163,7 @@ absl::Status InferSwiglu(InferContext& ctx) {
     return InvalidArgument("the last extent ", last, " is symbolic where a constant is needed");
   }
   if (last.value() % 2 != 0) {
-    return InvalidArgument("the last extent ", last, " is odd: it holds two halves");
+    return InvalidArgument("the last extent ", last, " is not an even constant");
   }
   out.shape.back() = last.value() / 2;
   if (ctx.node.Find("cast_to") != nullptr) out.dtype = ctx.node.Type("cast_to");

@@ -85,8 +85,7 @@ TEST(MixedPrecision, KeepsCountsUpToWhatBoundsThem) {
       // A byte is exact in 16 bits.
       const bool wide = from != "i8" && from != "u8" && from != "bool";
       EXPECT_EQ(out.Of(OpKind::kMatMul), wide ? DType::kF32 : DType::kBF16);
-      EXPECT_EQ(out.Of(FindOp(bound)->kind),
-                wide || bound == "sin" ? DType::kF32 : DType::kBF16);
+      EXPECT_EQ(out.Of(FindOp(bound)->kind), wide || bound == "sin" ? DType::kF32 : DType::kBF16);
       EXPECT_EQ(out.Of(OpKind::kMul), wide ? DType::kF32 : DType::kBF16);
       for (OpKind op : {OpKind::kRelu, OpKind::kGelu, OpKind::kNeg}) {
         EXPECT_EQ(out.Of(op), DType::kBF16) << Name(op);
