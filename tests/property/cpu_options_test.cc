@@ -90,22 +90,10 @@ absl::StatusOr<stages::CompileResult> Compile(const Graph& graph, CompileOptions
     const bool refused = !result.dispatch.compile_ready;
     if (refused == (result.program != nullptr) || refused == result.dispatch.unsupported.empty())
       return Internal("a program and a report that disagree");
-    std::string d;
-    for (auto& p : *options.disabled_passes) d += p + ",";
-    fprintf(stderr, "DBG %s policy=%d disabled=%s\n", refused ? "refused" : "ran",
-            (int)options.kernel_dispatch.policy.value_or(DispatchPolicy{}), d.c_str());
-    for (auto& u : result.dispatch.unsupported)
-      fprintf(stderr, "DBGU %s native=%d supp=%d | %s\n", u.claim.c_str(),
-              options.kernel_dispatch.force_native_kinds
-                  ? (int)options.kernel_dispatch.force_native_kinds->count(u.claim)
-                  : 0,
-              options.supported_ops ? (int)options.supported_ops->count(u.claim) : 2,
-              u.why.c_str());
+    if (refused && Mend(result.dispatch, options)) continue;
+    ++(refused ? count.refused : *counter);
+    return result;
   }
-  if (refused && Mend(result.dispatch, options)) continue;
-  ++(refused ? count.refused : *counter);
-  return result;
-}
 }
 
 // Without a tolerance: what the types of the compiled graph allow.
