@@ -32,10 +32,14 @@ absl::Status Fill(const DynamicLibrary& library, const char* symbol, T& member) 
 
 #define RLX_CUDA_FILL(name, symbol, ...) RLX_TRY(Fill(*out.library, symbol, out.name));
 
+#define RLX_CUDA_FILL_IF_THERE(name, symbol, ...) \
+  static_cast<void>(Fill(*out.library, symbol, out.name));
+
 absl::StatusOr<Driver> Driver::Load() {
   Driver out;
   RLX_ASSIGN(out.library, OpenFirst({"libcuda.so.1"}));
   RLX_CUDA_DRIVER(RLX_CUDA_FILL)
+  RLX_CUDA_NEWER_DRIVER(RLX_CUDA_FILL_IF_THERE)
   return out;
 }
 

@@ -55,7 +55,17 @@ namespace rlx::cuda {
   X(cuModuleGetFunction, "cuModuleGetFunction", CUresult(CUfunction*, CUmodule, const char*)) \
   X(cuLaunchKernel, "cuLaunchKernel", \
     CUresult(CUfunction, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, \
-             CUstream, void**, void**))
+             CUstream, void**, void**)) \
+  X(cuFuncSetAttribute, "cuFuncSetAttribute", CUresult(CUfunction, CUfunction_attribute, int))
+
+// Null where the driver is older than they are: 11.8, 12.0.
+#define RLX_CUDA_NEWER_DRIVER(X) \
+  X(cuLaunchKernelEx, "cuLaunchKernelEx", \
+    CUresult(const CUlaunchConfig*, CUfunction, void**, void**)) \
+  X(cuTensorMapEncodeTiled, "cuTensorMapEncodeTiled", \
+    CUresult(CUtensorMap*, CUtensorMapDataType, uint32_t, void*, const uint64_t*, const uint64_t*, \
+             const uint32_t*, const uint32_t*, CUtensorMapInterleave, CUtensorMapSwizzle, \
+             CUtensorMapL2promotion, CUtensorMapFloatOOBfill))
 
 #define RLX_NVRTC(X) \
   X(nvrtcVersion, "nvrtcVersion", nvrtcResult(int*, int*)) \
@@ -113,6 +123,7 @@ namespace rlx::cuda {
 
 struct Driver {
   RLX_CUDA_DRIVER(RLX_CUDA_MEMBER)
+  RLX_CUDA_NEWER_DRIVER(RLX_CUDA_MEMBER)
   std::optional<DynamicLibrary> library;
   static absl::StatusOr<Driver> Load();
 };

@@ -32,7 +32,8 @@ class Unit {
       return static_cast<const CancelToken*>(token)->done() ? 1 : 0;
     };
     RLX_TRY(Check(nvrtc_.nvrtcSetFlowCallback(program_, stop, const_cast<CancelToken*>(&cancel))));
-    const std::string gpu = Cat("--gpu-architecture=", arch);
+    // With the instructions that no later part has: what is made for a part runs on it alone.
+    const std::string gpu = Cat("--gpu-architecture=", arch, arch == "sm_90" ? "a" : "");
     // A product and a sum round twice in the IR, where it does not say fma.
     const char* const options[] = {gpu.c_str(), "--std=c++17", "--fmad=false"};
     const nvrtcResult result = nvrtc_.nvrtcCompileProgram(program_, std::size(options), options);
@@ -90,7 +91,11 @@ absl::StatusOr<std::string> CompileToCubin(const Nvrtc& nvrtc,
     const auto some = kernels.subspan(from, std::min(kKernelsPerUnit, kernels.size() - from));
     RLX_ASSIGN(const std::string text, kernel::Render(some, kernel::CudaDialect()));
     ObjectPart& part = parts.emplace_back();
-    for (const kernel::Kernel& k : some) part.kernels.push_back({k.name, k.local});
+    for (const kernel::Kernel& k : some) {
+      const auto notes = NotesOfSource(k.source);
+      if (!notes) return Internal(k.name, ": its launch's notes do not read");
+      part.kernels.push_back({k.name, k.local, *notes});
+    }
     RLX_ASSIGN(part.cubin, Unit(nvrtc).Compile(text, arch, cancel));
   }
   return WriteObject(parts);

@@ -142,8 +142,12 @@ class CudaContext final : public device::ExecContext {
           driver.cuMemcpyHtoDAsync(strip_device_.address(), strip_host_.host(), in, stream_.get()),
           "inputs"));
     }
-    RLX_TRY(
-        IssueSteps(gpu_, loaded_->steps(), addresses, workspace_.address(), stream_.get(), marks));
+    RLX_TRY(IssueSteps(gpu_, loaded_->steps(),
+                       {.stream = stream_.get(),
+                        .addresses = addresses,
+                        .workspace = workspace_.address(),
+                        .marks = marks,
+                        .overlap = true}));
     if (out == 0) return absl::OkStatus();
     return gpu_.Check(driver.cuMemcpyDtoHAsync(strip_host_.host() + in,
                                                strip_device_.address() + in, out, stream_.get()),

@@ -85,8 +85,10 @@ class CudaExecutable final : public device::Executable,
                           .faults = temporary.faults.address(),
                           .params = params,
                           .slots = slots});
-    RLX_TRY(IssueSteps(gpu, loaded_->weight_steps(), addresses, temporary.workspace.address(),
-                       stream.get()));
+    RLX_TRY(IssueSteps(gpu, loaded_->weight_steps(),
+                       {.stream = stream.get(),
+                        .addresses = addresses,
+                        .workspace = temporary.workspace.address()}));
     std::vector<int32_t> words(fault_bytes / 4);
     if (fault_bytes > 0) {
       RLX_TRY(gpu.Check(gpu.driver().cuMemcpyDtoHAsync(words.data(), temporary.faults.address(),

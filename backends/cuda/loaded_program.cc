@@ -5,7 +5,6 @@
 #include <map>
 
 #include "backends/cuda/call.h"
-#include "backends/cuda/object.h"
 #include "runtime/base/status.h"
 
 namespace rlx::cuda {
@@ -47,10 +46,7 @@ absl::Status LoadedProgram::LoadCode() {
     RLX_TRY(gpu_->Check(driver.cuModuleLoadData(&module, part.cubin.data()), "cannot load code"));
     modules_.push_back(module);
     for (const ObjectPart::Entry& entry : part.kernels) {
-      Code& code = by_name[entry.name];
-      code.lanes = entry.lanes;
-      RLX_TRY(gpu_->Check(driver.cuModuleGetFunction(&code.function, module, entry.name.c_str()),
-                          entry.name));
+      RLX_TRY(LoadKernel(entry, module, by_name[entry.name]));
     }
   }
   for (const device::KernelEntry& kernel : program_->kernels) {
@@ -59,6 +55,24 @@ absl::Status LoadedProgram::LoadCode() {
     kernels_.push_back(it->second);
   }
   return absl::OkStatus();
+}
+
+absl::Status LoadedProgram::LoadKernel(const ObjectPart::Entry& entry, CUmodule module,
+                                       Code& code) const {
+  constexpr int64_t kUsual = 48 << 10;  // of shared memory, for which no kernel has to ask
+  const Driver& driver = gpu_->driver();
+  code.lanes = entry.lanes;
+  code.notes = entry.notes;
+  RLX_TRY(gpu_->Check(driver.cuModuleGetFunction(&code.function, module, entry.name.c_str()),
+                      entry.name));
+  if (!entry.notes.maps.empty() && driver.cuTensorMapEncodeTiled == nullptr) {
+    return Unavailable(entry.name, " takes a driver of CUDA 12.0 or later");
+  }
+  if (entry.notes.shared_bytes <= kUsual) return absl::OkStatus();
+  return gpu_->Check(
+      driver.cuFuncSetAttribute(code.function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
+                                static_cast<int>(entry.notes.shared_bytes)),
+      entry.name);
 }
 
 absl::Status LoadedProgram::LoadConstants() {
@@ -105,6 +119,15 @@ absl::Status LoadedProgram::PrepareLaunch(const Step& step, Prepared& out) const
   }
   out.function = kernels_[step.kernel].function;
   out.lanes = kernels_[step.kernel].lanes;
+  out.notes = kernels_[step.kernel].notes;
+  for (const TensorMap& map : out.notes.maps) {
+    const auto bytes = map.Bytes();
+    const auto b = static_cast<size_t>(map.buffer);
+    if (!bytes || b >= step.buffers.size() || step.buffers[b] < 0 ||
+        *bytes > program_->buffers[step.buffers[b]].bytes) {
+      return DataLoss("step \"", step.label, "\" maps more than its buffer");
+    }
+  }
   return absl::OkStatus();
 }
 

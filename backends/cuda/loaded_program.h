@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "backends/cuda/object.h"
 #include "backends/cuda/run_memory.h"
 #include "backends/cuda/run_steps.h"
 
@@ -44,16 +45,19 @@ class LoadedProgram {
   LoadedProgram(std::shared_ptr<const Gpu> gpu, std::shared_ptr<const device::Program> program)
       : gpu_(std::move(gpu)), program_(std::move(program)) {}
 
+  struct Code {
+    CUfunction function = nullptr;
+    int lanes = 1;
+    LaunchNotes notes = {};
+  };
+
   absl::Status LoadCode();
+  absl::Status LoadKernel(const ObjectPart::Entry& entry, CUmodule module, Code& code) const;
   absl::Status LoadConstants();
   absl::Status Prepare(const std::vector<device::Step>& steps, std::vector<Prepared>& out);
   absl::Status PrepareLaunch(const device::Step& step, Prepared& out) const;
   absl::Status PrepareCall(const device::Step& step, Prepared& out);
 
-  struct Code {
-    CUfunction function = nullptr;
-    int lanes = 1;
-  };
   struct FaultWord {
     int32_t buffer;
     const device::Step* step;

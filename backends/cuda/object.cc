@@ -9,7 +9,7 @@
 namespace rlx::cuda {
 namespace {
 
-constexpr std::string_view kMagic = "rlx-cubin";
+constexpr std::string_view kMagic = "rlx-cubin-2";
 
 absl::Status Fault() { return DataLoss("the object is not of cubins"); }
 
@@ -26,9 +26,11 @@ absl::StatusOr<ObjectPart::Entry> ReadEntry(std::string_view& rest) {
   const auto line = TakeLine(rest);
   if (!line) return Fault();
   const std::vector<std::string_view> words = Split(*line, ' ');
-  const auto lanes = words.size() == 2 ? ParseInt(words[1]) : std::nullopt;
-  if (!lanes || *lanes < 1 || *lanes > kernel::kMaxLocal) return Fault();
-  return ObjectPart::Entry{std::string(words[0]), static_cast<int>(*lanes)};
+  if (words.size() < 2) return Fault();
+  const auto lanes = ParseInt(words[1]);
+  const auto notes = ReadNotes(std::span(words).subspan(2));
+  if (!lanes || *lanes < 1 || *lanes > kernel::kMaxLocal || !notes) return Fault();
+  return ObjectPart::Entry{std::string(words[0]), static_cast<int>(*lanes), *notes};
 }
 
 absl::StatusOr<ObjectPart> ReadPart(std::string_view& rest) {
@@ -56,7 +58,7 @@ std::string WriteObject(const std::vector<ObjectPart>& parts) {
   for (const ObjectPart& part : parts) {
     out += Cat(kMagic, " ", part.kernels.size(), " ", part.cubin.size(), "\n");
     for (const ObjectPart::Entry& entry : part.kernels) {
-      out += Cat(entry.name, " ", entry.lanes, "\n");
+      out += Cat(entry.name, " ", entry.lanes, " ", NotesWords(entry.notes), "\n");
     }
     out += part.cubin;
   }

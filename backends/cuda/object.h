@@ -6,15 +6,17 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "backends/cuda/launch_notes.h"
 
 namespace rlx::cuda {
 
 // The compiled kernels of a program, as they lie in Program::object: a cubin after the other, each
-// with the names of its kernels and the lanes of their workgroups.
+// with the names of its kernels, the lanes of their workgroups and what else their launches take.
 struct ObjectPart {
   struct Entry {
     std::string name;
     int lanes = 1;
+    LaunchNotes notes = {};
   };
   std::vector<Entry> kernels;
   std::string cubin;

@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "backends/cuda/launch_notes.h"
 #include "backends/cuda/matmul.h"
 #include "runtime/device/program.h"
 
@@ -15,14 +16,23 @@ struct Prepared {
   const device::Step* step = nullptr;
   CUfunction function = nullptr;
   int lanes = 1;
+  LaunchNotes notes = {};
   std::unique_ptr<MatMul> product;
   int64_t copy_bytes = 0;
 };
 
-// Puts steps on a stream, in their order. `addresses` of all buffers by number; `marks` gets one
-// event a step and one before the first, or is empty.
-absl::Status IssueSteps(const Gpu& gpu, std::span<const Prepared> steps,
-                        std::span<const CUdeviceptr> addresses, CUdeviceptr workspace,
-                        CUstream stream, std::span<const Event> marks = {});
+// Where steps are put, and how.
+struct IssueTo {
+  CUstream stream = nullptr;
+  std::span<const CUdeviceptr> addresses;  // of all buffers, by number
+  CUdeviceptr workspace = 0;
+  std::span<const Event> marks = {};  // one before the first step and one behind each, or none
+  // No step writes weights: a launch may begin before the one before it ends, where there is no
+  // mark between them.
+  bool overlap = false;
+};
+
+// Puts steps on a stream, in their order.
+absl::Status IssueSteps(const Gpu& gpu, std::span<const Prepared> steps, const IssueTo& to);
 
 }  // namespace rlx::cuda

@@ -27,6 +27,24 @@ inline std::string FloatText(double value) {
   return text + "f";
 }
 
+// The launch after this one, which may begin before this one ends (LetFollow: as soon as all its
+// workgroups have come so far), and the one before, which has ended and whose writes are seen
+// behind AwaitBefore. What a step writes is read by plain loads: loads from memory declared const
+// and
+// __restrict__ may be moved before it. Where nothing overlaps both do nothing.
+inline constexpr std::string_view kFollowing = R"(
+__device__ __forceinline__ void LetFollow() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+__device__ __forceinline__ void AwaitBefore() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+)";
+
 inline std::string BoolConstant(std::string_view name, bool value) {
   return Cat("constexpr bool ", name, " = ", value ? "true" : "false", ";\n");
 }

@@ -11,6 +11,8 @@ namespace {
 
 FakeDriver* g = nullptr;
 
+constexpr uint64_t kMapped = 0x6d6170;
+
 void* At(CUdeviceptr address) { return reinterpret_cast<void*>(address); }
 
 }  // namespace
@@ -188,14 +190,39 @@ struct FakeCalls {
       return Enter();
     };
     d.cuLaunchKernel = [](CUfunction function, unsigned, unsigned, unsigned, unsigned, unsigned,
-                          unsigned, unsigned, CUstream, void** arguments, void**) {
-      const auto* kernel = reinterpret_cast<const FakeDriver::Kernel*>(function);
-      std::vector<void*> buffers;  // the driver copies arguments at the call too
-      for (size_t b = 0; b < kernel->buffers; ++b) {
-        buffers.push_back(At(*static_cast<const CUdeviceptr*>(arguments[b])));
-      }
-      return Do([=] { kernel->run(buffers); });
+                          unsigned, unsigned, CUstream, void** arguments,
+                          void**) { return Launch(function, arguments); };
+    d.cuLaunchKernelEx = [](const CUlaunchConfig* config, CUfunction function, void** arguments,
+                            void**) {
+      CHECK(config->numAttrs == 1 &&
+                config->attrs[0].id == CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION &&
+                config->attrs[0].value.programmaticStreamSerializationAllowed == 1,
+            "launched in a way that the plain call has too");
+      ++g->ahead;
+      return Launch(function, arguments);
     };
+    d.cuFuncSetAttribute = [](CUfunction, CUfunction_attribute, int) { return Enter(); };
+    d.cuTensorMapEncodeTiled = [](CUtensorMap* map, CUtensorMapDataType, uint32_t, void* address,
+                                  const uint64_t*, const uint64_t*, const uint32_t*,
+                                  const uint32_t*, CUtensorMapInterleave, CUtensorMapSwizzle,
+                                  CUtensorMapL2promotion, CUtensorMapFloatOOBfill) {
+      map->opaque[0] = kMapped;
+      map->opaque[1] = reinterpret_cast<uint64_t>(address);
+      return Enter();
+    };
+  }
+
+  // The driver copies arguments at the call, too.
+  static CUresult Launch(CUfunction function, void** arguments) {
+    const auto* kernel = reinterpret_cast<const FakeDriver::Kernel*>(function);
+    std::vector<void*> buffers;
+    for (size_t m = 0; m < kernel->maps; ++m) {
+      CHECK(static_cast<const CUtensorMap*>(arguments[m])->opaque[0] == kMapped, "no map");
+    }
+    for (size_t b = 0; b < kernel->buffers; ++b) {
+      buffers.push_back(At(*static_cast<const CUdeviceptr*>(arguments[kernel->maps + b])));
+    }
+    return Do([=] { kernel->run(buffers); });
   }
 };
 
@@ -207,7 +234,12 @@ FakeDriver::FakeDriver() {
   FakeCalls::MemoryCalls(table);
   FakeCalls::Streams(table);
   FakeCalls::Kernels(table);
-  driver_ = std::make_shared<const Driver>(std::move(table));
+  driver_ = std::make_shared<Driver>(std::move(table));
+}
+
+void FakeDriver::BecomeOld() {
+  driver_->cuLaunchKernelEx = nullptr;
+  driver_->cuTensorMapEncodeTiled = nullptr;
 }
 
 // What a failed device keeps goes with it.

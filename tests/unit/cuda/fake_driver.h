@@ -20,6 +20,7 @@ class FakeDriver {
   struct Kernel {
     size_t buffers = 0;
     std::function<void(const std::vector<void*>&)> run;
+    size_t maps = 0;  // before the buffers; each must have been made
   };
 
   FakeDriver();
@@ -27,6 +28,8 @@ class FakeDriver {
   FakeDriver(const FakeDriver&) = delete;
 
   std::shared_ptr<const Driver> driver() const { return driver_; }
+  // From now on of CUDA 11.7: without what newer drivers have.
+  void BecomeOld();
   static CublasLt Blas();  // that starts and ends, no more
 
   std::map<std::string, Kernel, std::less<>> kernels;
@@ -42,6 +45,7 @@ class FakeDriver {
   CUresult sticky = CUDA_SUCCESS;
 
   int calls = 0, captures = 0, replays = 0;
+  int ahead = 0;  // launches that may begin before what is before them has ended
 
   // What is not given back: memory, streams, events, modules, graphs and contexts.
   size_t alive() const { return memory_.size() + handles_.size() + contexts_; }
@@ -50,7 +54,7 @@ class FakeDriver {
   friend struct FakeCalls;
   using Work = std::function<void()>;
 
-  std::shared_ptr<const Driver> driver_;
+  std::shared_ptr<Driver> driver_;
   std::map<void*, size_t> memory_;
   std::map<const void*, std::function<void()>> handles_;  // and what ends each
   size_t contexts_ = 0;

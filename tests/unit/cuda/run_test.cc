@@ -59,6 +59,22 @@ std::shared_ptr<Program> Sum() {
   return program;
 }
 
+// The same twice over by kernels that may begin early, of which the second goes by a map.
+std::shared_ptr<Program> SumAhead() {
+  std::shared_ptr<Program> program = Sum();
+  const TensorMap map{.buffer = 0, .dims = {4, 1}, .strides = {16}, .box = {4, 1}};
+  const LaunchNotes mapped{.shared_bytes = 100 << 10, .waits = true, .maps = {map}};
+  program->kernels.push_back({"sum_mapped", "rrrww", 0});
+  program->object = WriteObject(
+      {{{{"double", 4, {.waits = true}}, {"sum", 4, {.waits = true}}, {"sum_mapped", 4, mapped}},
+        "code"}});
+  Step again = program->steps[1];
+  again.kernel = 2;
+  program->steps.push_back(again);
+  program->weight_steps.push_back(program->weight_steps[0]);
+  return program;
+}
+
 class RunTest : public ::testing::Test {
  protected:
   RunTest() {
@@ -72,6 +88,8 @@ class RunTest : public ::testing::Test {
                               for (int i = 0; i < 4; ++i) at(4)[i] = at(0)[i] + at(1)[i] + at(2)[i];
                               if (at(0)[0] < 0) *static_cast<int32_t*>(b[3]) = 1;
                             }};
+    fake_.kernels["sum_mapped"] = fake_.kernels["sum"];
+    fake_.kernels["sum_mapped"].maps = 1;
   }
 
   absl::StatusOr<std::shared_ptr<Gpu>> Open() {
@@ -125,6 +143,62 @@ TEST_F(RunTest, RecordsOnceAndReplays) {
   EXPECT_EQ(fake_.alive(), 0u);
 }
 
+// Only behind a kernel of ours, in a run, and where nothing is measured: not the first behind the
+// copy of the inputs, and none of those that write weights.
+TEST_F(RunTest, LaunchesAheadOfTheOneBefore) {
+  ASSERT_TRUE(Load(SumAhead()).ok());
+  EXPECT_EQ(fake_.ahead, 0);
+  EXPECT_THAT(*Run({1, 1, 1, 1}), ElementsAre(103, 205, 307, 409));
+  EXPECT_EQ(fake_.ahead, 1);
+  Floats x = {1, 1, 1, 1}, y = {};
+  const std::span<const uint8_t> in = BytesOf(x);
+  const std::span<uint8_t> out(reinterpret_cast<uint8_t*>(y.data()), sizeof y);
+  std::vector<device::StepTime> trace;
+  ASSERT_TRUE(context_->RunTraced(*weights_, {&in, 1}, {&out, 1}, {}, trace).ok());
+  EXPECT_EQ(fake_.ahead, 1);
+}
+
+TEST_F(RunTest, LaunchesInTurnOnAnOldDriver) {
+  fake_.BecomeOld();
+  const std::shared_ptr<Program> program = SumAhead();
+  const absl::Status status = Load(program);
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(Message(status), "sum_mapped takes a driver of CUDA 12.0 or later");
+  program->kernels.pop_back();
+  program->steps.back().kernel = 1;
+  program->object = WriteObject({{{{"double", 4}, {"sum", 4, {.waits = true}}}, "code"}});
+  ASSERT_TRUE(Load(program).ok());
+  EXPECT_THAT(*Run({1, 1, 1, 1}), ElementsAre(103, 205, 307, 409));
+  EXPECT_EQ(fake_.ahead, 0);
+}
+
+TEST_F(RunTest, RefusesMapsThatReachTooFar) {
+  const auto verdict = [&](TensorMap map) {
+    const std::shared_ptr<Program> program = SumAhead();
+    const LaunchNotes notes{.waits = true, .maps = {std::move(map)}};
+    program->object =
+        WriteObject({{{{"double", 4}, {"sum", 4}, {"sum_mapped", 4, notes}}, "code"}});
+    const absl::Status status = Load(program);
+    Drop();
+    EXPECT_EQ(fake_.alive(), 0u);
+    return status.code();
+  };
+  using absl::StatusCode;
+  const TensorMap map{.buffer = 0, .dims = {8, 1}, .strides = {16}, .box = {8, 1}};
+  EXPECT_EQ(verdict(map), StatusCode::kOk);
+  TensorMap bad = map;
+  bad.dims = {9, 1};
+  EXPECT_EQ(verdict(bad), StatusCode::kDataLoss);
+  bad.dims = {8, 2};
+  EXPECT_EQ(verdict(bad), StatusCode::kDataLoss);
+  bad = map;
+  bad.strides = {24};
+  EXPECT_EQ(verdict(bad), StatusCode::kDataLoss);
+  bad = map;
+  bad.buffer = 5;
+  EXPECT_EQ(verdict(bad), StatusCode::kDataLoss);
+}
+
 TEST_F(RunTest, TracesEveryStep) {
   ASSERT_TRUE(Load(Sum()).ok());
   Floats x = {1, 1, 1, 1}, y = {};
@@ -158,7 +232,7 @@ TEST_F(RunTest, EndsWhenNobodyWaits) {
 // Whatever fails, the device is what it was when all is dropped, and the next who asks is served.
 TEST_F(RunTest, GivesBackWhateverFails) {
   const auto all = [&] {
-    RLX_TRY(Load(Sum()));
+    RLX_TRY(Load(SumAhead()));
     return Run({1, 1, 1, 1}).status();
   };
   ASSERT_TRUE(all().ok());
