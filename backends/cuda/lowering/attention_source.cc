@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "backends/cuda/lowering/attention_source.h"
 
+#include "backends/cuda/launch_notes.h"
 #include "backends/cuda/lowering/source_text.h"
 
 namespace rlx::cuda {
 namespace {
 
 constexpr int64_t kQueriesOfAWarp = 16;
-constexpr int64_t kEnoughGroups = 96;  // most of a large part's multiprocessors
+constexpr int64_t kEnoughGroups = 48;
+constexpr int64_t kProcessors = 132;  // of a large part
 
 // Of 16-bit floats as their bits, two in a register; lane l of a warp has, of a 16 x 8 tile of
 // scores or results, the columns 2(l mod 4) and the next of rows l / 4 and l / 4 + 8.
@@ -52,9 +54,13 @@ constexpr int kTileElements = kTile * (kQkRow + kValueRow);
 // Two tiles of keys and values, so that one arrives while the other is used, where they fit.
 constexpr int kStages = 2 * 2 * kTileElements <= 47 * 1024 ? 2 : 1;
 constexpr float kLog2e = 1.44269504f;
-// Where nothing stands between a score and its exponential, one factor does for both.
-constexpr bool kPlain = kSoftcap == 0 && (!kMasked || kKeep);
-constexpr float kFactor = kPlain ? kScale * kLog2e : kScale;
+// Queries have memory of their own where it is there to be had; else they borrow a tile's.
+constexpr bool kOwnQueries =
+    kStages == 2 && 2 * (2 * kTileElements + kRows * kQkRow) <= 47 * 1024;
+// Where nothing stands between a score and its exponential, their difference from the highest is
+// scaled on the way there.
+constexpr bool kPlain = kSoftcap == 0 && (!kMasked || kKeep) && kScale > 0;
+constexpr float kFactor = kPlain ? kScale * kLog2e : 1.0f;
 // A mask of keys, the same for every query, is read once a tile; so is where the keys end.
 constexpr bool kKeepsKeys = kMasked && kKeep && kMaskQuery == 0;
 constexpr bool kColumns = kKeepsKeys || kKeys % kTile != 0;
@@ -122,8 +128,10 @@ __device__ __forceinline__ float SumOfRow(float v) {
 )";
 
 constexpr std::string_view kBody = R"(
-  __shared__ __align__(16) Half memory[kStages * kTileElements];
-  __shared__ float2 unseen[kStages][kTile / 2];  // not 0: no query sees the key
+  __shared__ __align__(16) Half memory[kStages * kTileElements + kOwnQueries * kRows * kQkRow];
+  __shared__ unsigned seen[kStages][kTile / 32];  // a bit a key: whether any query sees it
+  if (kOneRound) LetFollow();
+  AwaitBefore();
   const int block = (int)(blockIdx.x % kBlocks), warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   const long long head = blockIdx.x / kBlocks % kHeads, batch = blockIdx.x / kBlocks / kHeads;
   const long long kv_head = head / (kHeads / kKvHeads);
@@ -147,42 +155,73 @@ constexpr std::string_view kBody = R"(
     Fetch<kTile, kHeadDim, kQkSteps>(to, k, kKRow, tile * kTile, kKeys);
     Fetch<kTile, kValueDim, kValueSteps>(to + kTile * kQkRow, v, kVRow, tile * kTile, kKeys);
     Commit();
-    for (int c = threadIdx.x; kColumns && c < kTile; c += kLanes) {
-      const int j = tile * kTile + c;
-      bool sees = j < kKeys;
+  };
+  // Which keys of a tile are seen: asked for first, written down when the answer is there.
+  constexpr int kAsks = (kTile + kLanes - 1) / kLanes;
+  struct Answer { bool sees[kAsks]; };
+  const auto ask = [&](int tile) {
+    Answer answer;
+#pragma unroll
+    for (int a = 0; a < kAsks; ++a) {
+      const int c = threadIdx.x + a * kLanes, j = tile * kTile + c;
+      bool sees = c < kTile && j < kKeys;
       if (kKeepsKeys && sees) {
         sees = mask[batch * kMaskBatch + head * kMaskHead + j * kMaskKey] != 0;
       }
-      ((float*)unseen[stage_of(tile)])[c] = sees ? 0.0f : 1.0f;
+      answer.sees[a] = sees;
+    }
+    return answer;
+  };
+  const auto note = [&](int tile, const Answer& answer) {
+#pragma unroll
+    for (int a = 0; kColumns && a < kAsks; ++a) {
+      const int c = threadIdx.x + a * kLanes;
+      const unsigned bits = __ballot_sync(0xffffffffu, answer.sees[a]);
+      if (lane == 0 && c < kTile) seen[stage_of(tile)][c / 32] = bits;
     }
   };
 
-  // Queries by way of a tile's memory that is not in use yet.
-  Half* const staged = memory + (kStages - 1) * kTileElements;
+  // Queries by way of a tile's memory that is not in use yet, where they have none.
+  Half* const staged = memory + (kOwnQueries ? kStages : kStages - 1) * kTileElements;
   Fetch<kRows, kHeadDim, kQkSteps>(staged, q, kQRow, row0, kQueries);
+  if (kStages == 1 || first >= end) Commit();
   if (kStages == 2 && first < end) fetch(first);
-  Commit();
-  Await<0>();
+  if (kOwnQueries && first + 1 < end) {
+    fetch(first + 1);
+    const Answer one = ask(first), other = ask(first + 1);
+    note(first, one);
+    note(first + 1, other);
+    Await<1>();
+  } else {
+    if (first < end) note(first, ask(first));
+    Await<0>();
+  }
   __syncthreads();
   unsigned queries[kQkSteps][4];
 #pragma unroll
   for (int s = 0; s < kQkSteps; ++s) {
     Load4(queries[s], staged + (16 * warp + lane % 16) * kQkRow + 16 * s + lane / 16 * 8);
   }
-  __syncthreads();
-  if (kStages == 1 && first < end) fetch(first);
+  if (!kOwnQueries) {
+    __syncthreads();
+    if (kStages == 1 && first < end) fetch(first);
+    if (kStages == 2 && first + 1 < end) {
+      fetch(first + 1);
+      note(first + 1, ask(first + 1));
+    }
+  }
 
   float sums[2 * kValueSteps][4] = {};
   float top[2] = {Never(), Never()}, total[2] = {0, 0};
   const int row = row0 + 16 * warp + lane / 4;  // and row + 8
   for (int tile = first; tile < end; ++tile) {
     if (kStages == 2 && tile + 1 < end) {
-      fetch(tile + 1);
       Await<1>();
     } else {
       Await<0>();
     }
     __syncthreads();
+    const Answer answer = ask(tile + kStages);
     const Half* const keys = memory + stage_of(tile) * kTileElements;
     const Half* const values = keys + kTile * kQkRow;
 
@@ -198,36 +237,49 @@ constexpr std::string_view kBody = R"(
       }
     }
 
-    // Scale, cap, mask; then in units of which Exp2 is the exponential.
+    // Scale, cap, mask; then, times kFactor, in units of which Exp2 is the exponential.
     float highest[2] = {Never(), Never()};
+    unsigned bits[kTile / 32];
+    bool all_seen = true;
+#pragma unroll
+    for (int w = 0; w < kTile / 32; ++w) {
+      bits[w] = kColumns ? seen[stage_of(tile)][w] : 0xffffffffu;
+      all_seen &= bits[w] == 0xffffffffu;
+      bits[w] >>= lane % 4 * 2;
+    }
+    if (!kPlain || kCausal || (kMasked && !kKeepsKeys) || !all_seen) {
+#pragma unroll
+      for (int n = 0; n < kTile / 8; ++n) {
+#pragma unroll
+        for (int e = 0; e < 4; ++e) {
+          const int i = row + e / 2 * 8, j = tile * kTile + 8 * n + lane % 4 * 2 + e % 2;
+          float score = kPlain ? scores[n][e] : scores[n][e] * kScale;
+          if (kSoftcap > 0) score = kSoftcap * tanhf(score / kSoftcap);
+          bool sees = (bits[n / 4] >> (n % 4 * 8 + e % 2) & 1) != 0;
+          if (kCausal) sees &= j <= i + kShift && (kWindow < 0 || i + kShift - j <= kWindow);
+          if (kMasked && !kKeepsKeys && sees && (kMaskQuery == 0 || i < kQueries)) {
+            const long long at =
+                batch * kMaskBatch + head * kMaskHead + i * kMaskQuery + j * kMaskKey;
+            if (kKeep) {
+              sees = mask[at] != 0;
+            } else {
+              score += Widen((Half)mask[at]);
+            }
+          }
+          scores[n][e] = !sees ? Never() : kPlain ? score : score * kLog2e;
+        }
+      }
+    }
 #pragma unroll
     for (int n = 0; n < kTile / 8; ++n) {
-      const float2 hidden = kColumns ? unseen[stage_of(tile)][4 * n + lane % 4] : float2{0, 0};
 #pragma unroll
-      for (int e = 0; e < 4; ++e) {
-        const int i = row + e / 2 * 8, j = tile * kTile + 8 * n + lane % 4 * 2 + e % 2;
-        float score = scores[n][e] * kFactor;
-        if (kSoftcap > 0) score = kSoftcap * tanhf(score / kSoftcap);
-        bool sees = (e % 2 == 0 ? hidden.x : hidden.y) == 0;
-        if (kCausal) sees &= j <= i + kShift && (kWindow < 0 || i + kShift - j <= kWindow);
-        if (kMasked && !kKeepsKeys && sees && (kMaskQuery == 0 || i < kQueries)) {
-          const long long at =
-              batch * kMaskBatch + head * kMaskHead + i * kMaskQuery + j * kMaskKey;
-          if (kKeep) {
-            sees = mask[at] != 0;
-          } else {
-            score += Widen((Half)mask[at]);
-          }
-        }
-        scores[n][e] = !sees ? Never() : kPlain ? score : score * kLog2e;
-        highest[e / 2] = fmaxf(highest[e / 2], scores[n][e]);
-      }
+      for (int e = 0; e < 4; ++e) highest[e / 2] = fmaxf(highest[e / 2], scores[n][e]);
     }
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
       highest[h] = fmaxf(top[h], MaxOfRow(highest[h]));
-      const float base = highest[h] == Never() ? 0 : highest[h];
-      const float fade = Exp2(top[h] - base);
+      const float base = highest[h] == Never() ? 0 : highest[h] * kFactor;
+      const float fade = Exp2(fmaf(top[h], kFactor, -base));
       top[h] = highest[h];
       total[h] *= fade;
 #pragma unroll
@@ -239,7 +291,7 @@ constexpr std::string_view kBody = R"(
       for (int n = 0; n < kTile / 8; ++n) {
 #pragma unroll
         for (int e = 2 * h; e < 2 * h + 2; ++e) {
-          scores[n][e] = Exp2(scores[n][e] - base);
+          scores[n][e] = Exp2(fmaf(scores[n][e], kFactor, -base));
           total[h] += scores[n][e];
         }
       }
@@ -260,7 +312,10 @@ constexpr std::string_view kBody = R"(
       }
     }
     __syncthreads();
-    if (kStages == 1 && tile + 1 < end) fetch(tile + 1);
+    if (tile + kStages < end) {
+      fetch(tile + kStages);
+      note(tile + kStages, answer);
+    }
   }
 
 #pragma unroll
@@ -308,6 +363,7 @@ std::string Constants(const AttentionShape& s) {
   out += Constant("int", "kHeadDim", s.head_dim);
   out += Constant("int", "kValueDim", s.value_dim);
   out += Constant("int", "kWindow", s.window);
+  out += BoolConstant("kOneRound", s.Groups() <= kProcessors);
   out += BoolConstant("kCausal", s.causal);
   out += BoolConstant("kMasked", s.mask != Mask::kNone);
   out += BoolConstant("kKeep", s.mask == Mask::kKeep);
@@ -327,11 +383,11 @@ std::string Constants(const AttentionShape& s) {
 std::string Signature(const AttentionShape& s) {
   using Mask = AttentionShape::Mask;
   const std::string_view type = s.mask == Mask::kKeep ? "unsigned char" : "Half";
-  const std::string mask = Cat("const ", type, "* __restrict__ mask");
+  const std::string mask = Cat("const ", type, "* mask");
   return Cat(
-      "extern \"C\" __global__ void __launch_bounds__(kLanes) $k(const Half* __restrict__ q, "
-      "const Half* __restrict__ k, const Half* __restrict__ v, ",
-      s.mask == Mask::kNone ? "" : Cat(mask, ", "), "Half* __restrict__ out) {\n",
+      "extern \"C\" __global__ void __launch_bounds__(kLanes) $k(const Half* q, const Half* k, "
+      "const Half* v, ",
+      s.mask == Mask::kNone ? "" : Cat(mask, ", "), "Half* out) {\n",
       s.mask == Mask::kNone ? "  const Half* const mask = nullptr;\n" : "");
 }
 
@@ -353,8 +409,8 @@ int64_t AttentionShape::Groups() const {
 
 std::string AttentionSource(const AttentionShape& shape) {
   const std::string_view words = shape.dtype == DType::kBF16 ? kBF16 : kF16;
-  return Cat("namespace $k_space {\n", Constants(shape), HalfWords(shape.dtype), words, kHelpers,
-             Signature(shape), kBody);
+  return Cat(NotesText({.waits = true}), "namespace $k_space {\n", Constants(shape),
+             HalfWords(shape.dtype), kFollowing, words, kHelpers, Signature(shape), kBody);
 }
 
 }  // namespace rlx::cuda

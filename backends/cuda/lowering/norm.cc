@@ -41,6 +41,8 @@ class Lowering {
     int next = 1;
     RLX_TRY(Read(0));
     if (shape_.residual) RLX_TRY(Read(next++));
+    shape_.fixed = true;
+    for (int i = next; i < count; ++i) shape_.fixed &= out_.In(node_.operands[i]).is_weight;
     if (shape_.bias) RLX_TRY(Read(next++));
     shape_.gamma = next < count;
     if (shape_.gamma) RLX_TRY(Read(next++));

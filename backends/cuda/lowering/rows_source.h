@@ -13,6 +13,9 @@ namespace rlx::cuda {
 
 inline constexpr int64_t kStep = 8;
 
+// Words for `Activate`, a function of a float: of an activation that EpilogueShape knows.
+std::string ActivationWords(std::string_view activation);
+
 // y = activation(x) + residual, element by element. Buffers x, residual if there is one, y.
 struct EpilogueShape {
   DType dtype = DType::kF16;
@@ -36,9 +39,13 @@ struct NormShape {
   bool centered = true;
   bool residual = false, bias = false, gamma = false, beta = false;
   bool norm = true, sum = false;
+  bool fixed = false;  // no step writes bias, gamma and beta: they are read while others still run
   double eps = 0;
 
   static constexpr int64_t kMostWidth = 1024;
+  static constexpr int64_t kFewRows = 256;  // up to here the launch before is a short one, too
+  // From here on four workgroups of eight subgroups share a multiprocessor.
+  static constexpr int64_t kManyRows = 2048;
   int Warps() const;  // subgroups, and so rows, of a workgroup
   int64_t Groups() const { return (rows + Warps() - 1) / Warps(); }
 };

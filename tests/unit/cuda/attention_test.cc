@@ -34,6 +34,8 @@ TEST(AttentionShape, FillsTheDevice) {
   AttentionShape s = InRows(DType::kF16, 64, 128, 128);
   EXPECT_EQ(s.Warps(), 1);  // 2 * 4 heads of eight times 16 queries
   EXPECT_EQ(s.Groups(), 64);
+  s.batch = 4;
+  EXPECT_EQ(s.Warps(), 2);
   s.batch = 32;
   EXPECT_EQ(s.Warps(), 4);
   EXPECT_EQ(s.Groups(), 32 * 4 * 2);
