@@ -277,8 +277,10 @@ bool IsIdentifier(std::string_view name) {
 absl::Status VerifySignature(const Kernel& kernel) {
   if (!IsIdentifier(kernel.name))
     return Internal("kernel \"", kernel.name, "\": not an identifier");
+  // Instructions reduce over a group by halves of its lanes; a source may do as it likes.
+  const bool reduces = kernel.source.empty();
   if (kernel.local < 1 || kernel.local > kMaxLocal ||
-      !std::has_single_bit(static_cast<unsigned>(kernel.local))) {
+      (reduces && !std::has_single_bit(static_cast<unsigned>(kernel.local)))) {
     return Internal(kernel.name, ": a group cannot have ", kernel.local, " lanes");
   }
   for (const BufferParam& buffer : kernel.buffers) {

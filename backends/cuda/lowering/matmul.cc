@@ -4,6 +4,7 @@
 
 #include "backends/cuda/call.h"
 #include "backends/cuda/lowering/rows_source.h"
+#include "backends/cuda/lowering/tile_source.h"
 #include "backends/cuda/rule.h"
 #include "runtime/base/status.h"
 #include "runtime/device/generate/emit_op.h"
@@ -109,6 +110,22 @@ std::optional<int64_t> RowStride(const Operand& x) {
   return ld >= x.dims.back() ? std::optional(ld) : std::nullopt;
 }
 
+// Whether a value may be a view that does not begin where a multiple of eight elements does.
+bool MayBeginAnywhere(const Graph& graph, Value value) {
+  const Node& node = graph.node(value.node);
+  switch (node.op) {
+    case OpKind::kNarrow:
+      return true;
+    case OpKind::kReshape:
+    case OpKind::kCast:
+    case OpKind::kTranspose:
+    case OpKind::kExpand:
+      return MayBeginAnywhere(graph, node.operands[0]);
+    default:
+      return false;
+  }
+}
+
 class Lowering {
  public:
   Lowering(ProgramBuilder& out, NodeId id)
@@ -121,8 +138,14 @@ class Lowering {
 
   absl::Status Run() {
     RLX_TRY(Epilogues());
+    const int32_t given = w_.buffer;
     RLX_TRY(Place());
+    weight_is_fixed_ = w_.is_weight && w_.buffer == given;
     RLX_TRY(Describe());
+    if (const auto tile = Tile()) {
+      EmitTile(*tile);
+      return absl::OkStatus();
+    }
     const bool more = after_activation_ || after_residual_ || after_bias_;
     const int32_t to = more ? out_.Scratch(*y_.type.ByteSize()) : y_.buffer;
     out_.Emit({.kind = Step::Kind::kCall,
@@ -136,9 +159,10 @@ class Lowering {
   }
 
  private:
-  absl::StatusOr<int32_t> Dense(size_t operand) {
-    RLX_ASSIGN(const Operand dense,
-               device::Densify(out_, kSchedule, out_.In(node_.operands[operand])));
+  absl::StatusOr<int32_t> Dense(size_t operand, bool* fixed = nullptr) {
+    const Operand given = out_.In(node_.operands[operand]);
+    RLX_ASSIGN(const Operand dense, device::Densify(out_, kSchedule, given));
+    if (fixed != nullptr) *fixed = given.is_weight && dense.buffer == given.buffer;
     return dense.buffer;
   }
 
@@ -149,7 +173,7 @@ class Lowering {
     activation_ = node_.Str("activation");
     size_t next = 2;
     if (node_.Bool("has_bias")) {
-      RLX_ASSIGN(bias_, Dense(next++));
+      RLX_ASSIGN(bias_, Dense(next++, &bias_is_fixed_));
     }
     if (node_.Bool("has_residual")) {
       RLX_ASSIGN(residual_, Dense(next++));
@@ -206,6 +230,42 @@ class Lowering {
     return absl::OkStatus();
   }
 
+  // The product as one kernel of ours, where that is faster.
+  std::optional<TileShape> Tile() const {
+    const DType dtype = y_.type.dtype;
+    const auto& i = ints_;
+    if (out_.target().arch != "sm_90" || ByteWidth(dtype) != 2) return std::nullopt;
+    if (!EpilogueShape::Knows(activation_) || i[kBatch] != 1 || i[kTransposedA] != 0 ||
+        i[kTransposedB] != 0 || i[kLda] % 8 != 0 || i[kLdb] % 8 != 0 || i[kN] % 32 != 0) {
+      return std::nullopt;
+    }
+    for (Value v : node_.operands) {
+      if (MayBeginAnywhere(out_.graph(), v)) return std::nullopt;
+    }
+    auto shape = ChooseTile(i[kM], i[kN], i[kK], after_activation_);
+    if (!shape) return std::nullopt;
+    shape->dtype = dtype;
+    shape->x_row = i[kLda];
+    shape->w_row = i[kLdb];
+    shape->activation = activation_;
+    shape->bias = bias_ >= 0;
+    shape->residual = residual_ >= 0;
+    shape->fixed = weight_is_fixed_ && (bias_ < 0 || bias_is_fixed_);
+    return shape;
+  }
+
+  void EmitTile(const TileShape& shape) {
+    const kernel::Type type = *kernel::FromDType(shape.dtype);
+    kernel::Kernel made{.name = "product", .local = shape.Lanes(), .source = TileSource(shape)};
+    std::vector<int32_t> buffers = {x_.buffer, w_.buffer};
+    if (bias_ >= 0) buffers.push_back(bias_);
+    if (residual_ >= 0) buffers.push_back(residual_);
+    buffers.push_back(y_.buffer);
+    made.buffers.assign(buffers.size(), {type, false});
+    made.buffers.back().writable = true;
+    out_.Launch(made, std::move(buffers), {}, shape.Groups(), label_);
+  }
+
   void EmitInSteps(const EpilogueShape& shape, int32_t from) {
     const kernel::Type type = *kernel::FromDType(shape.dtype);
     kernel::Kernel made{.name = "epilogue",
@@ -254,6 +314,7 @@ class Lowering {
   std::string label_, activation_ = "none";
   int32_t bias_ = -1, residual_ = -1;
   Epilogue epilogue_ = Epilogue::kNone;
+  bool weight_is_fixed_ = false, bias_is_fixed_ = false;
   bool after_bias_ = false, after_activation_ = false, after_residual_ = false;
   std::vector<int64_t> ints_;
 };
@@ -261,8 +322,8 @@ class Lowering {
 absl::Status Lower(ProgramBuilder& out, NodeId id) { return Lowering(out, id).Run(); }
 
 constexpr Rule kRules[] = {
-    {OpKind::kMatMul, "cuBLASLt", Refuse, Lower},
-    {OpKind::kFusedMatMulBiasAct, "cuBLASLt with epilogue", Refuse, Lower},
+    {OpKind::kMatMul, "cuBLASLt or own kernel", Refuse, Lower},
+    {OpKind::kFusedMatMulBiasAct, "cuBLASLt or own kernel, with epilogue", Refuse, Lower},
 };
 
 }  // namespace
