@@ -96,4 +96,11 @@ absl::Status DecomposeWhere(Graph& graph, PassContext& context,
       [&](OpKind) { return why; });
 }
 
+absl::Status FoldParts(Graph& graph, PassContext& context) {
+  if (!context.changed || !context.constant_folding) return absl::OkStatus();
+  RLX_TRY(ConstantFolding(graph, context));
+  context.changed = true;
+  return absl::OkStatus();
+}
+
 }  // namespace rlx::passes

@@ -26,4 +26,8 @@ absl::Status DecomposeWhere(Graph& graph, PassContext& context,
                             const std::function<bool(const Graph&, NodeId)>& wanted,
                             std::string_view why);
 
+// After constant_folding had its turn: what parts compute from constants alone (a mask's positions,
+// say), with ops that the target may lack. Nothing unless the graph was changed.
+absl::Status FoldParts(Graph& graph, PassContext& context);
+
 }  // namespace rlx::passes

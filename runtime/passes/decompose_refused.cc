@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "runtime/base/status.h"
 #include "runtime/ir/op_info.h"
 #include "runtime/passes/analysis.h"
 #include "runtime/passes/decompose.h"
@@ -9,14 +10,15 @@
 namespace rlx::passes {
 absl::Status DecomposeRefused(Graph& graph, PassContext& context) {
   if (!context.runs || context.keep_unclaimed) return absl::OkStatus();
-  return DecomposeWhere(
+  RLX_TRY(DecomposeWhere(
       graph, context,
       [&](const Graph& g, NodeId id) {
         const Node& node = g.node(id);
         return context.native.count(std::string(Info(node.op).claim)) == 0 && IsStatic(g, node) &&
                !context.runs(g, id);
       },
-      "is refused by the back end as it stands");
+      "is refused by the back end as it stands"));
+  return FoldParts(graph, context);
 }
 
 extern const Pass kDecomposeRefusedPass = {

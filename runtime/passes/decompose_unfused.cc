@@ -25,7 +25,7 @@ absl::Status DecomposeUnfused(Graph& graph, PassContext& context) {
   if (!context.changed) return absl::OkStatus();
   RLX_TRY(decompose(/*awaited_alone=*/false));  // what that made
   context.changed = true;
-  return absl::OkStatus();
+  return FoldParts(graph, context);
 }
 
 extern const Pass kDecomposeUnfusedPass = {

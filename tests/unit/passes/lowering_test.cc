@@ -453,6 +453,22 @@ TEST(DecomposeRefused, TakesApartTheNodesTheBackEndRefuses) {
   EXPECT_EQ(CountOf(outcome.graph, OpKind::kFusedSwiglu), 1);
 }
 
+// A causal mask's positions are a cumulative sum of ones, which the target need not have.
+TEST(DecomposeRefused, FoldsWhatPartsComputeFromConstants) {
+  PassContext context;
+  context.runs = [](const Graph& graph, NodeId id) {
+    return graph.node(id).op != OpKind::kAttention;
+  };
+  const std::string module = R"(mir "m" {
+    %0 = input "q" : f64[1,3,8]
+    %1 = attention(%0, %0, %0) {num_heads = 2, head_dim = 4, mask = "causal"}
+    output "y" = %1
+  })";
+  EXPECT_EQ(CountOf(RunPass(DecomposeRefused, module, context).graph, OpKind::kCumsum), 0);
+  context.constant_folding = false;
+  EXPECT_GT(CountOf(RunPass(DecomposeRefused, module, context).graph, OpKind::kCumsum), 0);
+}
+
 TEST(ConstantFolding, FoldsEveryType) {
   ExpectRewrite(ConstantFolding, R"(mir "m" {
     %0 = constant {value = i64[3] (1, 2, 3)}
