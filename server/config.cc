@@ -108,7 +108,7 @@ constexpr Flag kFlags[] = {
     {"blob_bytes", "budgets.blob_bytes",
      "uploaded blobs; without cache_dir at most a quarter of the machine's memory (53687091200)"},
     {"host_memory_bytes", "budgets.host_memory_bytes",
-     "bound weights and arenas; 0: three quarters of the machine's memory (0)"},
+     "bound weights and arenas; 0: three quarters of the machine's or container's memory (0)"},
     {"variant_bytes", "budgets.variant_bytes",
      "arenas and code of the sizes that one session keeps ready (1073741824)"},
 };

@@ -2,13 +2,13 @@
 #include "backends/cpu/cpu_device.h"
 
 #include <sched.h>
-#include <unistd.h>
 
 #include <cstdio>
 
 #include "backends/cpu/codegen/codegen.h"
 #include "backends/cpu/executable.h"
 #include "backends/cpu/math/kernels.h"
+#include "runtime/base/machine_memory.h"
 #include "runtime/base/status.h"
 
 namespace rlx::cpu {
@@ -86,7 +86,7 @@ device::DeviceInfo DescribeHost(const device::Target& target) {
           .vendor = ProcessorVendor(),
           .name = ProcessorField("model name", "unknown processor"),
           .driver = Cat(AvailableCores(), " cores, ", IsaName(DetectIsa())),
-          .memory_bytes = static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGE_SIZE),
+          .memory_bytes = UsableMemory(),
           .target = target};
 }
 

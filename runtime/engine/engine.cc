@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/engine/engine.h"
 
-#include <unistd.h>
-
 #include "runtime/base/file.h"
+#include "runtime/base/machine_memory.h"
 #include "runtime/base/status.h"
 #include "runtime/engine/explain.h"
 #include "runtime/engine/housekeeper.h"
@@ -14,15 +13,11 @@
 namespace rlx::engine {
 namespace {
 
-int64_t MachineMemory() {
-  return static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGE_SIZE);
-}
-
 EngineOptions Completed(EngineOptions options) {
-  if (options.host_memory_bytes <= 0) options.host_memory_bytes = MachineMemory() / 4 * 3;
+  if (options.host_memory_bytes <= 0) options.host_memory_bytes = UsableMemory() / 4 * 3;
   if (options.cache_dir.empty()) {  // blobs lie in memory then
     options.blobs.budget_bytes =
-        std::min(options.blobs.budget_bytes, static_cast<uint64_t>(MachineMemory() / 4));
+        std::min(options.blobs.budget_bytes, static_cast<uint64_t>(UsableMemory() / 4));
   }
   if (options.threads <= 0) {
     options.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
