@@ -94,7 +94,11 @@ def legends(dashboard: Json, query: str) -> set[str]:
 
 def write_models(root: Path) -> None:
     batches = "max_batch_size: 8 dynamic_batching { %s }"
-    late = batches % "default_queue_policy { default_timeout_microseconds: 1 }"
+    # Waits for seven more than there will be, and so until its time is up.
+    late = batches % (
+        "preferred_batch_size: 8 max_queue_delay_microseconds: 60000000 "
+        "default_queue_policy { default_timeout_microseconds: 1000 }"
+    )
     for name, config in {"plain": "", "batched": batches % "", "late": late}.items():
         (root / name / "1").mkdir(parents=True)
         (root / name / "1" / "module.txt").write_text(SOFTMAX)
