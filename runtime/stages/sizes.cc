@@ -121,7 +121,7 @@ absl::Status JudgeSizes(const Graph& graph, const device::Backend* backend,
   RLX_ASSIGN(std::optional<Tried> high, AtCorner(trials, graph.symbols, /*high=*/true));
   RLX_ASSIGN(std::optional<Tried> low, AtCorner(trials, graph.symbols, /*high=*/false));
   const bool low_runs = low && low->refused.empty(), high_runs = high && high->refused.empty();
-  std::optional<Tried> refused = high_runs || !high ? std::move(low) : std::move(high);
+  std::optional<Tried> refused = high_runs || !high ? low : high;
   if (!refused || refused->refused.empty()) return absl::OkStatus();
   result.runs_at_some_sizes = low_runs || high_runs;
   const bool one = graph.symbols.size() == 1;

@@ -123,7 +123,7 @@ bool Sequencer::Forget(SequencedRequest& request) {
   const auto place = std::ranges::find_if(
       behind, [&](const SequencedPtr& waiting) { return waiting.get() == &request; });
   if (place == behind.end()) return false;
-  const SequencedPtr taken = *place;
+  const SequencedPtr taken = std::move(*place);
   behind.erase(place);
   --waiting_;
   if (behind.empty() && !found->second->busy && !found->second->GoesOn()) {
