@@ -1,35 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
-#include "backends/cpu/cpu_backend.h"
 #include "runtime/base/text.h"
 #include "runtime/ir/text.h"
 #include "runtime/ir/tolerance.h"
 #include "runtime/ir/verify.h"
 #include "runtime/stages/stages.h"
+#include "tests/property/cpu_runner.h"
 #include "tests/support/graphs.h"
 #include "tests/support/oracle.h"
 #include "tests/support/property.h"
 #include "tests/support/random_graph.h"
 #include "tests/support/random_options.h"
-#include "tests/support/run_on_backend.h"
 #include "tests/support/same_results.h"
 
 namespace rlx::test {
 namespace {
-
-const BackendRunner& Runner() {
-  static const auto backend = cpu::MakeCpuBackend();
-  static const auto runner = BackendRunner::Create(*backend, 2);
-  return *runner;
-}
 
 // Fused, planned, compiled and run: the meaning stays.
 void ExpectSame(const Graph& graph, Rng& rng, const CompileOptions& options) {
   const TensorMap inputs = RandomInputs(graph, rng());
   const auto want = Evaluate(graph, inputs);
   ASSERT_TRUE(want.ok()) << Cat(want.status());
-  const auto got = Runner().Run(graph, inputs, options);
+  const auto got = CpuRunner().Run(graph, inputs, options);
   ASSERT_TRUE(got.ok()) << Cat(got.status());
   ASSERT_EQ(got->size(), want->size());
   const Tolerance tolerance = ToleranceOf(graph);
@@ -66,12 +59,12 @@ TEST(CpuGraphs, DoublesAgreeWithTheOracle) {
 ::testing::AssertionResult RunsWithinTheTolerance(const Graph& graph, const CompileOptions& options,
                                                   Rng& rng) {
   const stages::CompileRequest request{
-      .options = options, .backend = &Runner().backend(), .target = Runner().target()};
+      .options = options, .backend = &CpuRunner().backend(), .target = CpuRunner().target()};
   const auto compiled = stages::CompileGraphStages(graph, request);
   if (!compiled.ok()) return ::testing::AssertionFailure() << Cat(compiled.status());
   const TensorMap inputs = RandomInputs(graph, rng());
   const auto want = Evaluate(graph, inputs);
-  const auto got = Runner().Run(graph, inputs, options);
+  const auto got = CpuRunner().Run(graph, inputs, options);
   if (!want.ok() || !got.ok()) return ::testing::AssertionFailure() << Cat(got.status());
   const Tolerance was = ToleranceOf(graph), is = ToleranceOf(compiled->lir.graph);
   const Tolerance tolerance = {std::max(was.relative, is.relative), std::max(was.scale, is.scale)};

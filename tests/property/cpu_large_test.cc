@@ -3,13 +3,12 @@
 
 #include <thread>
 
-#include "backends/cpu/cpu_backend.h"
 #include "runtime/base/text.h"
 #include "runtime/ir/builder.h"
 #include "runtime/ir/tolerance.h"
 #include "runtime/stages/stages.h"
+#include "tests/property/cpu_runner.h"
 #include "tests/support/oracle.h"
-#include "tests/support/run_on_backend.h"
 #include "tests/support/same_results.h"
 
 // Graphs of thousands of nodes that fusion makes one region of, and nodes of thousands of operands:
@@ -17,21 +16,11 @@
 namespace rlx::test {
 namespace {
 
-const device::Backend& Cpu() {
-  static const auto backend = cpu::MakeCpuBackend();
-  return *backend;
-}
-
-const BackendRunner& Runner() {
-  static const auto runner = BackendRunner::Create(Cpu(), 2);
-  return *runner;
-}
-
 void ExpectSame(const Graph& graph, double tolerance) {
   const TensorMap inputs = RandomInputs(graph, 1);
   const auto want = Evaluate(graph, inputs);
   ASSERT_TRUE(want.ok()) << Cat(want.status());
-  const auto got = Runner().Run(graph, inputs);
+  const auto got = CpuRunner().Run(graph, inputs);
   ASSERT_TRUE(got.ok()) << Cat(got.status());
   ASSERT_EQ(got->size(), want->size());
   for (size_t i = 0; i < want->size(); ++i) {
@@ -41,7 +30,8 @@ void ExpectSame(const Graph& graph, double tolerance) {
 
 // How many kernels run; all of them of bounded size.
 size_t Launches(const Graph& graph) {
-  stages::CompileRequest request{.backend = &Cpu(), .target = Cpu().Targets()[0]};
+  stages::CompileRequest request{.backend = &CpuRunner().backend(),
+                                 .target = CpuRunner().backend().Targets()[0]};
   const auto result = stages::CompileGraphStages(graph, request);
   EXPECT_TRUE(result.ok()) << Cat(result.status());
   return result.ok() ? result->program->steps.size() : 0;
@@ -191,7 +181,8 @@ TEST(LargeConcat, ViewsAgreeWithTheOracle) {
 TEST(LargeCompile, IsCancelledWhileKernelsAreCompiled) {
   const Graph graph = Woven(9000, 3, DType::kF32);
   std::stop_source stop;
-  stages::CompileRequest request{.backend = &Cpu(), .target = Cpu().Targets()[0]};
+  stages::CompileRequest request{.backend = &CpuRunner().backend(),
+                                 .target = CpuRunner().backend().Targets()[0]};
   request.cancel = CancelToken(stop.get_token());
   std::jthread canceller;
   request.observer.progress = [&](std::string_view phase, std::string_view) {

@@ -3,19 +3,18 @@
 // left out), compiled for the CPU and run: against the reference evaluator.
 #include <algorithm>
 
-#include "backends/cpu/cpu_backend.h"
 #include "runtime/base/status.h"
 #include "runtime/base/text.h"
 #include "runtime/ir/tolerance.h"
 #include "runtime/ir/verify.h"
 #include "runtime/stages/pipeline.h"
 #include "runtime/stages/stages.h"
+#include "tests/property/cpu_runner.h"
 #include "tests/support/expected_run.h"
 #include "tests/support/oracle.h"
 #include "tests/support/property.h"
 #include "tests/support/random_loops.h"
 #include "tests/support/random_options.h"
-#include "tests/support/run_on_backend.h"
 #include "tests/support/same_results.h"
 
 namespace rlx::test {
@@ -24,12 +23,6 @@ namespace {
 using ::testing::AssertionFailure;
 using ::testing::AssertionResult;
 using ::testing::AssertionSuccess;
-
-const BackendRunner& Runner() {
-  static const auto backend = cpu::MakeCpuBackend();
-  static const auto runner = BackendRunner::Create(*backend, 2);
-  return *runner;
-}
 
 // Whether an op of this kind is there that has no decomposition: who does not claim it cannot run
 // it.
@@ -42,7 +35,8 @@ bool IsPrimitive(const std::string& claim) {
 // As they are drawn, but that nothing is claimed or forced that the CPU lacks, and no primitive
 // kept from it: else next to nothing would run.
 CompileOptions AnyOptions(Rng& rng) {
-  static const std::vector<std::string> claims = Runner().backend().ClaimedKinds(Runner().target());
+  static const std::vector<std::string> claims =
+      CpuRunner().backend().ClaimedKinds(CpuRunner().target());
   const auto foreign = [](const std::string& claim) {
     return std::ranges::find(claims, claim) == claims.end();
   };
@@ -85,7 +79,7 @@ absl::StatusOr<stages::CompileResult> Compile(const Graph& graph, CompileOptions
                                               Count& count) {
   for (int* counter = &count.ran;; counter = &count.mended) {
     const stages::CompileRequest request{
-        .options = options, .backend = &Runner().backend(), .target = Runner().target()};
+        .options = options, .backend = &CpuRunner().backend(), .target = CpuRunner().target()};
     RLX_ASSIGN(stages::CompileResult result, stages::CompileGraphStages(graph, request));
     const bool refused = !result.dispatch.compile_ready;
     if (refused == (result.program != nullptr) || refused == result.dispatch.unsupported.empty())
@@ -104,7 +98,7 @@ AssertionResult RunsAsTheOracle(const Graph& graph, Rng& rng, std::optional<Tole
   if (compiled->program == nullptr) return AssertionSuccess();
   const TensorMap inputs = RandomInputs(graph, rng());
   const ExpectedRun want = Expect(graph, inputs);
-  const auto got = RunProgram(Runner().device(), compiled->program, inputs);
+  const auto got = RunProgram(CpuRunner().device(), compiled->program, inputs);
   if (AssertionResult allowed = want.Allows(got.status()); !allowed) return allowed;
   if (!got.ok()) return AssertionSuccess();
   const Tolerance was = ToleranceOf(graph), is = ToleranceOf(compiled->lir.graph);

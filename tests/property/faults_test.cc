@@ -3,28 +3,17 @@
 // compiled and run on the CPU: each test fails where a kernel shares the fault.
 #include <gtest/gtest.h>
 
-#include "backends/cpu/cpu_backend.h"
 #include "runtime/base/text.h"
 #include "runtime/ir/text.h"
 #include "runtime/ir/tolerance.h"
 #include "runtime/stages/stages.h"
+#include "tests/property/cpu_runner.h"
 #include "tests/support/graphs.h"
 #include "tests/support/oracle.h"
-#include "tests/support/run_on_backend.h"
 #include "tests/support/same_results.h"
 
 namespace rlx::test {
 namespace {
-
-const device::Backend& Cpu() {
-  static const auto backend = cpu::MakeCpuBackend();
-  return *backend;
-}
-
-const BackendRunner& Runner() {
-  static const auto runner = BackendRunner::Create(Cpu(), 2);
-  return *runner;
-}
 
 // Fused or not, the module computes what the oracle does.
 void ExpectOracle(std::string_view text) {
@@ -35,7 +24,7 @@ void ExpectOracle(std::string_view text) {
     options.fusion.skip_fusion = !fused;
     const TensorMap inputs = RandomInputs(graph, 11);
     const auto want = Evaluate(graph, inputs);
-    const auto got = Runner().Run(graph, inputs, options);
+    const auto got = CpuRunner().Run(graph, inputs, options);
     ASSERT_TRUE(want.ok() && got.ok()) << Cat(got.status());
     for (size_t i = 0; i < want->size(); ++i) {
       EXPECT_TRUE(CompareToOracle((*got)[i], (*want)[i], ToleranceOf(graph))) << "output " << i;
@@ -59,7 +48,8 @@ TEST(Faults, Row7NothingIsSkippedSilently) {
     %1 = exp(%0)
     output "y" = %1
   })");
-  stages::CompileRequest request{.backend = &Cpu(), .target = Cpu().Targets()[0]};
+  stages::CompileRequest request{.backend = &CpuRunner().backend(),
+                                 .target = CpuRunner().backend().Targets()[0]};
   request.options.supported_ops = std::set<std::string>{"MatMul"};
   const auto result = stages::CompileGraphStagesForBackend(graph, request);
   EXPECT_EQ(result.status().code(), absl::StatusCode::kUnimplemented);
@@ -77,7 +67,7 @@ TEST(Faults, Row8IndicesAreChecked) {
   for (const int64_t bad : {int64_t{3}, int64_t{-1}, int64_t{1} << 40}) {
     const std::vector<int64_t> ids = {0, bad};
     inputs["ids"] = HostTensor::FromInts(DType::kI64, {2}, ids);
-    EXPECT_EQ(Runner().Run(graph, inputs).status().code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_EQ(CpuRunner().Run(graph, inputs).status().code(), absl::StatusCode::kInvalidArgument);
   }
 }
 
@@ -101,7 +91,7 @@ TEST(Faults, Row8IndicesAreCheckedInEveryForm) {
         CompileOptions options;
         if (common)
           options.kernel_dispatch.force_common_kinds = std::set<std::string>{std::string(kind)};
-        const absl::Status status = Runner().Run(graph, inputs, options).status();
+        const absl::Status status = CpuRunner().Run(graph, inputs, options).status();
         EXPECT_EQ(status.ok(), index == 4) << status << common;
         if (status.ok()) continue;
         EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
@@ -130,9 +120,9 @@ TEST(Faults, ParityCausalMasksAlignTheLastRows) {
       ParseGraph(Attention("[1,1,2]", "[1,3,2]", "num_heads = 1, head_dim = 2, mask = \"causal\""));
   const std::vector<double> query(2), keys(6), v = {1, 2, 3, 4, 5, 9};
   const auto got =
-      Runner().Run(graph, {{"q", HostTensor::FromDoubles(DType::kF32, {1, 1, 2}, query)},
-                           {"k", HostTensor::FromDoubles(DType::kF32, {1, 3, 2}, keys)},
-                           {"v", HostTensor::FromDoubles(DType::kF32, {1, 3, 2}, v)}});
+      CpuRunner().Run(graph, {{"q", HostTensor::FromDoubles(DType::kF32, {1, 1, 2}, query)},
+                              {"k", HostTensor::FromDoubles(DType::kF32, {1, 3, 2}, keys)},
+                              {"v", HostTensor::FromDoubles(DType::kF32, {1, 3, 2}, v)}});
   ASSERT_TRUE(got.ok());
   EXPECT_NEAR((*got)[0].ToDoubles()[0], 3, 1e-6);
   EXPECT_NEAR((*got)[0].ToDoubles()[1], 5, 1e-6);
@@ -237,7 +227,7 @@ TEST(Faults, ParityImagesOfABatchAreEachTheirOwn) {
     output "turned" = %7
   })");
   ExpectOracle(Print({Stage::kMir, FusionPolicy::kDirect, graph}));
-  const auto got = Runner().Run(graph, RandomInputs(graph, 3));
+  const auto got = CpuRunner().Run(graph, RandomInputs(graph, 3));
   ASSERT_TRUE(got.ok()) << Cat(got.status());
   const std::vector<double> in = RandomInputs(graph, 3).at("x").ToDoubles();
   const std::vector<double> twice = (*got)[2].ToDoubles();
@@ -269,7 +259,7 @@ TEST(Faults, ParitySamplingDrawsFromPhiloxAndKeepsItsLogits) {
   for (uint64_t seed = 1; seed <= 5; ++seed) {
     const TensorMap inputs = RandomInputs(graph, seed);
     const auto want = Evaluate(graph, inputs);
-    const auto got = Runner().Run(graph, inputs), again = Runner().Run(graph, inputs);
+    const auto got = CpuRunner().Run(graph, inputs), again = CpuRunner().Run(graph, inputs);
     ASSERT_TRUE(want.ok() && got.ok() && again.ok()) << Cat(got.status());
     for (size_t i = 0; i < want->size(); ++i) {
       EXPECT_TRUE(CompareToOracle((*got)[i], (*want)[i], ToleranceOf(graph))) << "output " << i;
@@ -290,7 +280,7 @@ TEST(Faults, ParityGelusAreTwoFunctions) {
     output "tanh" = %2
   })");
   const std::vector<double> x = {2.0};
-  const auto got = Runner().Run(graph, {{"x", HostTensor::FromDoubles(DType::kF32, {1}, x)}});
+  const auto got = CpuRunner().Run(graph, {{"x", HostTensor::FromDoubles(DType::kF32, {1}, x)}});
   ASSERT_TRUE(got.ok());
   EXPECT_NEAR((*got)[0].ToDoubles()[0], 1.9544997, 1e-6);
   EXPECT_NEAR((*got)[1].ToDoubles()[0], 1.9545977, 1e-6);
@@ -305,7 +295,7 @@ TEST(Faults, Row12ScaleAndCapSurviveEveryPath) {
     if (common) options.kernel_dispatch.policy = DispatchPolicy::kForceCommon;
     const TensorMap inputs = RandomInputs(graph, 5);
     const auto want = Evaluate(graph, inputs);
-    const auto got = Runner().Run(graph, inputs, options);
+    const auto got = CpuRunner().Run(graph, inputs, options);
     ASSERT_TRUE(want.ok() && got.ok()) << Cat(got.status());
     EXPECT_TRUE(CompareToOracle((*got)[0], (*want)[0], ToleranceOf(graph)));
   }
@@ -331,7 +321,7 @@ TEST(Faults, Row15NarrowingOnlyRounds) {
     TensorMap inputs = RandomInputs(graph, 5);
     inputs["ids"] = HostTensor::FromInts(DType::kI64, {3}, std::vector<int64_t>{2049, 2999, 257});
     const auto want = Evaluate(graph, inputs);
-    const auto got = Runner().Run(graph, inputs, options);
+    const auto got = CpuRunner().Run(graph, inputs, options);
     ASSERT_TRUE(want.ok() && got.ok()) << Cat(got.status());
     const Tolerance tolerance =
         kind == PrecisionPolicyKind::kAutoMixedBf16 ? Tolerance{0, 0.05} : Tolerance{0, 0.01};

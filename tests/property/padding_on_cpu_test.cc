@@ -2,15 +2,14 @@
 // What a padded program computes on the CPU, in the types that it really computes in, is what the
 // program of the true sizes computes: the evaluator, which works in double, would not see a sum
 // that leaves the range of f16, nor a mask that is not low enough.
-#include "backends/cpu/cpu_backend.h"
 #include "runtime/ir/builder.h"
 #include "runtime/ir/verify.h"
 #include "runtime/stages/stages.h"
+#include "tests/property/cpu_runner.h"
 #include "tests/support/oracle.h"
 #include "tests/support/padding.h"
 #include "tests/support/property.h"
 #include "tests/support/random_options.h"
-#include "tests/support/run_on_backend.h"
 #include "tests/support/same_results.h"
 
 namespace rlx::test {
@@ -20,29 +19,23 @@ using ::testing::AssertionFailure;
 using ::testing::AssertionResult;
 using ::testing::AssertionSuccess;
 
-const BackendRunner& Runner() {
-  static const auto backend = cpu::MakeCpuBackend();
-  static const auto runner = BackendRunner::Create(*backend, 2);
-  return *runner;
-}
-
 // How much was compared.
 int compared = 0;
 
 AssertionResult SamePadded(const stages::CompileResult& compiled, const DimBinding& capacity,
                            const DimBinding& sizes, uint64_t seed) {
-  const device::Backend* backend = &Runner().backend();
-  const auto exact = compiled.Specialize(sizes, backend, Runner().target());
+  const device::Backend* backend = &CpuRunner().backend();
+  const auto exact = compiled.Specialize(sizes, backend, CpuRunner().target());
   if (!exact.ok()) return AssertionFailure() << exact.status().ToString();
-  const auto padded = compiled.SpecializeUpTo(capacity, backend, Runner().target());
+  const auto padded = compiled.SpecializeUpTo(capacity, backend, CpuRunner().target());
   if (absl::IsFailedPrecondition(padded.status())) return AssertionSuccess();
   if (!padded.ok()) return AssertionFailure() << padded.status().ToString();
   const TensorMap inputs = RandomInputs(exact->lir.graph, seed);
-  const auto want = RunProgram(Runner().device(), exact->program, inputs);
+  const auto want = RunProgram(CpuRunner().device(), exact->program, inputs);
   if (!want.ok()) return AssertionFailure() << want.status().ToString();
   const passes::PaddedGraph graph{padded->lir.graph, padded->lir.extents};
   const auto got =
-      RunProgram(Runner().device(), padded->program, PaddedInputs(graph, inputs, sizes));
+      RunProgram(CpuRunner().device(), padded->program, PaddedInputs(graph, inputs, sizes));
   if (!got.ok()) return AssertionFailure() << got.status().ToString();
   const Tolerance once = ToleranceOf(exact->lir.graph);
   for (size_t i = 0; i < want->size(); ++i) {
@@ -57,7 +50,7 @@ AssertionResult SamePadded(const stages::CompileResult& compiled, const DimBindi
 
 AssertionResult SameInABucket(const Graph& graph, const CompileOptions& options, Rng& rng) {
   const stages::CompileRequest request{
-      .options = options, .backend = &Runner().backend(), .target = Runner().target()};
+      .options = options, .backend = &CpuRunner().backend(), .target = CpuRunner().target()};
   const auto compiled = stages::CompileGraphStages(graph, request);
   if (!compiled.ok()) return AssertionFailure() << compiled.status().ToString();
   DimBinding capacity;
