@@ -5,19 +5,15 @@
 // and the rows of a run.
 //
 //   bench_batching_bench [seconds]
-#include <grpcpp/create_channel.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <thread>
 
-#include "backends/cpu/cpu_backend.h"
 #include "bench/fma_peak.h"
-#include "inference/grpc_service.grpc.pb.h"
+#include "bench/kserve.h"
 #include "runtime/base/check.h"
 #include "runtime/base/file.h"
-#include "server/daemon.h"
 #include "tests/support/temp_dir.h"
 
 namespace rlx::bench {
@@ -59,15 +55,9 @@ void WriteModel(const TempDir& root, const std::string& name, const std::string&
 
 class Caller {
  public:
-  Caller(int port, const std::string& model) : stub_(GRPCInferenceService::NewStub(Connect(port))) {
-    request_.set_model_name(model);
-    auto& input = *request_.add_inputs();
-    input.set_name("x");
-    input.set_datatype("FP32");
-    input.add_shape(1);
-    input.add_shape(kNarrow);
-    request_.add_raw_input_contents(std::string(static_cast<size_t>(kNarrow) * 4, '\0'));
-  }
+  Caller(int port, const std::string& model)
+      : stub_(GRPCInferenceService::NewStub(OwnConnection(port))),
+        request_(Zeros(model, {1, kNarrow})) {}
 
   void Until(Clock::time_point end) {
     while (Clock::now() < end) {
@@ -83,13 +73,6 @@ class Caller {
   std::vector<double> micros;
 
  private:
-  static std::shared_ptr<grpc::Channel> Connect(int port) {
-    grpc::ChannelArguments arguments;
-    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // a connection of its own
-    return grpc::CreateCustomChannel(Cat("127.0.0.1:", port), grpc::InsecureChannelCredentials(),
-                                     arguments);
-  }
-
   std::unique_ptr<GRPCInferenceService::Stub> stub_;
   ModelInferRequest request_;
 };
@@ -176,29 +159,9 @@ int Main(int argc, char** argv) {
   const TempDir root;
   WriteModel(root, "alone", "max_batch_size: 16");
   WriteModel(root, "together", "max_batch_size: 16 dynamic_batching {}");
-  Logger log(LogLevel::kError);
-  const auto settings = server::ReadSettings(
-      {"--listen=127.0.0.1:0", "--metrics_listen=", "--model_repository=" + root.path(),
-       "--model_control_mode=explicit"});
-  CHECK(settings.ok(), Cat(settings.status()));
-  device::Registry registry;
-  CHECK(registry.Add(cpu::MakeCpuBackend()).ok(), "registry");
-  auto daemon = server::Daemon::Start(*settings, std::move(registry), log);
-  CHECK(daemon.ok(), Cat(daemon.status()));
-  const int port = (*daemon)->ports()[0];
-  const auto stub = GRPCInferenceService::NewStub(
-      grpc::CreateChannel(Cat("127.0.0.1:", port), grpc::InsecureChannelCredentials()));
-  for (const char* model : {"alone", "together"}) {
-    grpc::ClientContext context;
-    inference::RepositoryModelLoadRequest request;
-    request.set_model_name(model);
-    inference::RepositoryModelLoadResponse response;
-    const grpc::Status loaded = stub->RepositoryModelLoad(&context, request, &response);
-    CHECK(loaded.ok(), loaded.error_message());
-  }
+  const Served served(root.path(), {"alone", "together"});
+  const int port = served.port();
   for (int callers : {1, 8, 16}) Compare(port, callers, seconds);
-  const std::atomic<bool> now{true};
-  (*daemon)->Shutdown(now);
   return 0;
 }
 

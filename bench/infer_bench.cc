@@ -4,7 +4,6 @@
 // stream, and by sixteen callers at once. Prints p50 and p99 of each, and requests a second.
 //
 //   bench_infer_bench [rounds]
-#include <grpcpp/create_channel.h>
 #include <grpcpp/server_builder.h>
 
 #include <algorithm>
@@ -12,12 +11,10 @@
 #include <cstdlib>
 #include <thread>
 
-#include "backends/cpu/cpu_backend.h"
 #include "bench/fma_peak.h"
-#include "inference/grpc_service.grpc.pb.h"
+#include "bench/kserve.h"
 #include "runtime/base/check.h"
 #include "runtime/base/file.h"
-#include "server/daemon.h"
 #include "tests/support/temp_dir.h"
 
 namespace rlx::bench {
@@ -79,14 +76,9 @@ class Echo final : public GRPCInferenceService::CallbackService {
 
 class Caller {
  public:
-  explicit Caller(int port) : stub_(GRPCInferenceService::NewStub(Connect(port))) {
-    request_.set_model_name("identity");
-    auto& input = *request_.add_inputs();
-    input.set_name("x");
-    input.set_datatype("FP32");
-    input.add_shape(16);
-    request_.add_raw_input_contents(std::string(64, '\0'));
-  }
+  explicit Caller(int port)
+      : stub_(GRPCInferenceService::NewStub(OwnConnection(port))),
+        request_(Zeros("identity", {16})) {}
 
   void Unary(std::vector<double>& micros) {
     for (int i = 0; i < kBatch; ++i) {
@@ -114,13 +106,6 @@ class Caller {
   }
 
  private:
-  static std::shared_ptr<grpc::Channel> Connect(int port) {
-    grpc::ChannelArguments arguments;
-    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // a connection of its own
-    return grpc::CreateCustomChannel(Cat("127.0.0.1:", port), grpc::InsecureChannelCredentials(),
-                                     arguments);
-  }
-
   std::unique_ptr<GRPCInferenceService::Stub> stub_;
   ModelInferRequest request_;
 };
@@ -175,26 +160,8 @@ int Main(int argc, char** argv) {
                         {"mir \"identity\" {\n %0 = input \"x\" : f32[16]\n output \"y\" = %0\n}"})
             .ok(),
         "a module");
-  Logger log(LogLevel::kError);
-  const auto settings = server::ReadSettings(
-      {"--listen=127.0.0.1:0", "--metrics_listen=", "--model_repository=" + root.path(),
-       "--model_control_mode=explicit"});
-  CHECK(settings.ok(), Cat(settings.status()));
-  device::Registry registry;
-  CHECK(registry.Add(cpu::MakeCpuBackend()).ok(), "registry");
-  auto daemon = server::Daemon::Start(*settings, std::move(registry), log);
-  CHECK(daemon.ok(), Cat(daemon.status()));
-  const int port = (*daemon)->ports()[0];
-  {
-    const auto stub = GRPCInferenceService::NewStub(
-        grpc::CreateChannel(Cat("127.0.0.1:", port), grpc::InsecureChannelCredentials()));
-    grpc::ClientContext context;
-    inference::RepositoryModelLoadRequest request;
-    request.set_model_name("identity");
-    inference::RepositoryModelLoadResponse response;
-    const grpc::Status loaded = stub->RepositoryModelLoad(&context, request, &response);
-    CHECK(loaded.ok(), loaded.error_message());
-  }
+  const Served served(root.path(), {"identity"});
+  const int port = served.port();
   Echo echo;
   grpc::ServerBuilder builder;
   int bare_port = 0;
@@ -208,8 +175,6 @@ int Main(int argc, char** argv) {
   std::printf("%d callers: bare %.0f/s, rlxd %.0f/s; ratio %.3f\n", kCallers, plain, run,
               run / plain);
   echo_server->Shutdown();
-  const std::atomic<bool> now{true};
-  (*daemon)->Shutdown(now);
   return 0;
 }
 
